@@ -1,0 +1,1 @@
+"""Photos in, a store of deep features out."""

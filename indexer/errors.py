@@ -1,0 +1,103 @@
+"""Everything that can go wrong for a user of cbir.
+
+CbirError
+├── ImageError                  one image cannot be used; carries `path` and `reason`
+│   ├── UnreadableImageError    empty, truncated, corrupt or not an image
+│   └── ImageTooLargeError      over the pixel limit
+├── NoImagesError               a place to index holds nothing to index
+├── InvalidRegionError          a box that does not lie inside its image
+├── InvalidQueryError           a query that cannot be answered as asked
+├── FeatureError
+│   ├── UnknownBackboneError    no backbone or tap of that name
+│   ├── WeightsMissingError     the weights are neither here nor to be had
+│   ├── EngineError             an inference engine that this machine cannot run
+│   └── DegenerateFeatureError  a vector that is zero or not finite
+├── SpecMismatchError           vectors of two specs would be compared
+└── StoreError
+    ├── StoreNotFoundError      no store at that place
+    ├── StoreLockedError        another process is writing to it
+    ├── StoreVersionError       written by a newer cbir
+    └── StoreCorruptError       a file of the store is missing or damaged
+
+A fault of the user, the disk or the data is a `CbirError`; a bug of the calling code stays a
+`ValueError` or `TypeError`.
+"""
+
+from __future__ import annotations
+
+
+class CbirError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+
+class ImageError(CbirError):
+    """One image cannot be used."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class UnreadableImageError(ImageError):
+    """The file is empty, truncated, corrupt or not an image."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more pixels than the limit allows."""
+
+
+class NoImagesError(CbirError):
+    """A place to index holds nothing to index."""
+
+
+class InvalidRegionError(CbirError):
+    """A box does not lie inside its image."""
+
+
+class InvalidQueryError(CbirError):
+    """A query cannot be answered as asked."""
+
+
+class FeatureError(CbirError):
+    """Features cannot be extracted."""
+
+
+class UnknownBackboneError(FeatureError):
+    """No backbone or tap of that name."""
+
+
+class WeightsMissingError(FeatureError):
+    """The weights of a backbone are neither on this machine nor to be downloaded."""
+
+
+class EngineError(FeatureError):
+    """An inference engine that this machine cannot run."""
+
+
+class DegenerateFeatureError(FeatureError):
+    """A vector is zero or not finite, so it has no direction to compare."""
+
+
+class SpecMismatchError(CbirError):
+    """Vectors of two feature specs would be compared."""
+
+
+class StoreError(CbirError):
+    """The store cannot be used as asked."""
+
+
+class StoreNotFoundError(StoreError):
+    """There is no store at that place."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing to the store."""
+
+
+class StoreVersionError(StoreError):
+    """The store was written by a newer version of cbir."""
+
+
+class StoreCorruptError(StoreError):
+    """A file of the store is missing or damaged."""

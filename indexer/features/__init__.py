@@ -1,0 +1,1 @@
+"""Pixels in, L2-normalised vectors out."""

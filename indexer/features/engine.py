@@ -1,0 +1,74 @@
+"""InferenceEngine: images in, activations at the taps out; OpenVINO or torch behind it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from indexer.errors import EngineError
+from indexer.features.backbones import Backbone
+
+EngineName = Literal["auto", "openvino", "torch"]
+Pixels = npt.NDArray[np.uint8]
+Activations = dict[str, npt.NDArray[np.float32]]
+
+
+class InferenceEngine(Protocol):
+    """Runs a backbone up to its taps.
+
+    `run` takes RGB images (H, W, 3) uint8, of any sizes that the backbone allows, and returns for
+    each its activations by tap: conv (channels, h, w) and fc (channels,), float32. What is
+    beside an image in the call never changes its result beyond rounding.
+    """
+
+    description: str
+
+    def run(self, images: Sequence[Pixels]) -> list[Activations]: ...
+
+
+def cache_folder() -> Path:
+    """Return the folder for converted models (`CBIR_CACHE`, else the user's cache folder)."""
+    return Path(os.environ.get("CBIR_CACHE") or platformdirs.user_cache_dir("cbir"))
+
+
+def load_engine(
+    backbone: Backbone, taps: Sequence[str], engine: EngineName = "auto"
+) -> InferenceEngine:
+    """Load the engine for `backbone`.
+
+    `auto` takes torch on a GPU and for `timm:` models, whose conversion would hold for one image
+    size only, and OpenVINO otherwise.
+
+    Raises `EngineError` for a name that does not exist, `WeightsMissingError` for missing weights.
+    """
+    if engine == "auto":
+        engine = "torch" if backbone.name.startswith("timm:") or _has_gpu() else "openvino"
+    if engine == "openvino":
+        if backbone.name.startswith("timm:"):
+            raise EngineError(f"{backbone.name} runs in torch only; use --engine torch.")
+        from indexer.features.openvino_engine import OpenVinoEngine
+
+        return OpenVinoEngine(backbone, taps)
+    if engine == "torch":
+        from indexer.features.torch_engine import TorchEngine
+
+        return TorchEngine(backbone, taps)
+    raise EngineError(f"There is no engine {engine!r}; choose auto, openvino or torch.")
+
+
+def _has_gpu() -> bool:
+    """Whether torch would find a GPU; torch itself is imported only where a driver is present."""
+    if "torch" not in sys.modules and not any(
+        Path(p).exists() for p in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    ):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

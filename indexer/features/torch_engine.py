@@ -1,0 +1,48 @@
+"""The torch engine: half precision on a GPU, float32 and the reference on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from indexer.features.backbones import Backbone
+from indexer.features.engine import Activations, Pixels
+from indexer.features.networks import build_network
+
+BATCH = 16
+
+
+class TorchEngine:
+    """Runs the backbone in torch, images of like shape together; see `InferenceEngine`."""
+
+    def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
+        self.taps = list(taps)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
+        network = build_network(backbone, taps)
+        network = network.to(device=self.device, dtype=self.precision)
+        self.network = network.to(memory_format=torch.channels_last)
+        kind = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        self.description = f"torch {torch.__version__}, {kind}, {str(self.precision)[6:]}"
+
+    def run(self, images: Sequence[Pixels]) -> list[Activations]:
+        results: list[Activations] = [{} for _ in images]
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for i, image in enumerate(images):
+            by_shape.setdefault(image.shape, []).append(i)
+        for members in by_shape.values():
+            for start in range(0, len(members), BATCH):
+                chunk = members[start : start + BATCH]
+                outputs = self._forward(np.stack([images[i] for i in chunk]))
+                for row, i in enumerate(chunk):
+                    results[i] = {
+                        tap: maps[row] for tap, maps in zip(self.taps, outputs, strict=True)
+                    }
+        return results
+
+    def _forward(self, batch: Pixels) -> list[np.ndarray]:
+        with torch.inference_mode():
+            outputs = self.network(torch.from_numpy(batch).to(self.device))
+        return [output.float().cpu().numpy() for output in outputs]

@@ -1,0 +1,209 @@
+"""Image files: finding them, and the only decoder in the project (upright, RGB, bounded)."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import math
+import os
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pillow_heif
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from indexer.errors import ImageTooLargeError, UnreadableImageError
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
+    + (".avif", ".heic", ".heif", ".hif")
+)
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF")
+MAX_PIXELS = 200_000_000
+
+# Folders that hold no photos of the user's own: hidden ones, and the thumbnails of NAS systems.
+_SKIPPED_FOLDERS = frozenset({"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN"})
+
+# What Pillow's parsers raise on damaged bytes, beyond OSError.
+_DECODER_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+pillow_heif.register_heif_opener()
+# The limit is enforced by `load_image` itself, before any pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the file says of an image: `width` and `height` in pixels of the upright original."""
+
+    width: int
+    height: int
+    format: str
+    taken_at: dt.datetime | None
+    camera: str | None
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """Upright RGB `pixels`, perhaps fewer than the original's, and the `facts` of the original."""
+
+    pixels: Image.Image
+    facts: ImageFacts
+
+
+def find_images(
+    folder: Path, *, exclude: tuple[str, ...] = (), skip: Path | None = None
+) -> Iterator[os.DirEntry[str]]:
+    """Yield the image files under `folder`, recursively, in a fixed order.
+
+    Hidden files and folders, `._*` resource forks and thumbnail folders are passed over, and so
+    are files whose path under `folder` matches a glob of `exclude`, and the folder `skip`.
+    Links to files are followed, links to folders are not, so that no loop is possible.
+    """
+    pending = [folder]
+    while pending:
+        current = pending.pop()
+        folders: list[Path] = []
+        with os.scandir(current) as entries:
+            for entry in sorted(entries, key=lambda e: os.fsencode(e.name)):
+                path = Path(entry.path)
+                if entry.name.startswith(".") or path == skip:
+                    continue
+                if _is_excluded(path.relative_to(folder), exclude):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _SKIPPED_FOLDERS:
+                        folders.append(path)
+                elif path.suffix.lower() in SUFFIXES and entry.is_file():
+                    yield entry
+        pending.extend(reversed(folders))
+
+
+def _is_excluded(path: Path, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(path.as_posix(), p) or fnmatch(path.name, p) for p in patterns)
+
+
+def load_image(
+    source: str | os.PathLike[str] | bytes | IO[bytes],
+    *,
+    at_least: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> LoadedImage:
+    """Decode an image upright and in RGB, transparency on white, the first frame of several.
+
+    `at_least` allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size, as long as the result
+    covers at least `at_least`² pixels of area in the original's shape. `name` stands for the
+    source in errors.
+
+    Raises `ImageTooLargeError` before decoding where the image has more than `max_pixels`, and
+    `UnreadableImageError` for anything that cannot be decoded.
+    """
+    label = name or (str(source) if isinstance(source, str | os.PathLike) else "image")
+    stream = BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # EXIF and palette complaints about usable images
+            with Image.open(stream, formats=FORMATS) as image:
+                return _decode(image, at_least, max_pixels, label)
+    except FileNotFoundError as error:
+        raise UnreadableImageError(label, "no such file") from error
+    except IsADirectoryError as error:
+        raise UnreadableImageError(label, "is a folder, not an image") from error
+    except PermissionError as error:
+        raise UnreadableImageError(label, "may not be read (permission denied)") from error
+    except _DECODER_FAULTS as error:
+        raise UnreadableImageError(label, _reason(error, stream)) from error
+
+
+def _decode(image: Image.Image, at_least: int | None, max_pixels: int, label: str) -> LoadedImage:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLargeError(
+            label,
+            f"{width} × {height} = {width * height / 1e6:.0f} megapixels is over the limit of "
+            f"{max_pixels / 1e6:.0f}; raise it with --max-megapixels",
+        )
+    facts = _read_facts(image)
+    if at_least is not None and width * height > at_least**2:
+        scale = at_least / math.sqrt(width * height)
+        image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
+    image.load()
+    pixels = _to_rgb(ImageOps.exif_transpose(image))
+    return LoadedImage(pixels, facts)
+
+
+def _read_facts(image: Image.Image) -> ImageFacts:
+    width, height = image.size
+    taken_at, camera = None, None
+    # A damaged EXIF block says nothing about the pixels: the facts stay unknown.
+    with contextlib.suppress(*_DECODER_FAULTS):
+        exif = image.getexif()
+        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+            width, height = height, width
+        maker, model = (
+            str(exif.get(tag, "")).replace("\0", "").strip()
+            for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
+        )
+        # Many makers repeat their name in the model.
+        camera = (model if model.startswith(maker) else f"{maker} {model}").strip() or None
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        taken_at = dt.datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S") if taken else None
+    return ImageFacts(width, height, image.format or "", taken_at, camera)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _stretch_depth(image).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(canvas, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _stretch_depth(image: Image.Image) -> Image.Image:
+    """Bring 9–32-bit and float greys to 8 bits: integers by their bit depth, floats by range."""
+    values = np.asarray(image, dtype=np.float64)
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if image.mode != "F" and low >= 0:
+        low, high = 0.0, 2.0 ** max(8, math.ceil(math.log2(high + 1))) - 1
+    scaled = (values - low) / max(high - low, 1e-12) * 255
+    return Image.fromarray(scaled.round().astype(np.uint8))
+
+
+def _reason(error: BaseException, stream: object) -> str:
+    if isinstance(stream, str | os.PathLike):
+        with contextlib.suppress(OSError):
+            if Path(stream).stat().st_size == 0:
+                return "is empty (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        return "is not an image that can be read, or is damaged at its start"
+    if isinstance(error, MemoryError):
+        return "needs more memory than there is"
+    return f"cannot be decoded: {str(error).strip() or type(error).__name__}"

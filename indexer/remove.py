@@ -1,0 +1,28 @@
+"""Removing: taking images out of a store by path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from indexer.errors import NoImagesError
+from indexer.store.store import Store
+
+
+def remove_images(store: Store, places: Sequence[Path]) -> int:
+    """Forget the images that `places` (files, or folders with all below) name; return how many.
+
+    Raises `NoImagesError`, before anything is removed, for a place the store knows nothing of.
+    """
+    with store.writing():
+        roots = store.roots()
+        known = {roots[k.file.root_id] / k.file.path: k for k in store.known_files().values()}
+        chosen: dict[int, bool] = {}
+        for place in (Path(os.path.abspath(p)) for p in places):
+            here = [row for path, row in known.items() if path == place or place in path.parents]
+            if not here:
+                raise NoImagesError(f"The store knows no image at {place}; nothing was removed.")
+            chosen |= {row.id: row.reason is None for row in here}
+        store.remove(list(chosen))
+    return sum(chosen.values())

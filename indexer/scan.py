@@ -1,0 +1,111 @@
+"""Scanning: which files are new, changed, unchanged or gone since the last run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indexer.errors import NoImagesError
+from indexer.images import find_images
+from indexer.store.store import FileState, KnownFile, Store
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to look at: `known` is the row it had, if any."""
+
+    path: Path
+    file: FileState
+    known: KnownFile | None
+
+
+@dataclass
+class Scan:
+    """The outcome of a scan: `tasks` to do, rows that are `unchanged`, rows whose file is gone."""
+
+    tasks: list[Task] = field(default_factory=list)
+    unchanged: list[KnownFile] = field(default_factory=list)
+    missing: list[KnownFile] = field(default_factory=list)
+
+
+def scan_places(
+    store: Store,
+    places: Sequence[Path],
+    *,
+    exclude: tuple[str, ...] = (),
+    retry_failed: bool = False,
+) -> Scan:
+    """Compare the files at `places` (folders or single images) with the catalogue.
+
+    Only names, sizes and time stamps are read. A file inside a folder that is a root already
+    belongs to that root. Raises `NoImagesError` where a place does not exist or is empty of images.
+    """
+    known = store.known_files()
+    scan = Scan()
+    seen: set[tuple[int, str]] = set()
+    for place in dict.fromkeys(Path(os.path.abspath(p)) for p in places):
+        found = _files_at(place, exclude, store.path)
+        folder = place if place.is_dir() else place.parent
+        roots = store.roots()
+        within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
+        root_id = next(iter(within)) if within else store.add_root(folder)
+        nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i != root_id}
+        scope = {root_id, *nested}
+        if not found:
+            _refuse_empty(place, [k for k in known.values() if k.file.root_id in scope])
+        roots = store.roots()
+        for path, stat in found:
+            owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)
+            file = FileState(
+                owner, path.relative_to(roots[owner]).as_posix(), stat.st_size, stat.st_mtime_ns
+            )
+            if (owner, file.path) in seen:
+                continue
+            seen.add((owner, file.path))
+            _sort_in(scan, path, file, known.get((owner, file.path)), retry_failed)
+        if place.is_dir():
+            for key, row in known.items():
+                inside = key[0] in scope and (roots[key[0]] / key[1]).is_relative_to(place)
+                if inside and key not in seen:
+                    seen.add(key)
+                    scan.missing.append(row)
+    return scan
+
+
+def _files_at(
+    place: Path, exclude: tuple[str, ...], store: Path
+) -> list[tuple[Path, os.stat_result]]:
+    if place.is_dir():
+        found = []
+        try:
+            for entry in find_images(place, exclude=exclude, skip=store):
+                found.append((Path(entry.path), entry.stat()))
+        except PermissionError as error:
+            raise NoImagesError(f"The folder {error.filename} may not be read.") from error
+        return found
+    if place.is_file():
+        return [(place, place.stat())]
+    raise NoImagesError(f"There is no file or folder {place}.")
+
+
+def _refuse_empty(place: Path, known: list[KnownFile]) -> None:
+    if known:
+        raise NoImagesError(
+            f"{place} holds no images now, but the store knows {len(known)} there. Is the drive "
+            "mounted? Nothing was changed; to forget them, use cbir remove."
+        )
+    raise NoImagesError(f"There are no images in {place}.")
+
+
+def _sort_in(
+    scan: Scan, path: Path, file: FileState, known: KnownFile | None, retry_failed: bool
+) -> None:
+    same = known is not None and (
+        (known.file.size_bytes, known.file.mtime_ns) == (file.size_bytes, file.mtime_ns)
+    )
+    if known is not None and same and not (retry_failed and known.reason):
+        scan.unchanged.append(known)
+    else:
+        scan.tasks.append(Task(path, file, known))

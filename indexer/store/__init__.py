@@ -1,0 +1,1 @@
+"""Vectors and metadata on disk."""

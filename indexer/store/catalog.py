@@ -1,0 +1,189 @@
+"""The catalogue: the only truth about what exists, in SQLite through SQLAlchemy."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ForeignKey,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+    create_engine,
+    event,
+    exc,
+)
+from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
+
+SCHEMA_VERSIONS = ("0001",)  # in order; the last one is what this program reads and writes
+_PRIVATE_USE = 0x10FF00  # where bytes that are not UTF-8 are kept, see PathText
+
+
+class PathText(TypeDecorator[str]):
+    """A POSIX path as text, also where the file name is not valid UTF-8.
+
+    Python shows such bytes as lone surrogates, which SQLite cannot store: they are moved to
+    the last block of the private use area and back.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.translate(_TO_PRIVATE)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.translate(_FROM_PRIVATE)
+
+
+_TO_PRIVATE = {0xDC00 + byte: _PRIVATE_USE + byte for byte in range(0x80, 0x100)}
+_FROM_PRIVATE = {private: surrogate for surrogate, private in _TO_PRIVATE.items()}
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+
+class RootRow(Base):
+    """A folder of photos; paths of images are relative to it.
+
+    `path` is relative to the folder that holds the store where the photos lie below that folder,
+    so that both can move together, and absolute elsewhere.
+    """
+
+    __tablename__ = "roots"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(PathText, unique=True)
+
+
+class ImageRow(Base):
+    """An image file. `state` is `ok`, or `failed` with a `reason`. Its id is never used again.
+
+    `width` and `height` are pixels of the upright original.
+    """
+
+    __tablename__ = "images"
+    __table_args__ = (UniqueConstraint("root_id", "path"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(primary_key=True)
+    root_id: Mapped[int] = mapped_column(ForeignKey("roots.id"))
+    path: Mapped[str] = mapped_column(PathText)
+    size_bytes: Mapped[int]
+    mtime_ns: Mapped[int]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+    state: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    format: Mapped[str | None]
+    taken_at: Mapped[dt.datetime | None]
+    camera: Mapped[str | None]
+
+
+class SegmentRow(Base):
+    """A live file of vectors of one kind (`conv` or `fc`)."""
+
+    __tablename__ = "segments"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    rows: Mapped[int]
+    dimension: Mapped[int]
+
+
+class RemovedRow(Base):
+    """The id of an image that is gone while its vectors are still in a segment."""
+
+    __tablename__ = "removed"
+    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class SpecRow(Base):
+    """The one feature spec of the store, as canonical JSON, and its fingerprint."""
+
+    __tablename__ = "spec"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    json: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(String(64))
+
+
+class Catalog:
+    """The catalogue file at `path`: sessions on it, and its schema version."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.engine: Engine = create_engine(f"sqlite:///{path}")
+        event.listen(self.engine, "connect", _configure)
+        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a session; what was changed in it is undone unless it commits."""
+        try:
+            with self._sessions() as session:
+                yield session
+        except exc.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+    def prepare(self) -> None:
+        """Create the tables, or migrate older ones; raises `StoreVersionError` for newer ones."""
+        version = self._read_version()
+        if version == SCHEMA_VERSIONS[-1]:
+            return
+        if version is not None and version not in SCHEMA_VERSIONS:
+            raise StoreVersionError(
+                f"The store at {self.path.parent} has schema version {version}; this cbir knows "
+                f"versions up to {SCHEMA_VERSIONS[-1]}. Upgrade cbir to open it."
+            )
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "indexer.store:migrations")
+        with self.engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, SCHEMA_VERSIONS[-1])
+
+    def _read_version(self) -> str | None:
+        try:
+            with self.engine.connect() as connection:
+                return connection.exec_driver_sql(
+                    "SELECT version_num FROM alembic_version"
+                ).scalar()
+        except exc.OperationalError as error:
+            if "no such table" in str(error.orig):
+                return None
+            raise _translate(error, self.path) from error
+        except exc.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def _configure(connection: sqlite3.Connection, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA busy_timeout = 30000")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _translate(error: exc.DatabaseError, path: Path) -> StoreError:
+    detail = str(error.orig)
+    if isinstance(error, exc.OperationalError):
+        return StoreError(f"The catalogue {path} cannot be used: {detail}.")
+    return StoreCorruptError(
+        f"The catalogue {path} is damaged ({detail}). Restore it from a backup, or build the store "
+        "anew with cbir index --rebuild."
+    )

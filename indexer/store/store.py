@@ -1,0 +1,391 @@
+"""Store: a folder with the catalogue and the vectors it names; one commit point."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from indexer.errors import StoreCorruptError, StoreError, StoreLockedError, StoreNotFoundError
+from indexer.features.extractor import ImageFeatures
+from indexer.features.spec import FeatureSpec
+from indexer.images import ImageFacts
+from indexer.store.catalog import Catalog, ImageRow, RemovedRow, RootRow, SegmentRow, SpecRow
+from indexer.store.vectors import IdArray, Segment, VectorIndex, read_segment, write_segment
+
+STORE_NAME = ".cbir"
+KINDS = ("conv", "fc")
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What identifies a file without reading it, and its content hash once read."""
+
+    root_id: int
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    content_hash: bytes = b""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image to commit: its file, and either facts and features or the reason of failure.
+
+    `replaces` is the id of the row that this one takes the place of.
+    """
+
+    file: FileState
+    facts: ImageFacts | None = None
+    features: ImageFeatures | None = None
+    reason: str | None = None
+    replaces: int | None = None
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """An image row as the scanner needs it."""
+
+    id: int
+    file: FileState
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """An image as a hit needs it; `path` is absolute."""
+
+    id: int
+    path: Path
+    width: int
+    height: int
+    taken_at: dt.datetime | None
+    camera: str | None
+
+
+@dataclass(frozen=True)
+class StoreSummary:
+    """What a store holds; `vectors` and `dimensions` by kind, `bytes_on_disk` of all its files."""
+
+    images: int
+    failed: list[tuple[str, str]]
+    vectors: dict[str, int]
+    dimensions: dict[str, int]
+    bytes_on_disk: int
+    roots: list[str] = field(default_factory=list)
+
+
+def find_store(start: Path | None = None) -> Path | None:
+    """Return the store that a command run in `start` means, or None where there is none.
+
+    `CBIR_STORE` names it; else it is `.cbir` in the folder or the nearest one above.
+    """
+    if named := os.environ.get("CBIR_STORE"):
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / STORE_NAME / "catalog.sqlite").is_file():
+            return folder / STORE_NAME
+    return None
+
+
+class Store:
+    """An open store. Reading needs no lock; writing happens inside `writing()`."""
+
+    def __init__(self, path: Path, catalog: Catalog, spec: FeatureSpec) -> None:
+        self.path = path
+        self.catalog = catalog
+        self.spec = spec
+
+    @classmethod
+    def create(cls, path: Path, spec: FeatureSpec) -> Store:
+        """Create an empty store at `path`; raises `StoreError` where there is one already."""
+        if (path / "catalog.sqlite").exists():
+            raise StoreError(f"There is a store at {path} already.")
+        try:
+            (path / "vectors").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"No store can be made at {path}: {error.strerror}.") from error
+        catalog = Catalog((path / "catalog.sqlite").resolve())
+        catalog.prepare()
+        with catalog.session() as session:
+            session.add(SpecRow(id=1, json=spec.to_json(), fingerprint=spec.fingerprint))
+            session.commit()
+        return cls(path.resolve(), catalog, spec)
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open the store at `path`.
+
+        Raises `StoreNotFoundError`, `StoreVersionError` or `StoreCorruptError`.
+        """
+        file = path / "catalog.sqlite"
+        if not file.is_file():
+            raise StoreNotFoundError(
+                f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
+            )
+        catalog = Catalog(file.resolve())
+        catalog.prepare()
+        with catalog.session() as session:
+            row = session.get(SpecRow, 1)
+        if row is None:
+            # Killed between making the tables and writing the spec: nothing was stored yet.
+            raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
+        return cls(path.resolve(), catalog, FeatureSpec.from_json(row.json))
+
+    def close(self) -> None:
+        """Close the catalogue."""
+        self.catalog.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the one writer's lock; leftovers of a killed run are cleared away first."""
+        lock = FileLock(self.path / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise StoreLockedError(
+                f"Another process is writing to {self.path}. Wait for it to end, and try again."
+            ) from error
+        try:
+            self._clear_leftovers()
+            yield
+        finally:
+            lock.release()
+
+    def delete(self) -> None:
+        """Delete the store from the disk; the photos are not touched."""
+        self.close()
+        shutil.rmtree(self.path)
+
+    # --- roots -------------------------------------------------------------------------------
+
+    def roots(self) -> dict[int, Path]:
+        """Return the folders of photos by id, as absolute paths."""
+        with self.catalog.session() as session:
+            rows = session.execute(select(RootRow.id, RootRow.path)).all()
+        return {id_: Path(os.path.normpath(self.path.parent / path)) for id_, path in rows}
+
+    def add_root(self, folder: Path) -> int:
+        """Return the id of the root `folder`, made where it is new."""
+        for root_id, path in self.roots().items():
+            if path == folder:
+                return root_id
+        beside = folder.is_relative_to(self.path.parent)
+        path = folder.relative_to(self.path.parent) if beside else folder
+        with self.catalog.session() as session:
+            row = RootRow(path=path.as_posix())
+            session.add(row)
+            session.commit()
+            return row.id
+
+    # --- images ------------------------------------------------------------------------------
+
+    def known_files(self) -> dict[tuple[int, str], KnownFile]:
+        """Return every image row, good or failed, by (root id, path)."""
+        columns = (
+            ImageRow.id,
+            ImageRow.root_id,
+            ImageRow.path,
+            ImageRow.size_bytes,
+            ImageRow.mtime_ns,
+            ImageRow.content_hash,
+            ImageRow.reason,
+        )
+        with self.catalog.session() as session:
+            return {
+                (row.root_id, row.path): KnownFile(row.id, FileState(*row[1:6]), row.reason)
+                for row in session.execute(select(*columns))
+            }
+
+    def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
+        """Return what is known of these images, by id; ids that are gone are left out."""
+        roots = self.roots()
+        wanted = list(ids)
+        infos: dict[int, ImageInfo] = {}
+        with self.catalog.session() as session:
+            for start in range(0, len(wanted), 500):
+                rows = session.scalars(
+                    select(ImageRow).where(ImageRow.id.in_(wanted[start : start + 500]))
+                )
+                infos |= {row.id: _info(row, roots) for row in rows}
+        return infos
+
+    def find_image(self, path: Path) -> ImageInfo | None:
+        """Return the good image that this file is in the store, or None."""
+        file = Path(os.path.abspath(path))
+        roots = self.roots()
+        with self.catalog.session() as session:
+            for root_id, root in roots.items():
+                if file.is_relative_to(root):
+                    row = session.scalar(
+                        select(ImageRow).where(
+                            ImageRow.root_id == root_id,
+                            ImageRow.path == file.relative_to(root).as_posix(),
+                            ImageRow.state == "ok",
+                        )
+                    )
+                    if row is not None:
+                        return _info(row, roots)
+        return None
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def commit(self, entries: Sequence[Entry]) -> None:
+        """Make these images live, all or none: vectors first, then one catalogue transaction."""
+        if not entries:
+            return
+        with self.catalog.session() as session:
+            self._forget(session, [e.replaces for e in entries if e.replaces is not None])
+            rows = [_to_row(entry) for entry in entries]
+            session.add_all(rows)
+            session.flush()
+            good = [(r.id, e.features) for r, e in zip(rows, entries, strict=True) if e.features]
+            if good:
+                ids = np.array([image_id for image_id, _ in good], np.int64)
+                for kind in KINDS:
+                    vectors = np.stack([getattr(features, kind) for _, features in good])
+                    segment = SegmentRow(kind=kind, rows=len(ids), dimension=vectors.shape[1])
+                    session.add(segment)
+                    session.flush()
+                    self._write(segment, ids, vectors)
+                self._sync_folder()
+            session.commit()
+
+    def move(self, image_id: int, file: FileState) -> None:
+        """Note that an image's file has a new place or time stamp; its vectors stay."""
+        with self.catalog.session() as session:
+            session.execute(
+                update(ImageRow)
+                .where(ImageRow.id == image_id)
+                .values(
+                    root_id=file.root_id,
+                    path=file.path,
+                    size_bytes=file.size_bytes,
+                    mtime_ns=file.mtime_ns,
+                )
+            )
+            session.commit()
+
+    def remove(self, ids: Sequence[int]) -> None:
+        """Take images out of the store, at once; their ids are never used again."""
+        with self.catalog.session() as session:
+            self._forget(session, ids)
+            session.commit()
+
+    def _forget(self, session: Session, ids: Sequence[int]) -> None:
+        for start in range(0, len(ids), 500):
+            part = list(ids[start : start + 500])
+            session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
+            session.execute(insert(RemovedRow), [{"image_id": i} for i in part])
+
+    def _write(self, segment: SegmentRow, ids: IdArray, vectors: np.ndarray) -> None:
+        try:
+            write_segment(self.path / "vectors", _segment_name(segment), ids, vectors)
+        except OSError as error:
+            raise StoreError(
+                f"Vectors cannot be written to {self.path / 'vectors'}: {error.strerror}. What "
+                "was committed before is safe; run the same command again to go on."
+            ) from error
+
+    def _sync_folder(self) -> None:
+        if os.name == "posix":
+            descriptor = os.open(self.path / "vectors", os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _clear_leftovers(self) -> None:
+        """Delete vector files that no commit ever named."""
+        with self.catalog.session() as session:
+            live = {_segment_name(row) for row in session.scalars(select(SegmentRow))}
+        for file in (self.path / "vectors").glob("*.npy"):
+            if file.name.split(".")[0] not in live:
+                file.unlink()
+
+    # --- reading vectors ---------------------------------------------------------------------
+
+    def vector_index(self, kind: str) -> VectorIndex:
+        """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""
+        with self.catalog.session() as session:
+            rows = session.scalars(
+                select(SegmentRow).where(SegmentRow.kind == kind).order_by(SegmentRow.id)
+            ).all()
+            removed = session.scalars(select(RemovedRow.image_id)).all()
+        if not rows:
+            raise StoreError(
+                f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
+            )
+        index = VectorIndex(rows[0].dimension, [self._read(row) for row in rows])
+        index.remove(np.array(removed, np.int64))
+        return index
+
+    def _read(self, row: SegmentRow) -> Segment:
+        return read_segment(self.path / "vectors", _segment_name(row), row.rows, row.dimension)
+
+    def summarize(self) -> StoreSummary:
+        """Count what the store holds."""
+        roots = self.roots()
+        with self.catalog.session() as session:
+            images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
+            failed = [
+                (str(roots[row.root_id] / row.path), row.reason or "")
+                for row in session.scalars(
+                    select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
+                )
+            ]
+            kinds = session.execute(
+                select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
+            ).all()
+        files = [file for file in self.path.rglob("*") if file.is_file()]
+        return StoreSummary(
+            images=images,
+            failed=failed,
+            vectors={kind: images for kind, _ in kinds},
+            dimensions={row.kind: row[1] for row in kinds},
+            bytes_on_disk=sum(file.stat().st_size for file in files),
+            roots=[str(path) for path in roots.values()],
+        )
+
+
+def _segment_name(row: SegmentRow) -> str:
+    return f"{row.id:08d}-{row.kind}"
+
+
+def _to_row(entry: Entry) -> ImageRow:
+    file, facts = entry.file, entry.facts
+    return ImageRow(
+        root_id=file.root_id,
+        path=file.path,
+        size_bytes=file.size_bytes,
+        mtime_ns=file.mtime_ns,
+        content_hash=file.content_hash,
+        state="failed" if entry.reason else "ok",
+        reason=entry.reason,
+        width=facts.width if facts else None,
+        height=facts.height if facts else None,
+        format=facts.format if facts else None,
+        taken_at=facts.taken_at if facts else None,
+        camera=facts.camera if facts else None,
+    )
+
+
+def _info(row: ImageRow, roots: dict[int, Path]) -> ImageInfo:
+    return ImageInfo(
+        id=row.id,
+        path=roots[row.root_id] / row.path,
+        width=row.width or 0,
+        height=row.height or 0,
+        taken_at=row.taken_at,
+        camera=row.camera,
+    )

@@ -1,0 +1,1 @@
+"""Every shell a person touches: command line, contact sheets, browser."""

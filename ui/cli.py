@@ -1,0 +1,365 @@
+"""The command line, `cbir`; each command loads what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from indexer.errors import CbirError, InvalidQueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from indexer.store.store import Store
+    from retrieval.engine import SearchEngine
+    from retrieval.query import Hit, Query
+
+
+class ErrorReportingGroup(TyperGroup):
+    """Turns every `CbirError` into one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except CbirError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=ErrorReportingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find where you have seen an image, or a part of it, before: on your own machine.",
+    epilog="Start with: cbir index PHOTOS, then: cbir query IMAGE",
+)
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help="The store's folder; else CBIR_STORE, else .cbir here or in a folder above.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object a line on stdout, and nothing else.")
+]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="What runs the network: auto, openvino or torch.")
+]
+
+
+@app.command()
+def index(
+    photos: Annotated[
+        list[Path], typer.Argument(help="Folders, searched recursively, or image files.")
+    ],
+    store: StoreOption = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="The network, see `cbir backbones`.", show_default="efficientnet_lite0"),
+    ] = None,
+    conv: Annotated[
+        str | None, typer.Option(help="The conv tap.", show_default="the backbone's")
+    ] = None,
+    fc: Annotated[
+        str | None, typer.Option(help="The fc tap.", show_default="the backbone's")
+    ] = None,
+    pooling: Annotated[
+        str | None,
+        typer.Option(
+            help="How conv maps become vectors: spoc, mac, gem or rmac.", show_default="rmac"
+        ),
+    ] = None,
+    gem_p: Annotated[
+        float | None, typer.Option(help="The exponent of GeM.", show_default="3.0")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Photos enter the network at about SIZE × SIZE pixels, in their own shape.",
+            show_default="256",
+        ),
+    ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, help="Skip images with more pixels than this.")
+    ] = 200.0,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Skip files and folders whose name or path matches this glob."),
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try files again that could not be read before.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Delete the store first and start anew; photos are kept."),
+    ] = False,
+    engine: EngineOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Index photos, or bring the index up to date: new, changed, moved and deleted files.
+
+    Unchanged files are not read again. Ctrl-C is safe: run the same command to go on.
+    """
+    from indexer.build import Builder, BuildOptions
+    from indexer.features.extractor import FeatureExtractor
+    from ui.progress import IndexProgress
+
+    choices = {"conv": conv, "fc": fc, "pooling": pooling, "gem_p": gem_p, "size_px": size}
+    opened = _open_or_create(store, backbone, choices, rebuild)
+    options = BuildOptions(
+        max_pixels=round(max_megapixels * 1e6),
+        exclude=tuple(exclude or ()),
+        strict=strict,
+        retry_failed=retry_failed,
+    )
+    with IndexProgress() as progress:
+        builder = Builder(
+            opened,
+            lambda: FeatureExtractor(opened.spec, engine=_engine_name(engine)),
+            options,
+            progress,
+        )
+        try:
+            report = builder.run(photos)
+        except KeyboardInterrupt as stop:
+            progress.stop()
+            done = builder.report.added + builder.report.updated
+            typer.echo(f"Stopped. {done} images are safe; run it again to go on.", err=True)
+            raise typer.Exit(130) from stop
+    from ui.render import report_as_dict, report_as_text
+
+    typer.echo(json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened))
+
+
+def _open_or_create(
+    path: Path | None, backbone: str | None, choices: dict[str, Any], rebuild: bool
+) -> Store:
+    """Open the store, whose spec must agree with what is asked for, or create it."""
+    import dataclasses
+
+    from indexer.features.spec import FeatureSpec
+    from indexer.store.store import STORE_NAME, Store, find_store
+
+    place = path or find_store() or Path(STORE_NAME)
+    exists = (place / "catalog.sqlite").is_file()
+    if exists and rebuild:
+        opened = Store.open(place)
+        with opened.writing():
+            pass  # nobody else is writing
+        opened.delete()
+        exists = False
+    given = {name: value for name, value in choices.items() if value is not None}
+    if not exists:
+        return Store.create(place, FeatureSpec.create(backbone or FeatureSpec.backbone, **given))
+    opened = Store.open(place)
+    if backbone is not None and backbone != opened.spec.backbone:
+        asked = FeatureSpec.create(backbone, **given)
+    else:
+        asked = dataclasses.replace(opened.spec, **given)
+    opened.spec.require_same(asked, where=str(place))
+    return opened
+
+
+def _engine_name(name: str) -> Any:
+    if name not in ("auto", "openvino", "torch"):
+        raise typer.BadParameter(f"{name!r} is not auto, openvino or torch", param_hint="--engine")
+    return name
+
+
+@app.command()
+def query(
+    image: Annotated[
+        Path | None, typer.Argument(help="The query image, in the index or not.")
+    ] = None,
+    store: StoreOption = None,
+    k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = 10,
+    feature: Annotated[
+        str, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
+    ] = "conv",
+    box: Annotated[
+        str | None,
+        typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image, in pixels."),
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(help="Answer many: a file of JSON lines with id, image and box (or null)."),
+    ] = None,
+    as_json: JsonOption = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV.")] = False,
+    montage: Annotated[
+        Path | None, typer.Option(help="Write query and hits as one contact sheet (.jpg, .png).")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write query and hits as one self-contained page.")
+    ] = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Find the images nearest to an image, or to a box in it."""
+    from retrieval.engine import SearchEngine
+
+    if (image is None) == (batch is None):
+        raise typer.BadParameter("give either an image or --batch FILE")
+    if batch and (montage or html or box):
+        raise typer.BadParameter("--montage, --html and --box go with a single image, not --batch")
+    if feature not in ("conv", "fc"):
+        raise typer.BadParameter(f"{feature!r} is not conv or fc", param_hint="--feature")
+    if montage and montage.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+        raise typer.BadParameter(
+            f"{montage} must end in .jpg, .png or .webp", param_hint="--montage"
+        )
+    search = SearchEngine.open(store, engine=_engine_name(engine))
+    if batch:
+        _answer_batch(search, batch, feature, k, csv)
+        return
+    import time
+
+    started = time.perf_counter()
+    asked = _make_query({"image": str(image), "box": box}, feature, k)
+    hits = search.search(asked)
+    elapsed_s = time.perf_counter() - started
+    _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
+    if montage:
+        from ui.contact_sheet import write_contact_sheet
+
+        write_contact_sheet(montage, asked, hits)
+        typer.echo(f"The contact sheet is {montage}", err=True)
+    if html:
+        from ui.render import write_html
+
+        write_html(html, asked, hits)
+        typer.echo(f"The page is {html}", err=True)
+
+
+def _make_query(line: dict[str, Any], feature: str, k: int) -> Query:
+    from indexer.features.regions import Region
+    from retrieval.query import Query
+
+    box = line.get("box")
+    if isinstance(box, list):
+        box = ",".join(map(str, box))
+    region = Region.parse(box) if box else None
+    return Query(path=Path(line["image"]), box=region, feature=feature, k=k or None)  # type: ignore[arg-type]
+
+
+def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv: bool) -> None:
+    from ui import render
+
+    if as_json:
+        typer.echo(json.dumps(render.answer_as_dict(asked, hits, elapsed_s)))
+    elif csv:
+        typer.echo(render.hits_as_csv([(None, hits)]), nl=False)
+    else:
+        render.print_hits(asked, hits, elapsed_s)
+
+
+def _answer_batch(search: SearchEngine, batch: Path, feature: str, k: int, csv: bool) -> None:
+    from ui import render
+
+    answers: list[tuple[str | None, list[Hit]]] = []
+    failed = 0
+    for line in _read_batch(batch):
+        try:
+            hits = search.search(_make_query(line, feature, k))
+        except CbirError as error:
+            failed += 1
+            typer.echo(f"Query {line['id']}: {error}", err=True)
+            if not csv:
+                typer.echo(json.dumps({"id": line["id"], "hits": [], "error": str(error)}))
+            continue
+        if csv:
+            answers.append((str(line["id"]), hits))
+        else:
+            found = [render.hit_as_dict(hit) for hit in hits]
+            typer.echo(json.dumps({"id": line["id"], "hits": found}))
+    if csv:
+        typer.echo(render.hits_as_csv(answers), nl=False)
+    if failed:
+        typer.echo(f"{failed} queries could not be answered.", err=True)
+        raise typer.Exit(1)
+
+
+def _read_batch(batch: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = batch.read_text("utf-8")
+    except OSError as error:
+        raise InvalidQueryError(f"{batch} cannot be read: {error.strerror}.") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            parsed = json.loads(line)
+            if not isinstance(parsed, dict) or not {"id", "image"} <= parsed.keys():
+                raise ValueError("id and image are needed")
+        except ValueError as error:
+            raise InvalidQueryError(
+                f"Line {number} of {batch} is not a query like "
+                f'{{"id": "1", "image": "cat.jpg", "box": null}}: {error}.'
+            ) from error
+        yield parsed
+
+
+@app.command()
+def info(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show what the store holds: images, failed files, vectors, spec, bytes on disk."""
+    from ui import render
+
+    opened = _open(store)
+    if as_json:
+        typer.echo(json.dumps(render.summary_as_dict(opened)))
+    else:
+        render.print_summary(opened)
+
+
+@app.command()
+def remove(
+    photos: Annotated[
+        list[Path], typer.Argument(help="Indexed images, or folders: all indexed images below.")
+    ],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget images; the files themselves are not touched."""
+    from indexer.remove import remove_images
+
+    removed = remove_images(_open(store), photos)
+    if as_json:
+        typer.echo(json.dumps({"removed": removed}))
+    else:
+        typer.echo(f"Removed {removed} images from the index; the files are untouched.")
+
+
+@app.command()
+def backbones(as_json: JsonOption = False) -> None:
+    """List the networks, their taps, and which are here or would be downloaded."""
+    from ui import render
+
+    if as_json:
+        for row in render.backbones_as_dicts():
+            typer.echo(json.dumps(row))
+    else:
+        render.print_backbones()
+
+
+def _open(path: Path | None) -> Store:
+    from retrieval.engine import SearchEngine
+
+    return SearchEngine.open(path).store
+
+
+if __name__ == "__main__":
+    app()

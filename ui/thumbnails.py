@@ -1,0 +1,41 @@
+"""Small pictures of images, with a box drawn where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from indexer.errors import ImageError
+from indexer.features.regions import Region
+from indexer.images import load_image
+
+BOX_COLOUR = "#ff3b30"
+
+
+def draw_thumbnail(source: Path | bytes, side_px: int, box: Region | None = None) -> Image.Image:
+    """Return the image within `side_px` × `side_px`, `box` (pixels of the original) drawn on it.
+
+    An image that cannot be read any more, say because it was deleted, becomes a grey plate.
+    """
+    try:
+        loaded = load_image(source, at_least=side_px)
+    except ImageError:
+        plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
+        ImageDraw.Draw(plate).text((12, 12), "file is gone or unreadable", fill="black")
+        return plate
+    thumbnail = loaded.pixels
+    thumbnail.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    if box is not None:
+        x = thumbnail.width / loaded.facts.width
+        y = thumbnail.height / loaded.facts.height
+        corners = (
+            round(box.x0 * x),
+            round(box.y0 * y),
+            max(round(box.x1 * x) - 1, round(box.x0 * x)),
+            max(round(box.y1 * y) - 1, round(box.y0 * y)),
+        )
+        draw = ImageDraw.Draw(thumbnail)
+        draw.rectangle(corners, outline="white", width=4)
+        draw.rectangle(corners, outline=BOX_COLOUR, width=2)
+    return thumbnail
