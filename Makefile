@@ -32,8 +32,12 @@ demo: setup
 		--montage demo-out/cat.jpg --html demo-out/cat.html
 	@echo "The contact sheet is demo-out/cat.jpg; the same as a page: demo-out/cat.html"
 
+# PHOTOS=folder and MANIFESTS="a.json b.json": your own labelled photos to measure on.
 bench: setup
-	$(BIN)/python -m benchmarks.pooling --help
+	@test -n "$(MANIFESTS)" -a -n "$(PHOTOS)" \
+		|| { echo 'usage: make bench MANIFESTS="a/manifest.json b/manifest.json" PHOTOS=folder'; exit 2; }
+	$(BIN)/python -m benchmarks.pooling $(MANIFESTS)
+	$(BIN)/python -m benchmarks.memory $(PHOTOS)
 
 clean:
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,11 +22,11 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from indexer.errors import ImageTooLargeError, UnreadableImageError
 
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
-    + (".avif", ".heic", ".heif", ".hif")
-)
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
+OTHER_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
+SUFFIXES = frozenset({*JPEG_SUFFIXES, *HEIF_SUFFIXES, *OTHER_SUFFIXES})
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF")
 MAX_PIXELS = 200_000_000
 
 # Folders that hold no photos of the user's own: hidden ones, and the thumbnails of NAS systems.

@@ -1,0 +1,1 @@
+"""Scripts that print every figure the documentation quotes."""

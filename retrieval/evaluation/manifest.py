@@ -1,0 +1,51 @@
+"""Manifest: a labelled collection, its queries and their right answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.errors import InvalidQueryError
+from indexer.features.regions import Region
+
+
+@dataclass(frozen=True)
+class ManifestQuery:
+    """A query; `positives` and `junk` are database entries (relative paths)."""
+
+    id: str
+    image: Path
+    box: Region | None
+    positives: frozenset[str]
+    junk: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A labelled collection: `database` entries are paths relative to `folder`."""
+
+    name: str
+    folder: Path
+    database: list[str]
+    queries: list[ManifestQuery]
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest; raises `InvalidQueryError` where it is not one."""
+        try:
+            data = json.loads(path.read_text("utf-8"))
+            folder = (path.parent / data["images"]).resolve()
+            queries = [
+                ManifestQuery(
+                    id=str(query["id"]),
+                    image=folder / query["image"],
+                    box=Region(*query["box"]) if query.get("box") else None,
+                    positives=frozenset(query["positives"]),
+                    junk=frozenset(query.get("junk", ())),
+                )
+                for query in data["queries"]
+            ]
+            return cls(str(data["name"]), folder, list(data["database"]), queries)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidQueryError(f"{path} is not a manifest: {error!r}.") from error
