@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -87,6 +88,7 @@ class Builder:
         self._load_extractor = load_extractor
         self._progress = progress
         self._extractor: FeatureExtractor | None = None
+        self._loading = threading.Lock()
         self._missing: dict[bytes, list[KnownFile]] = {}
         self._pending: list[Entry] = []
         self._committed_at = time.monotonic()
@@ -147,13 +149,13 @@ class Builder:
     @property
     def extractor(self) -> FeatureExtractor:
         """The extractor, loaded on first use."""
-        if self._extractor is None:
-            self._extractor = self._load_extractor()
-        return self._extractor
+        with self._loading:
+            if self._extractor is None:
+                self._extractor = self._load_extractor()
+            return self._extractor
 
     def _decode_ahead(self, tasks: Sequence[Task]) -> Iterator[_Decoded]:
         """Decode in threads, at most two windows ahead of the network, in order."""
-        _ = self.extractor  # loaded here, once, before the threads need it
         queue: deque[Future[_Decoded]] = deque()
         pool = ThreadPoolExecutor(self.options.workers, "decode")
         try:
@@ -211,6 +213,8 @@ class Builder:
     def _describe(self, items: list[_Decoded]) -> list[ImageFeatures | str]:
         """Return features, or the reason why there are none, for each decoded image."""
         inputs = [item.pixels for item in items if item.pixels is not None]
+        if not inputs:
+            return []
         try:
             return list(self.extractor.extract_prepared(inputs))
         except DegenerateFeatureError as error:

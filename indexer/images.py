@@ -51,6 +51,8 @@ _DECODER_FAULTS = (
 )
 
 pillow_heif.register_heif_opener()
+# Complaints about EXIF blocks and palettes of images that can be used all the same.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 # The limit is enforced by `load_image` itself, before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -125,10 +127,8 @@ def load_image(
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "image")
     stream = BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # EXIF and palette complaints about usable images
-            with Image.open(stream, formats=FORMATS) as image:
-                return _decode(image, at_least, max_pixels, label)
+        with Image.open(stream, formats=FORMATS) as image:
+            return _decode(image, at_least, max_pixels, label)
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file") from error
     except IsADirectoryError as error:
@@ -162,7 +162,9 @@ def _read_facts(image: Image.Image) -> ImageFacts:
     # A damaged EXIF block says nothing about the pixels: the facts stay unknown.
     with contextlib.suppress(*_DECODER_FAULTS):
         exif = image.getexif()
-        if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8):
+        # Pillow gives the size of a TIFF upright already.
+        turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        if turned and image.format != "TIFF":
             width, height = height, width
         maker, model = (
             str(exif.get(tag, "")).replace("\0", "").strip()

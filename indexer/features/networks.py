@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,7 +135,7 @@ def _load_torchvision(backbone: Backbone) -> nn.Module:
             f"cannot be downloaded from {weights.url} ({error}). Copy the file there, or use "
             f"--backbone {DEFAULT_BACKBONE}, which needs no download."
         ) from error
-    except RuntimeError as error:
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsMissingError(
             f"The file {backbone.weights_file} for {backbone.name} is damaged: {error}. Delete it "
             "and run again to download it anew."
@@ -173,7 +174,10 @@ def describe_timm(name: str) -> Backbone:
     import timm
 
     model_name = name.removeprefix("timm:")
-    if not timm.is_model(model_name):
+    known = timm.is_model(model_name)
+    if known and "." in model_name:
+        known = model_name in timm.list_pretrained(f"{model_name.split('.')[0]}.*")
+    if not known:
         close = ", ".join(timm.list_models(f"*{model_name.split('.')[0]}*")[:5])
         raise UnknownBackboneError(
             f"timm has no model {model_name!r}" + (f"; close names: {close}." if close else ".")

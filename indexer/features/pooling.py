@@ -33,7 +33,10 @@ def mac(maps: FloatArray) -> FloatArray:
 def gem(maps: FloatArray, p: float = 3.0) -> FloatArray:
     """Generalised mean of the positive part; Radenović, Tolias and Chum 2018, eq. 3."""
     positive = np.maximum(maps, 1e-6).astype(np.float64)
-    pooled: FloatArray = ((positive**p).mean(axis=(1, 2)) ** (1 / p)).astype(np.float32)
+    highest = positive.max(axis=(1, 2), keepdims=True)  # so that no power overflows
+    pooled: FloatArray = (
+        ((positive / highest) ** p).mean(axis=(1, 2)) ** (1 / p) * highest[:, 0, 0]
+    ).astype(np.float32)
     return pooled
 
 
@@ -60,7 +63,7 @@ def rmac_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
     extra = 0
     if long > short:
         # Overlap at level 1, where the side is `short`, for m + 1 windows along `long`.
-        overlaps = {m: 1 - (long - short) / m / short for m in range(1, 7)}
+        overlaps = {m: 1 - (long - short) / m / short for m in range(1, max(7, long // short + 2))}
         extra = min(overlaps, key=lambda m: abs(overlaps[m] - RMAC_OVERLAP))
     windows = []
     for level in range(1, RMAC_LEVELS + 1):

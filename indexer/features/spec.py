@@ -40,6 +40,8 @@ class FeatureSpec:
         network = get_backbone(backbone)
         spec = cls(backbone=backbone, weights=network.weights)
         given = {name: value for name, value in choices.items() if value is not None}
+        if "gem_p" in given:
+            given["gem_p"] = float(given["gem_p"])
         spec = dataclasses.replace(
             spec, **({"conv": network.default_conv, "fc": network.default_fc} | given)
         )
@@ -55,8 +57,8 @@ class FeatureSpec:
                 f"The input size must be {network.min_size_px} to 4096 pixels for {backbone}, "
                 f"not {spec.size_px}."
             )
-        if not spec.gem_p >= 1:
-            raise FeatureError(f"GeM needs an exponent of at least 1, not {spec.gem_p}.")
+        if not 1 <= spec.gem_p <= 1000:
+            raise FeatureError(f"GeM needs an exponent of 1 to 1000, not {spec.gem_p}.")
         return spec
 
     def to_json(self) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     ForeignKey,
     LargeBinary,
     String,
@@ -120,7 +121,7 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.engine: Engine = create_engine(f"sqlite:///{path}")
+        self.engine: Engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(self.engine, "connect", _configure)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import shutil
@@ -140,7 +141,19 @@ class Store:
         if row is None:
             # Killed between making the tables and writing the spec: nothing was stored yet.
             raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
-        return cls(path.resolve(), catalog, FeatureSpec.from_json(row.json))
+        try:
+            spec = FeatureSpec.from_json(row.json)
+        except (ValueError, TypeError) as error:
+            raise StoreCorruptError(
+                f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
+                "or a newer cbir wrote it; build it anew with cbir index --rebuild."
+            ) from error
+        return cls(path.resolve(), catalog, spec)
+
+    def is_empty(self) -> bool:
+        """Whether no image, good or failed, is in the store."""
+        with self.catalog.session() as session:
+            return session.scalar(select(ImageRow.id).limit(1)) is None
 
     def close(self) -> None:
         """Close the catalogue."""
@@ -149,23 +162,23 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the one writer's lock; leftovers of a killed run are cleared away first."""
-        lock = FileLock(self.path / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise StoreLockedError(
-                f"Another process is writing to {self.path}. Wait for it to end, and try again."
-            ) from error
-        try:
+        with _locked(self.path):
             self._clear_leftovers()
             yield
-        finally:
-            lock.release()
 
-    def delete(self) -> None:
-        """Delete the store from the disk; the photos are not touched."""
-        self.close()
-        shutil.rmtree(self.path)
+    @staticmethod
+    def delete(path: Path) -> None:
+        """Delete the store at `path`, damaged or not, and nothing else that is in its folder.
+
+        Raises `StoreLockedError` while another process is writing to it.
+        """
+        with _locked(path):
+            for file in path.glob("catalog.sqlite*"):
+                file.unlink()
+            shutil.rmtree(path / "vectors", ignore_errors=True)
+        (path / "lock").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other files are in the folder: they stay
+            path.rmdir()
 
     # --- roots -------------------------------------------------------------------------------
 
@@ -286,7 +299,9 @@ class Store:
         for start in range(0, len(ids), 500):
             part = list(ids[start : start + 500])
             session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
-            session.execute(insert(RemovedRow), [{"image_id": i} for i in part])
+            session.execute(
+                insert(RemovedRow).prefix_with("OR IGNORE"), [{"image_id": i} for i in part]
+            )
 
     def _write(self, segment: SegmentRow, ids: IdArray, vectors: np.ndarray) -> None:
         try:
@@ -356,6 +371,21 @@ class Store:
             bytes_on_disk=sum(file.stat().st_size for file in files),
             roots=[str(path) for path in roots.values()],
         )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock = FileLock(path / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreLockedError(
+            f"Another process is writing to {path}. Wait for it to end, and try again."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _segment_name(row: SegmentRow) -> str:

@@ -67,7 +67,9 @@ class VectorIndex:
     def search(
         self, queries: FloatArray, k: int, allowed: IdArray | None = None
     ) -> tuple[IdArray, FloatArray]:
-        """Return ids (Q, k') and scores (Q, k') of the nearest vectors, best first, ties by id.
+        """Return ids (Q, k') and scores (Q, k') of the nearest vectors, best first.
+
+        Ties stand in order of id, as far as they do not straddle the k-th place.
 
         `queries` is (Q, D) float32; k' is `k` or as many as there are; `allowed` restricts the
         search to these ids before it starts.
@@ -103,6 +105,8 @@ class VectorIndex:
         found = np.empty((len(ids), self.dimension), np.float32)
         missing = np.ones(len(ids), bool)
         for segment in self._segments:
+            if not len(segment.ids):
+                continue
             order = np.argsort(segment.ids, kind="stable")
             places = np.searchsorted(segment.ids, ids, sorter=order)
             rows = order[np.minimum(places, len(order) - 1)]

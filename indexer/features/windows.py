@@ -1,0 +1,107 @@
+"""Windows: which boxes of an image are described, and how conv maps are pooled in them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.features.pooling import FloatArray
+from indexer.features.regions import Region
+
+Scheme = Literal["grid", "sliding", "none"]
+SCHEMES: tuple[Scheme, ...] = ("grid", "sliding", "none")
+Boxes = npt.NDArray[np.float32]
+"""Boxes (N, 4) as x0, y0, x1, y1 in shares of the image's width and height."""
+
+REGION_GEM_P = 3.0
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """Windows of several sizes and shapes standing uniformly, the whole image first.
+
+    A window's side is `scale` times the side of a square of the image's area; `aspects` are its
+    width over its height; neighbours overlap by at least `overlap` of their length.
+    """
+
+    scales: tuple[float, ...]
+    aspects: tuple[float, ...] = (1.0,)
+    overlap: float = 0.45
+
+    def boxes(self, width: int, height: int) -> Boxes:
+        """Return the windows for an image of this shape."""
+        return _boxes(self, width, height)
+
+
+@lru_cache(maxsize=4096)
+def _boxes(layout: WindowLayout, width: int, height: int) -> Boxes:
+    side = math.sqrt(width * height)
+    boxes = [(0.0, 0.0, 1.0, 1.0)]
+    for scale in layout.scales:
+        for aspect in layout.aspects:
+            w = min(1.0, scale * side * math.sqrt(aspect) / width)
+            h = min(1.0, scale * side / math.sqrt(aspect) / height)
+            boxes += [
+                (x, y, x + w, y + h)
+                for y in _starts(h, layout.overlap)
+                for x in _starts(w, layout.overlap)
+            ]
+    unique = dict.fromkeys(tuple(round(float(v), 6) for v in box) for box in boxes)
+    result: Boxes = np.minimum(np.array(list(unique), np.float32), np.float32(1))
+    return result
+
+
+def _starts(length: float, overlap: float) -> npt.NDArray[np.float64]:
+    steps = math.ceil((1 - length) / (length * (1 - overlap)) - 1e-6)
+    return np.linspace(0.0, 1.0 - length, steps + 1)
+
+
+def to_regions(boxes: Boxes, width: int, height: int) -> list[Region]:
+    """Return boxes as pixels of the upright original, each at least one pixel and inside it."""
+    size = np.array([width, height, width, height])
+    pixels = np.clip(np.rint(boxes * size), 0, size).astype(int)
+    regions = []
+    for x0, y0, x1, y1 in pixels.tolist():
+        x0, y0 = min(x0, width - 1), min(y0, height - 1)
+        regions.append(Region(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+    return regions
+
+
+def to_boxes(regions: list[Region], width: int, height: int) -> Boxes:
+    """Return regions in shares of the image's sides."""
+    pixels = np.array([region.as_tuple() for region in regions], np.float32).reshape(-1, 4)
+    shares: Boxes = pixels / np.array([width, height, width, height], np.float32)
+    return shares
+
+
+def coverage(boxes: Boxes, h: int, w: int) -> FloatArray:
+    """Return (N, h * w): the share of each box that each cell of an h x w map covers.
+
+    Rows sum to 1, so that `coverage @ cells` averages a map over every box, parts of cells
+    counted by their area: what an integral image gives, as one product of matrices.
+    """
+    across = _overlaps(boxes[:, 0], boxes[:, 2], w)
+    down = _overlaps(boxes[:, 1], boxes[:, 3], h)
+    weights = (down[:, :, None] * across[:, None, :]).reshape(len(boxes), h * w)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _overlaps(low: FloatArray, high: FloatArray, cells: int) -> npt.NDArray[np.float64]:
+    edges = np.arange(cells + 1) / cells
+    starts = np.maximum(low[:, None].astype(np.float64), edges[:-1])
+    ends = np.minimum(high[:, None].astype(np.float64), edges[1:])
+    shared: npt.NDArray[np.float64] = np.maximum(ends - starts, 1e-9)
+    return shared
+
+
+def pool_boxes(maps: FloatArray, boxes: Boxes, p: float = REGION_GEM_P) -> FloatArray:
+    """Return the generalised mean of the map (C, h, w) in every box: (N, C)."""
+    channels, h, w = maps.shape
+    cells = np.maximum(maps.reshape(channels, h * w), 0) ** p
+    pooled: FloatArray = np.power(coverage(boxes, h, w) @ cells.T, np.float32(1 / p))
+    return pooled

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from indexer.features.extractor import FeatureExtractor
+from indexer.features.spec import FeatureSpec
+from indexer.store.store import Store
+from tests.colour_grid import colour_spec
+from tests.desk import Desk
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Converted models go to a folder of this run; no weights of the user's own are found."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CBIR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
+        patch.delenv("CBIR_STORE", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def lite0(_own_folders: None) -> FeatureExtractor:
+    """The default extractor with its real weights."""
+    return FeatureExtractor(FeatureSpec.create())
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, made the current one."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    (tmp_path / "photos").mkdir()
+    store = Store.create(tmp_path / ".cbir", colour_spec())
+    yield Desk(tmp_path / "photos", store)
+    store.close()

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models
+
+from indexer.features.backbones import BACKBONES
+from indexer.features.engine import cache_folder
+from indexer.features.extractor import FeatureExtractor
+from indexer.features.spec import FeatureSpec
+from tests.pictures import PHOTOS, photo
+
+
+@pytest.fixture
+def with_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], None]]:
+    """Put seeded weights where torchvision keeps the downloaded ones; models made of them go."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("CBIR_CACHE", str(tmp_path / "cache"))
+
+    def make(name: str) -> None:
+        torch.manual_seed(1)
+        network = models.get_model(name, weights=None)
+        path = tmp_path / "torch" / "hub" / "checkpoints" / BACKBONES[name].weights_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), path)
+        assert BACKBONES[name].find_weights() == path
+
+    yield make
+    for folder in ("torch", "cache"):
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)
+
+
+# bf16 keeps 8 bits of a number's mantissa: on these photos that costs up to 0.0018 of the cosine.
+AGREEMENT = 0.998
+
+
+def photos() -> list[Image.Image]:
+    """Photographs, one of them cut to a strip, another stood upright."""
+    images = [photo(name) for name in PHOTOS]
+    strip = images[0].crop((0, 200, images[0].width, 300))
+    return [*images, strip, images[1].transpose(Image.Transpose.ROTATE_90)]
+
+
+def check_agreement(spec: FeatureSpec) -> None:
+    fast, reference = (FeatureExtractor(spec, engine=e) for e in ("openvino", "torch"))
+    images = photos()
+    for one, other in zip(fast.extract(images), reference.extract(images), strict=True):
+        assert one.conv @ other.conv > AGREEMENT
+        assert one.fc @ other.fc > AGREEMENT
+
+
+@pytest.mark.parametrize("pooling", ["rmac", "gem"])
+def test_engines_agree_on_the_default_network(pooling: str) -> None:
+    check_agreement(FeatureSpec.create(pooling=pooling))
+
+
+def test_engines_agree_at_an_inner_tap() -> None:
+    check_agreement(FeatureSpec.create(conv="stage4", size_px=224))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "mobilenet_v3_large", "vgg16"])
+def test_engines_agree_on_networks_of_torchvision(
+    name: str, with_random_weights: Callable[[str], None]
+) -> None:
+    with_random_weights(name)
+    check_agreement(FeatureSpec.create(name, size_px=224))
+
+
+def test_fc6_of_a_classic_network(with_random_weights: Callable[[str], None]) -> None:
+    with_random_weights("alexnet")
+    extractor = FeatureExtractor(FeatureSpec.create("alexnet", fc="fc6"), engine="torch")
+    [features] = extractor.extract([photo("coffee")])
+    assert (features.conv.shape, features.fc.shape) == ((256,), (4096,))
+    assert np.linalg.norm(features.fc) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_engine_says_what_it_is(lite0: FeatureExtractor) -> None:
+    assert lite0.inference.description.startswith(("OpenVINO", "torch"))
+
+
+def test_the_converted_model_is_kept(lite0: FeatureExtractor) -> None:
+    kept = list((cache_folder() / "models").iterdir())
+    assert {path.suffix for path in kept} == {".xml", ".bin"}
+    before = {path: path.stat().st_mtime_ns for path in kept}
+    FeatureExtractor(lite0.spec)
+    assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreNotFoundError,
+)
+from indexer.features.extractor import ImageFeatures
+from indexer.images import ImageFacts
+from indexer.store.store import KINDS, Entry, FileState, Store, find_store
+from tests.colour_grid import colour_spec
+
+FACTS = ImageFacts(40, 30, "PNG", None, "Pinhole")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store.create(tmp_path / ".cbir", colour_spec())
+    yield made
+    made.close()
+
+
+def features(number: int) -> ImageFeatures:
+    vector = np.zeros(8, np.float32)
+    vector[number % 8] = 1
+    return ImageFeatures(vector, vector[::-1])
+
+
+def entry(root: int, number: int, replaces: int | None = None) -> Entry:
+    file = FileState(root, f"{number}.png", 10, 20, bytes([number]) * 32)
+    return Entry(file, FACTS, features(number), replaces=replaces)
+
+
+def ids(store: Store) -> list[int]:
+    return sorted(known.id for known in store.known_files().values())
+
+
+def segments(store: Store) -> list[str]:
+    return sorted(file.name for file in (store.path / "vectors").iterdir())
+
+
+def test_a_commit_makes_images_and_vectors_live(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    store.commit([entry(root, 1), entry(root, 2)])
+
+    infos = store.image_infos(ids(store))
+    assert [info.path for info in infos.values()] == [
+        tmp_path / "photos" / "1.png",
+        tmp_path / "photos" / "2.png",
+    ]
+    assert infos[1].camera == "Pinhole"
+    for kind in KINDS:
+        index = store.vector_index(kind)
+        assert len(index) == 2
+        expected = getattr(features(2), kind)
+        np.testing.assert_array_equal(index.vectors_of(np.array([2]))[0], expected)
+
+
+def test_a_failed_commit_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    store.commit([entry(root, 1)])
+    before = store.known_files()
+    with pytest.raises(StoreError):
+        store.commit([entry(root, 2), entry(root, 1)])  # the second path is taken
+    with pytest.raises(StoreError):
+        store.commit([entry(root, 3, replaces=1), entry(99, 4)])  # there is no root 99
+
+    assert store.known_files() == before
+    assert len(store.vector_index("conv")) == 1
+
+
+def test_vectors_that_cannot_be_written(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    shutil.rmtree(store.path / "vectors")
+    (store.path / "vectors").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.commit([entry(root, 1)])
+    assert store.known_files() == {}
+
+
+def test_leftovers_of_a_killed_run_are_cleared(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    store.commit([entry(root, 1)])
+    live = segments(store)
+    for name in ("00000099-conv.ids.npy", "00000099-conv.vectors.npy"):
+        (store.path / "vectors" / name).write_bytes(b"half")
+    with store.writing():
+        assert segments(store) == live
+
+
+def test_ids_are_never_used_again(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    store.commit([entry(root, 1), entry(root, 2)])
+    store.remove([2])
+    store.close()
+    reopened = Store.open(store.path)
+    reopened.commit([entry(root, 2)])
+    assert ids(reopened) == [1, 3]
+    found, _ = reopened.vector_index("conv").search(features(2).conv[None], 5)
+    assert found.tolist() == [[3, 1]]
+    reopened.close()
+
+
+def test_a_replaced_image_gets_a_new_id(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    store.commit([entry(root, 1)])
+    store.commit([entry(root, 1, replaces=1)])
+    assert ids(store) == [2]
+    assert len(store.vector_index("fc")) == 1
+
+
+def test_removing_is_immediate_and_may_be_repeated(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    store.commit([entry(root, i) for i in range(1, 201)])
+    store.remove(list(range(1, 200)))
+    store.remove([1, 2])
+    assert ids(store) == [200]
+    assert len(store.vector_index("conv")) == 1
+    store.remove([200])
+    assert store.vector_index("conv").search(features(1).conv[None], 3)[0].shape == (1, 0)
+
+
+def test_only_one_writer(store: Store) -> None:
+    other = Store.open(store.path)
+    with store.writing(), pytest.raises(StoreLockedError, match="Another process"), other.writing():
+        pass
+    with other.writing():
+        pass
+    other.close()
+
+
+def test_readers_need_no_lock(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    with store.writing():
+        store.commit([entry(root, 1)])
+        reader = Store.open(store.path)
+        assert ids(reader) == [1]
+        reader.close()
+
+
+def test_a_store_moves_with_its_photos(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "old" / ".cbir", colour_spec())
+    outside = tmp_path / "elsewhere"
+    inner = store.add_root(tmp_path / "old" / "photos")
+    outer = store.add_root(outside)
+    store.commit([entry(inner, 1), entry(outer, 2)])
+    store.close()
+    (tmp_path / "old").rename(tmp_path / "new")
+
+    moved = Store.open(tmp_path / "new" / ".cbir")
+    paths = [info.path for info in moved.image_infos([1, 2]).values()]
+    assert paths == [tmp_path / "new" / "photos" / "1.png", outside / "2.png"]
+    found = moved.find_image(tmp_path / "new" / "photos" / "1.png")
+    assert found is not None
+    assert found.id == 1
+    assert moved.find_image(tmp_path / "old" / "photos" / "1.png") is None
+    moved.close()
+
+
+def test_a_root_is_made_once(store: Store, tmp_path: Path) -> None:
+    assert store.add_root(tmp_path) == store.add_root(tmp_path)
+    assert store.roots() == {1: tmp_path}
+
+
+def test_summary(store: Store, tmp_path: Path) -> None:
+    root = store.add_root(tmp_path / "photos")
+    bad = Entry(FileState(root, "bad.png", 1, 2), reason="is empty")
+    store.commit([entry(root, 1), entry(root, 2), bad])
+    summary = store.summarize()
+    assert summary.images == 2
+    assert summary.failed == [(str(tmp_path / "photos" / "bad.png"), "is empty")]
+    assert summary.vectors == {"conv": 2, "fc": 2}
+    assert summary.dimensions == {"conv": 8, "fc": 8}
+    assert summary.bytes_on_disk > 0
+    assert summary.roots == [str(tmp_path / "photos")]
+
+
+def test_no_vectors_yet(store: Store) -> None:
+    with pytest.raises(StoreError, match="cbir index"):
+        store.vector_index("conv")
+
+
+def test_a_store_is_found_upwards(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    assert find_store(deep) == store.path
+    monkeypatch.chdir(deep)
+    assert find_store() == store.path
+    monkeypatch.setenv("CBIR_STORE", str(tmp_path / "named"))
+    assert find_store() == tmp_path / "named"
+
+
+def test_no_store(tmp_path: Path) -> None:
+    (tmp_path / ".cbir").mkdir()
+    with pytest.raises(StoreNotFoundError, match="cbir index PHOTOS"):
+        Store.open(tmp_path / ".cbir")
+
+
+def test_no_second_store_in_the_same_place(store: Store) -> None:
+    with pytest.raises(StoreError, match="already"):
+        Store.create(store.path, colour_spec())
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match="No store can be made"):
+        Store.create(tmp_path / "file", colour_spec())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"colour": "mauve"}', ""])
+def test_a_damaged_spec(store: Store, text: str) -> None:
+    store.close()
+    connection = sqlite3.connect(store.path / "catalog.sqlite")
+    with connection:
+        connection.execute("UPDATE spec SET json = ?", (text,))
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="spec"):
+        Store.open(store.path)
+
+
+def test_a_store_without_a_spec_was_never_finished(store: Store) -> None:
+    store.close()
+    connection = sqlite3.connect(store.path / "catalog.sqlite")
+    with connection:
+        connection.execute("DELETE FROM spec")
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="never finished"):
+        Store.open(store.path)

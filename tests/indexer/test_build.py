@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from indexer import build
+from indexer.build import Builder, BuildOptions
+from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
+from indexer.store.store import Store
+from tests.desk import Desk
+from tests.pictures import BLUE, GREEN, ORANGE, RED, plain, set_time, shades
+
+
+def test_new_images_are_added(desk: Desk) -> None:
+    plain(desk.photos / "red.png", RED)
+    plain(desk.photos / "sub" / "größe 写真.jpg", BLUE)
+    report = desk.index()
+    assert (report.added, report.unchanged, report.failed) == (2, 0, [])
+    assert report.elapsed_s > 0
+    assert report.images_per_s > 0
+    assert desk.paths() == ["red.png", "sub/größe 写真.jpg"]
+    desk.check_vectors()
+
+
+def test_unchanged_images_are_not_read_again(desk: Desk) -> None:
+    plain(desk.photos / "red.png", RED)
+    desk.index()
+    report = desk.index()
+    assert (report.added, report.updated, report.unchanged) == (0, 0, 1)
+    assert (desk.engine.runs, desk.loads) == (1, 1)
+
+
+def test_a_touched_image_keeps_its_vectors(desk: Desk) -> None:
+    red = plain(desk.photos / "red.png", RED)
+    desk.index()
+    set_time(red, 1_000)
+    report = desk.index()
+    assert (report.unchanged, report.updated, desk.engine.runs) == (1, 0, 1)
+    assert desk.index().unchanged == 1
+
+
+def test_a_changed_image_is_described_anew(desk: Desk) -> None:
+    path = plain(desk.photos / "a.png", RED)
+    set_time(path, 1_000)
+    desk.index()
+    plain(path, BLUE)
+    report = desk.index()
+    assert (report.updated, report.added, report.removed) == (1, 0, 0)
+    desk.check_vectors()
+
+
+def test_a_renamed_image_is_not_described_again(desk: Desk) -> None:
+    plain(desk.photos / "old.png", RED)
+    plain(desk.photos / "other.png", BLUE)
+    desk.index()
+    red = desk.id_of("old.png")
+    (desk.photos / "deep").mkdir()
+    (desk.photos / "old.png").rename(desk.photos / "deep" / "new.png")
+    report = desk.index()
+    assert (report.moved, report.added, report.removed, report.unchanged) == (1, 0, 0, 1)
+    assert desk.engine.runs == 2
+    assert desk.id_of("deep/new.png") == red
+    desk.check_vectors()
+
+
+def test_the_network_is_not_loaded_where_nothing_is_to_be_described(desk: Desk) -> None:
+    plain(desk.photos / "old.png", RED)
+    touched = plain(desk.photos / "touched.png", BLUE)
+    desk.index()
+    (desk.photos / "old.png").rename(desk.photos / "new.png")
+    set_time(touched, 1_000)
+    desk.index()
+    assert desk.loads == 1
+
+
+def test_names_swapped_between_two_files(desk: Desk) -> None:
+    a, b = plain(desk.photos / "a.png", RED), plain(desk.photos / "b.png", BLUE, (60, 60))
+    set_time(a, 1_000)
+    set_time(b, 2_000)
+    desk.index()
+    spare = desk.photos / "spare"
+    a.rename(spare)
+    b.rename(a)
+    spare.rename(b)
+    report = desk.index()
+    assert report.failed == []
+    assert desk.paths() == ["a.png", "b.png"]
+    desk.check_vectors()
+
+
+def test_a_chain_of_renames(desk: Desk) -> None:
+    for i, (name, colour) in enumerate(zip("abc", (RED, GREEN, BLUE), strict=True)):
+        set_time(plain(desk.photos / f"{name}.png", colour, (40 + i, 40)), 1_000 + i)
+    desk.index()
+    for old, new in (("c", "d"), ("b", "c"), ("a", "b")):
+        (desk.photos / f"{old}.png").rename(desk.photos / f"{new}.png")
+    report = desk.index()
+    assert report.failed == []
+    assert desk.paths() == ["b.png", "c.png", "d.png"]
+    desk.check_vectors()
+
+
+def test_a_deleted_image_is_forgotten(desk: Desk) -> None:
+    for name, colour in (("red", RED), ("blue", BLUE)):
+        plain(desk.photos / f"{name}.png", colour)
+    desk.index()
+    (desk.photos / "red.png").unlink()
+    report = desk.index()
+    assert (report.removed, report.unchanged) == (1, 1)
+    assert desk.paths() == ["blue.png"]
+    desk.check_vectors()
+
+
+def test_the_same_bytes_under_two_names(desk: Desk) -> None:
+    first = plain(desk.photos / "a.png", RED)
+    shutil.copy(first, desk.photos / "b.png")
+    assert desk.index().added == 2
+    assert desk.paths() == ["a.png", "b.png"]
+    (desk.photos / "b.png").rename(desk.photos / "c.png")
+    report = desk.index()
+    assert (report.moved, report.added, report.removed) == (1, 0, 0)
+    assert desk.paths() == ["a.png", "c.png"]
+    desk.check_vectors()
+
+
+def test_two_new_files_with_the_bytes_of_one_that_is_gone(desk: Desk) -> None:
+    plain(desk.photos / "old.png", RED)
+    plain(desk.photos / "stays.png", BLUE)
+    desk.index()
+    shutil.copy(desk.photos / "old.png", desk.photos / "copy.png")
+    (desk.photos / "old.png").rename(desk.photos / "new.png")
+    report = desk.index()
+    assert (report.moved, report.added, report.removed) == (1, 1, 0)
+    assert desk.paths() == ["copy.png", "new.png", "stays.png"]
+    desk.check_vectors()
+
+
+def test_an_image_moved_from_one_place_to_another(desk: Desk) -> None:
+    a, b = desk.photos / "a", desk.photos / "b"
+    plain(a / "x.png", RED)
+    plain(a / "y.png", ORANGE)
+    plain(b / "z.png", BLUE)
+    desk.index(a, b)
+    (a / "x.png").rename(b / "x.png")
+    report = desk.index(a, b)
+    assert (report.moved, report.added, report.removed) == (1, 0, 0)
+    assert desk.paths() == ["a/y.png", "b/x.png", "b/z.png"]
+    desk.check_vectors()
+
+
+def test_an_excluded_folder(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    plain(desk.photos / "raw" / "b.png", BLUE)
+    desk.index(options=BuildOptions(exclude=("raw",)))
+    assert desk.paths() == ["a.png"]
+
+
+def test_an_image_over_the_limit_fails_alone(desk: Desk) -> None:
+    plain(desk.photos / "big.png", RED, (100, 100))
+    plain(desk.photos / "small.png", BLUE, (10, 10))
+    report = desk.index(options=BuildOptions(max_pixels=5_000))
+    assert report.added == 1
+    [(path, reason)] = report.failed
+    assert path.endswith("big.png")
+    assert "--max-megapixels" in reason
+
+
+def test_more_images_than_one_commit_holds(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "WINDOW", 4)
+    monkeypatch.setattr(build, "COMMIT_IMAGES", 8)
+    for i, colour in enumerate(shades(30)):
+        plain(desk.photos / f"{i:02}.png", colour)
+    seen: list[tuple[int, int, int]] = []
+    report = Builder(
+        desk.store, desk.extractor, progress=lambda *numbers: seen.append(numbers)
+    ).run([desk.photos])
+    assert report.added == 30
+    assert (seen[0], seen[-1]) == ((0, 30, 0), (30, 30, 0))
+    assert seen == sorted(seen)
+    desk.check_vectors()
+
+
+def test_one_writer_at_a_time(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    other = Store.open(desk.store.path)
+    with other.writing(), pytest.raises(StoreLockedError):
+        desk.index()
+    other.close()
+    assert desk.index().added == 1
+
+
+def test_the_store_may_lie_among_the_photos(tmp_path: Path) -> None:
+    plain(tmp_path / "a.png", RED)
+    store = Store.create(tmp_path / "store", Desk(tmp_path, None).extractor().spec)  # type: ignore[arg-type]
+    desk = Desk(tmp_path, store)
+    assert desk.index().added == 1
+    assert desk.index(tmp_path).unchanged == 1
+    store.close()
+
+
+def test_strict_stops_at_the_first_bad_image_and_keeps_the_rest(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    (desk.photos / "b.png").write_text("no picture")
+    options = BuildOptions(strict=True)
+    with pytest.raises(UnreadableImageError, match=r"b\.png"):
+        desk.index(options=options)
+    with pytest.raises(UnreadableImageError, match=r"b\.png"):
+        desk.index(options=options)
+
+
+def test_places_without_images(desk: Desk) -> None:
+    with pytest.raises(NoImagesError, match="no images in"):
+        desk.index()
+    with pytest.raises(NoImagesError, match="no file or folder"):
+        desk.index(desk.photos / "nowhere")
+
+
+def test_an_empty_drive_is_not_taken_for_deleted_photos(desk: Desk) -> None:
+    plain(desk.photos / "sub" / "a.png", RED)
+    desk.index()
+    shutil.rmtree(desk.photos / "sub")
+    with pytest.raises(NoImagesError, match="mounted"):
+        desk.index()
+    assert desk.paths() == ["sub/a.png"]
+    desk.photos.rmdir()
+    with pytest.raises(NoImagesError, match="no file or folder"):
+        desk.index()
+    assert desk.paths() == ["sub/a.png"]

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from indexer.images import find_images
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def names(folder: Path, *exclude: str, skip: Path | None = None) -> list[str]:
+    found = find_images(folder, exclude=exclude, skip=skip)
+    return [Path(entry.path).relative_to(folder).as_posix() for entry in found]
+
+
+def test_images_are_found_by_suffix_in_any_case(tmp_path: Path) -> None:
+    touch(tmp_path, "a.JPG", "b.jpeg", "c.Png", "d.heic", "e.avif", "f.txt", "g.mp4", "jpg", "h")
+    assert names(tmp_path) == ["a.JPG", "b.jpeg", "c.Png", "d.heic", "e.avif"]
+
+
+def test_the_order_is_fixed_files_before_their_sibling_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "b/2.jpg", "b/1.jpg", "z.jpg", "a/9.jpg", "a/sub/0.jpg", "m.jpg")
+    expected = ["m.jpg", "z.jpg", "a/9.jpg", "a/sub/0.jpg", "b/1.jpg", "b/2.jpg"]
+    assert names(tmp_path) == expected
+
+
+def test_hidden_files_and_thumbnail_folders_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "._a.jpg", ".hidden.jpg", ".cache/b.jpg", "@eaDir/c.jpg", "__MACOSX/d.jpg")
+    touch(tmp_path, "a.jpg")
+    assert names(tmp_path) == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        ("*.png", ["a.jpg", "raw/c.jpg"]),
+        ("raw", ["a.jpg", "b.png"]),
+        ("raw/*", ["a.jpg", "b.png"]),
+        ("c.*", ["a.jpg", "b.png"]),
+        ("nothing", ["a.jpg", "b.png", "raw/c.jpg"]),
+    ],
+)
+def test_exclude(tmp_path: Path, pattern: str, left: list[str]) -> None:
+    touch(tmp_path, "a.jpg", "b.png", "raw/c.jpg")
+    assert names(tmp_path, pattern) == left
+
+
+def test_a_folder_to_skip(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "store/b.jpg")
+    assert names(tmp_path, skip=tmp_path / "store") == ["a.jpg"]
+
+
+def test_links_to_files_are_followed_links_to_folders_are_not(tmp_path: Path) -> None:
+    touch(tmp_path, "real/a.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "loop.jpg").symlink_to(tmp_path)
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "real" / "a.jpg")
+    (tmp_path / "broken.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert names(tmp_path) == ["link.jpg", "real/a.jpg"]
+
+
+def test_names_in_every_script(tmp_path: Path) -> None:
+    expected = sorted(
+        ["größe.jpg", "写真.jpg", "фото.jpg", "📷.jpg", "two words.jpg"], key=os.fsencode
+    )
+    touch(tmp_path, *expected)
+    assert names(tmp_path) == expected
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names there are always Unicode")
+def test_names_that_are_not_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\xff.jpg")
+    touch(tmp_path, name)
+    assert names(tmp_path) == [name]

@@ -1,0 +1,84 @@
+"""Pictures that tests make for themselves."""
+
+from __future__ import annotations
+
+import colorsys
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from skimage import data
+
+from indexer.features.engine import Pixels
+
+Colour = tuple[int, int, int]
+RED: Colour = (220, 20, 20)
+ORANGE: Colour = (220, 110, 20)
+GREEN: Colour = (20, 200, 20)
+BLUE: Colour = (20, 20, 220)
+WHITE: Colour = (255, 255, 255)
+
+# The tests' idea of upright: red, green over blue, white, in a 48 x 32 picture.
+QUADRANTS = ((RED, GREEN), (BLUE, WHITE))
+
+
+def plain(path: Path, colour: Colour, size: tuple[int, int] = (48, 32)) -> Path:
+    """Write a picture of one colour; the suffix chooses the format."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def shades(count: int) -> list[Colour]:
+    """Distinct strong colours: those of a wheel, in turns of brightness."""
+    wheel = [
+        colorsys.hsv_to_rgb(i / count, 0.6 + 0.4 * (i % 2), 0.5 + (i % 5) / 10)
+        for i in range(count)
+    ]
+    return [(round(r * 255), round(g * 255), round(b * 255)) for r, g, b in wheel]
+
+
+def quadrants(width: int = 48, height: int = 32) -> Image.Image:
+    """Return a picture whose four corners tell which way up it is."""
+    image = Image.new("RGB", (width, height))
+    for row, colours in enumerate(QUADRANTS):
+        for column, colour in enumerate(colours):
+            corner = (column * width // 2, row * height // 2)
+            image.paste(colour, (*corner, corner[0] + width // 2, corner[1] + height // 2))
+    return image
+
+
+def is_upright(image: Image.Image, tolerance: int = 40) -> bool:
+    """Whether the corners of a picture show `QUADRANTS`, give or take what compression does."""
+    assert image.mode == "RGB"
+    width, height = image.size
+    for row, colours in enumerate(QUADRANTS):
+        for column, colour in enumerate(colours):
+            x, y = width // 4 + column * width // 2, height // 4 + row * height // 2
+            seen = np.array(image.getpixel((x, y)), int)
+            if np.abs(seen - np.array(colour)).max() > tolerance:
+                return False
+    return True
+
+
+def noise(seed: int, width: int, height: int) -> Pixels:
+    """Return smooth coloured noise (height, width, 3)."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def photo(name: str) -> Image.Image:
+    """Return a real photograph that ships with scikit-image: chelsea (a cat), coffee, …"""
+    pixels: npt.NDArray[np.uint8] = getattr(data, name)()
+    return Image.fromarray(pixels).convert("RGB")
+
+
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def set_time(path: Path, seconds: int) -> None:
+    """Give a file a time stamp of its own, so that no test depends on the clock's grain."""
+    os.utime(path, (seconds, seconds))

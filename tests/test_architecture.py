@@ -1,0 +1,121 @@
+"""Each heavy dependency has one home, and the documents keep up with the program."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tests
+
+TREE = Path(tests.__file__).parent.parent
+PACKAGES = ("indexer", "retrieval", "ui")
+HOMES = {
+    "faiss": "indexer/store/vectors.py",
+    "sqlalchemy": "indexer/store/",
+    "alembic": "indexer/store/",
+    "filelock": "indexer/store/",
+    "torch": "indexer/features/",
+    "torchvision": "indexer/features/",
+    "timm": "indexer/features/",
+    "openvino": "indexer/features/",
+    "pillow_heif": "indexer/images.py",
+    "typer": "ui/cli.py",
+    "click": "ui/cli.py",
+    "streamlit": "ui/",
+    "jinja2": "ui/",
+    "rich": "ui/",
+}
+ALLOWED = {"indexer": {"indexer"}, "retrieval": {"indexer", "retrieval"}, "ui": set(PACKAGES)}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((TREE / package).rglob("*.py")):
+            name = path.relative_to(TREE).as_posix()
+            yield name, ast.parse(path.read_text("utf-8"), name)
+
+
+def imported(module: ast.Module) -> set[str]:
+    """Return the top-level names of everything imported anywhere in a module."""
+    names: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("dependency", HOMES)
+def test_each_heavy_dependency_has_one_home(dependency: str) -> None:
+    users = [name for name, module in sources() if dependency in imported(module)]
+    assert [name for name in users if not name.startswith(HOMES[dependency])] == []
+
+
+def test_the_homes_are_lived_in() -> None:
+    used = set().union(*(imported(module) for _, module in sources()))
+    assert set(HOMES) - used <= {"click", "streamlit"}
+
+
+def test_imports_run_one_way() -> None:
+    for name, module in sources():
+        package = name.split("/")[0]
+        assert imported(module) & set(PACKAGES) <= ALLOWED[package], name
+
+
+def test_every_package_is_installed() -> None:
+    text = (TREE / "pyproject.toml").read_text("utf-8")
+    for package in PACKAGES:
+        for init in (TREE / package).rglob("__init__.py"):
+            name = ".".join(init.parent.relative_to(TREE).parts)
+            assert f'"{name}"' in text, name
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the top-level modules that a fresh Python has loaded after running `code`."""
+    report = "import sys; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{report}"],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import contextlib, io\n"
+        "from ui.cli import app\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    app(['--help'])"
+    )
+    heavy = {"torch", "torchvision", "timm", "openvino", "faiss", "sqlalchemy", "streamlit", "PIL"}
+    assert modules_after(code) & heavy == set()
+
+
+def test_the_search_engine_needs_no_torch() -> None:
+    loaded = modules_after("import retrieval.engine, indexer.features.openvino_engine")
+    assert loaded & {"torch", "timm", "torchvision", "streamlit", "typer"} == set()
+    assert "openvino" in loaded
+
+
+def test_the_readme_names_every_command() -> None:
+    from typer.main import get_command
+
+    from ui.cli import app
+
+    readme = (TREE / "README.md").read_text("utf-8")
+    commands = list(get_command(app).commands)  # type: ignore[attr-defined]
+    assert commands
+    for name in commands:
+        assert re.search(rf"\bcbir {name}\b", readme), f"README.md says nothing of cbir {name}"

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from indexer.store.store import Store
+from tests.colour_grid import colour_spec
+from tests.pictures import BLUE, RED, plain
+from tests.ui.conftest import Album
+
+Run = Callable[..., Result]
+
+
+def test_index_reports_in_json(album: Album) -> None:
+    assert album.indexed.exit_code == 0
+    [line] = album.indexed.stdout.splitlines()
+    report = json.loads(line)
+    assert set(report) >= {
+        *("added", "updated", "unchanged", "moved", "removed", "failed"),
+        *("regions", "elapsed_s", "images_per_s"),
+    }
+    assert (report["added"], report["updated"], report["removed"]) == (4, 0, 0)
+    [failed] = report["failed"]
+    assert failed["path"] == str(album.photos / "shopping list.jpg")
+    assert "not an image" in failed["reason"]
+
+
+def test_index_again_finds_nothing_to_do(album: Album, cbir: Run) -> None:
+    done = cbir("index", album.photos, "--store", album.store)
+    assert done.exit_code == 0
+    assert "4 unchanged, 1 failed" in done.stdout
+    assert "shopping list.jpg" in done.stdout
+
+
+def test_info(album: Album, cbir: Run) -> None:
+    done = cbir("info", "--store", album.store, "--json")
+    info = json.loads(done.stdout)
+    assert (info["images"], len(info["failed"])) == (4, 1)
+    assert info["vectors"] == {"conv": 4, "fc": 4}
+    assert info["spec"]["backbone"] == "efficientnet_lite0"
+    assert info["roots"] == [str(album.photos)]
+    assert len(info["fingerprint"]) == 64
+    assert info["bytes_on_disk"] > 4 * 2 * 1280
+    text = cbir("info", "--store", album.store).stdout
+    assert "efficientnet_lite0" in text
+    assert "shopping list.jpg" in text.replace("\n", "")
+
+
+def test_remove(album: Album, cbir: Run, tmp_path: Path) -> None:
+    shutil.copytree(album.photos.parent, tmp_path / "copy")
+    store, photos = tmp_path / "copy" / ".cbir", tmp_path / "copy" / "photos"
+    done = cbir("remove", photos / "coffee.jpg", "--store", store, "--json")
+    assert json.loads(done.stdout) == {"removed": 1}
+    assert (photos / "coffee.jpg").is_file()
+    again = cbir("remove", photos / "coffee.jpg", "--store", store)
+    assert again.exit_code == 1
+    assert again.stderr.startswith("Error: ")
+    assert "Removed 3 images" in cbir("remove", photos, "--store", store).stdout
+
+
+def test_backbones(cbir: Run) -> None:
+    rows = [json.loads(line) for line in cbir("backbones", "--json").stdout.splitlines()]
+    by_name = {row["name"]: row for row in rows}
+    assert by_name["efficientnet_lite0"]["default"]
+    assert by_name["efficientnet_lite0"]["present"]
+    assert not by_name["vgg16"]["present"]
+    assert "528 MB" in by_name["vgg16"]["missing"]
+    assert by_name["vgg16"]["taps"]["fc7"]["channels"] == 4096
+    text = cbir("backbones").stdout
+    assert "alexnet" in text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--pooling", "gem"],
+        ["--size", "320"],
+        ["--conv", "stage4"],
+        ["--backbone", "resnet50"],
+        ["--gem-p", "4"],
+    ],
+)
+def test_other_features_than_the_store_has(album: Album, cbir: Run, options: list[str]) -> None:
+    done = cbir("index", album.photos, "--store", album.store, *options)
+    assert done.exit_code == 1
+    assert options[1] in done.stderr
+    assert "--rebuild" in done.stderr
+
+
+def test_the_features_that_the_store_has_may_be_named(album: Album, cbir: Run) -> None:
+    same = ["--backbone", "efficientnet_lite0", "--pooling", "rmac", "--size", "256"]
+    assert cbir("index", album.photos, "--store", album.store, *same).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--backbone", "vgg17"], ["--pooling", "median"], ["--size", "7"], ["--conv", "nose"]],
+)
+def test_names_that_do_not_exist_leave_no_store(here: Path, cbir: Run, options: list[str]) -> None:
+    plain(here / "a.png", RED)
+    done = cbir("index", here, *options)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+    assert not (here / ".cbir").exists()
+
+
+@pytest.mark.parametrize("place", ["nowhere", "bare"])
+def test_places_without_images(here: Path, cbir: Run, place: str) -> None:
+    (here / "bare").mkdir()
+    done = cbir("index", place)
+    assert done.exit_code == 1
+    assert done.stderr.strip().startswith("Error: ")
+    assert place in done.stderr
+
+
+def test_a_first_run_that_failed_does_not_bind_the_next(here: Path, cbir: Run) -> None:
+    plain(here / "photos" / "a.png", RED)
+    assert cbir("index", "nowhere", "--pooling", "gem").exit_code == 1
+    assert cbir("index", "photos").exit_code == 0
+    assert json.loads(cbir("info", "--json").stdout)["spec"]["pooling"] == "rmac"
+
+
+def test_a_short_run_away_from_a_terminal_says_nothing_on_stderr(album: Album) -> None:
+    assert album.indexed.stderr == ""
+
+
+def test_rebuild_starts_anew_with_other_features(here: Path, cbir: Run) -> None:
+    plain(here / "a.png", RED)
+    Store.create(here / ".cbir", colour_spec()).close()
+    done = cbir("index", here, "--rebuild", "--pooling", "mac", "--json")
+    assert json.loads(done.stdout)["added"] == 1
+    assert json.loads(cbir("info", "--json").stdout)["spec"]["pooling"] == "mac"
+
+
+def test_rebuild_mends_a_damaged_store(here: Path, cbir: Run) -> None:
+    plain(here / "a.png", RED)
+    (here / ".cbir" / "vectors").mkdir(parents=True)
+    (here / ".cbir" / "catalog.sqlite").write_bytes(b"This is not a database. " * 100)
+    damaged = cbir("index", here)
+    assert damaged.exit_code == 1
+    assert "cbir index --rebuild" in damaged.stderr
+    assert cbir("index", here, "--rebuild").exit_code == 0
+
+
+def test_rebuild_never_deletes_photos(here: Path, cbir: Run) -> None:
+    photo = plain(here / "photos" / "a.png", RED)
+    assert cbir("index", "photos", "--store", "photos").exit_code == 0
+    cbir("index", "photos", "--store", "photos", "--rebuild")
+    assert photo.is_file()
+
+
+def test_strict_and_retry(here: Path, cbir: Run) -> None:
+    plain(here / "a.png", BLUE)
+    (here / "b.jpg").write_text("no picture")
+    assert cbir("index", here).exit_code == 0
+    assert cbir("index", here, "--strict", "--retry-failed").exit_code == 1
+    plain(here / "big.png", RED, (2000, 1000))
+    done = cbir("index", here, "--max-megapixels", "1", "--exclude", "b.*", "--json")
+    [failed] = json.loads(done.stdout)["failed"]
+    assert failed["path"].endswith("big.png")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["index"],
+        ["index", ".", "--engine", "gpu"],
+        ["index", ".", "--max-megapixels", "0"],
+        ["index", ".", "--size", "large"],
+        ["index", ".", "--nonsense"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_exits_2(here: Path, cbir: Run, arguments: list[str]) -> None:
+    plain(here / "a.png", RED)
+    done = cbir(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert not (here / ".cbir").exists()

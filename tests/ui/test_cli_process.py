@@ -1,0 +1,137 @@
+"""The installed command as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.main import get_command
+from typer.testing import Result
+
+import tests
+from tests.pictures import noise
+from tests.ui.conftest import Album
+from ui.cli import app
+
+TREE = Path(tests.__file__).parent.parent
+COMMANDS = list(get_command(app).commands)  # type: ignore[attr-defined]
+CBIR = [sys.executable, "-m", "ui.cli"]
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*CBIR, *(os.fsencode(str(a)) for a in arguments)],
+        cwd=TREE,
+        env=os.environ | environment,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_every_command_has_help(cbir: Callable[..., Result]) -> None:
+    overview = cbir("--help").stdout
+    for name in COMMANDS:
+        assert name in overview
+        done = cbir(name, "-h")
+        assert done.exit_code == 0
+        assert "Usage" in done.stdout
+        assert f"cbir {name}" in done.stdout or name in done.stdout
+
+
+def test_every_option_says_what_it_does() -> None:
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert command.help, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", ""), f"{name} {parameter.name}"
+
+
+def test_help_as_a_process() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert b"index" in done.stdout
+    assert done.stderr == b""
+
+
+def test_errors_as_a_process(tmp_path: Path) -> None:
+    done = run("query", tmp_path / "a.jpg", "--store", tmp_path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"Error: ")
+    assert run("query").returncode == 2
+
+
+def test_a_query_on_the_default_network_never_loads_torch(album: Album) -> None:
+    code = (
+        "import sys\n"
+        "from ui.cli import app\n"
+        "try:\n    app()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'timm', 'torchvision', 'streamlit'} & set(sys.modules)\n"
+        "    print(sorted(heavy), file=sys.stderr)"
+    )
+    arguments = ["query", album.photos / "chelsea.jpg", "--store", album.store, "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=TREE,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert json.loads(done.stdout)["hits"][0]["path"].endswith("chelsea.jpg")
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names there are always Unicode")
+def test_a_name_that_cannot_be_printed(album: Album, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9\x1b[31m.jpg")
+    shutil.copytree(album.photos.parent, tmp_path / "copy")
+    store, photos = tmp_path / "copy" / ".cbir", tmp_path / "copy" / "photos"
+    (photos / "coffee.jpg").rename(photos / name)
+    (photos / os.fsdecode(b"bad\xff.jpg")).write_text("no picture")
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    indexed = run("index", photos, "--store", store, **environment)
+    assert indexed.returncode == 0, indexed.stderr
+    asked = run("query", photos / name, "--store", store, **environment)
+    assert asked.returncode == 0, asked.stderr
+    assert b"\x1b" not in indexed.stdout + asked.stdout
+    pages = ["--csv", "--html", tmp_path / "p.html", "--montage", tmp_path / "p.png"]
+    drawn = run("query", photos / name, "--store", store, *pages, **environment)
+    assert drawn.returncode == 0, drawn.stderr
+    assert run("info", "--store", store, **environment).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+def test_ctrl_c_keeps_what_was_done(tmp_path: Path, album: Album) -> None:
+    del album  # only so that the model is converted already
+    (tmp_path / "photos").mkdir()
+    for i in range(300):
+        Image.fromarray(noise(i, 256, 256)).save(tmp_path / "photos" / f"{i:03}.png")
+    store = tmp_path / ".cbir"
+    arguments = ["index", str(tmp_path / "photos"), "--store", str(store)]
+    process = subprocess.Popen([*CBIR, *arguments], cwd=TREE, stderr=subprocess.PIPE)
+    try:
+        while not (store / "catalog.sqlite").is_file():
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert b"run it again to go on" in told
+    assert b"Traceback" not in told
+    finished = run(*arguments, "--json")
+    report = json.loads(finished.stdout)
+    assert report["added"] + report["unchanged"] == 300

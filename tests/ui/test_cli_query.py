@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from tests.ui.conftest import Album
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def ask(album: Album, cbir: Run) -> Run:
+    return lambda *arguments: cbir("query", "--store", album.store, *arguments)
+
+
+def lines(done: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_an_answer_in_json(ask: Run, album: Album) -> None:
+    path = album.photos / "chelsea.jpg"
+    done = ask(path, "--json", "-k", 2)
+    assert (done.exit_code, done.stderr) == (0, "")
+    [answer] = lines(done)
+    assert answer["query"] == {"path": str(path), "box": None}
+    assert answer["search"] == "image"
+    assert answer["elapsed_s"] > 0
+    assert [set(hit) for hit in answer["hits"]] == [
+        {"rank", "image_id", "path", "score", "box"}
+    ] * 2
+    first = answer["hits"][0]
+    assert (first["rank"], first["path"], first["box"]) == (1, str(path), None)
+    assert first["score"] >= 0.999
+
+
+def test_a_box_in_json(ask: Run, album: Album) -> None:
+    [answer] = lines(ask(album.photos / "coffee.jpg", "--box", "10,20,200,220", "--json"))
+    assert answer["query"]["box"] == [10, 20, 200, 220]
+    assert answer["hits"][0]["path"].endswith("coffee.jpg")
+
+
+@pytest.mark.parametrize(("k", "count"), [(0, 4), (1, 1), (50, 4)])
+def test_how_many(ask: Run, album: Album, k: int, count: int) -> None:
+    [answer] = lines(ask(album.photos / "rocket.jpg", "-k", k, "--json", "--feature", "fc"))
+    assert len(answer["hits"]) == count
+
+
+def test_a_table(ask: Run, album: Album) -> None:
+    done = ask(album.photos / "chelsea.jpg")
+    assert done.exit_code == 0
+    assert "1.000" in done.stdout
+    assert "chelsea.jpg" in done.stdout.replace("\n", "").replace(" ", "")
+
+
+def test_csv(ask: Run, album: Album) -> None:
+    rows = list(csv.DictReader(io.StringIO(ask(album.photos / "rocket.jpg", "--csv").stdout)))
+    assert list(rows[0]) == ["rank", "image_id", "path", "score", "box"]
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+    assert rows[0]["path"] == str(album.photos / "rocket.jpg")
+
+
+def write_batch(folder: Path, *queries: object) -> Path:
+    path = folder / "queries.jsonl"
+    path.write_text("\n".join(json.dumps(q, ensure_ascii=False) for q in queries), "utf-8")
+    return path
+
+
+def test_a_batch_is_answered_in_order(ask: Run, album: Album, tmp_path: Path) -> None:
+    names = ["rocket", "chelsea", "coffee", "chelsea"]
+    queries = [
+        {"id": str(i), "image": str(album.photos / f"{name}.jpg"), "box": None}
+        for i, name in enumerate(names)
+    ]
+    queries[2]["box"] = [0, 0, 200, 200]  # type: ignore[assignment]
+    done = ask("--batch", write_batch(tmp_path, *queries), "-k", 1)
+    assert done.exit_code == 0
+    answers = lines(done)
+    assert [answer["id"] for answer in answers] == ["0", "1", "2", "3"]
+    assert [Path(answer["hits"][0]["path"]).stem for answer in answers] == names
+    assert set(answers[0]["hits"][0]) == {"rank", "image_id", "path", "score", "box"}
+
+
+def test_a_bad_image_in_a_batch_stops_nothing(ask: Run, album: Album, tmp_path: Path) -> None:
+    good = str(album.photos / "rocket.jpg")
+    batch = write_batch(
+        tmp_path,
+        {"id": "bad", "image": str(album.photos / "shopping list.jpg")},
+        {"id": "outside", "image": good, "box": [0, 0, 9999, 9999]},
+        {"id": "good", "image": good},
+    )
+    done = ask("--batch", batch, "-k", 1)
+    assert done.exit_code == 1
+    bad, outside, last = lines(done)
+    assert (bad["id"], bad["hits"]) == ("bad", [])
+    assert "not an image" in bad["error"]
+    assert "320 × 240" in outside["error"]
+    assert last["hits"][0]["path"] == good
+    assert "2 queries" in done.stderr
+    table = list(csv.DictReader(io.StringIO(ask("--batch", batch, "--csv").stdout)))
+    assert {row["query"] for row in table} == {"good"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        '{"id": "1"}',
+        '{"id": "1", "image": 5}',
+        '{"id": "1", "image": null}',
+        '{"id": "1", "image": "IMAGE", "box": {"x": 1}}',
+        '{"id": "1", "image": "IMAGE", "box": 7}',
+        '{"id": "1", "image": "IMAGE", "box": []}',
+        '{"id": "1", "image": "IMAGE", "box": [1, 2, 3]}',
+        b"\xff\xfe{}",
+    ],
+)
+def test_a_line_that_is_no_query(ask: Run, album: Album, tmp_path: Path, line: str | bytes) -> None:
+    text = line if isinstance(line, bytes) else line.encode()
+    path = json.dumps(str(album.photos / "rocket.jpg")).strip('"').encode()
+    (tmp_path / "queries.jsonl").write_bytes(text.replace(b"IMAGE", path))
+    done = ask("--batch", tmp_path / "queries.jsonl")
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)  # no traceback
+    assert done.stderr
+
+
+def test_any_character_may_stand_in_a_name(ask: Run, album: Album, tmp_path: Path) -> None:
+    odd = tmp_path / "line\u2028separator.jpg"
+    shutil.copy(album.photos / "rocket.jpg", odd)
+    done = ask("--batch", write_batch(tmp_path, {"id": "1", "image": str(odd)}))
+    assert done.exit_code == 0
+    assert lines(done)[0]["hits"][0]["path"].endswith("rocket.jpg")
+
+
+def test_montage_and_page(ask: Run, album: Album, tmp_path: Path) -> None:
+    sheet, page = tmp_path / "out" / "sheet.png", tmp_path / "out" / "page.html"
+    done = ask(album.photos / "coffee.jpg", "--montage", sheet, "--html", page, "--json")
+    assert done.exit_code == 0
+    assert len(lines(done)) == 1
+    with Image.open(sheet) as image:
+        assert image.width > 1000
+    html = page.read_text("utf-8")
+    images = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', html)
+    assert len(images) == 5
+    for encoded in images:
+        Image.open(io.BytesIO(base64.b64decode(encoded))).load()
+    # Nothing is fetched from anywhere.
+    assert not re.search(r'(src|href)="(?!data:)|url\(|@import|<script', html)
+
+
+def test_a_page_escapes_names(ask: Run, album: Album, tmp_path: Path) -> None:
+    odd = tmp_path / '<b>&"x.jpg'
+    shutil.copy(album.photos / "coffee.jpg", odd)
+    assert ask(odd, "--html", tmp_path / "page.html").exit_code == 0
+    html = (tmp_path / "page.html").read_text("utf-8")
+    assert "<b>" not in html
+    assert "&lt;b&gt;&amp;&#34;x.jpg" in html
+
+
+@pytest.mark.parametrize("option", ["--montage", "--html"])
+def test_results_that_cannot_be_written(
+    ask: Run, album: Album, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    suffix = "png" if option == "--montage" else "html"
+    done = ask(album.photos / "coffee.jpg", option, tmp_path / "file" / f"out.{suffix}")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["PHOTOS/nowhere.jpg"], "no such file"),
+        (["PHOTOS/shopping list.jpg"], "not an image"),
+        (["PHOTOS"], "folder"),
+        (["PHOTOS/rocket.jpg", "--box", "1,2,3"], "X0,Y0,X1,Y1"),
+        (["PHOTOS/rocket.jpg", "--box", "0,0,999,10"], "320 × 240"),
+        (["--batch", "PHOTOS/nowhere.jsonl"], "cannot be read"),
+        (["PHOTOS/rocket.jpg", "--store", "PHOTOS"], "no store at"),
+    ],
+)
+def test_faults_are_one_line_and_exit_1(
+    ask: Run, album: Album, arguments: list[str], said: str
+) -> None:
+    done = ask(*(a.replace("PHOTOS", str(album.photos)) for a in arguments))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["a.jpg", "--batch", "b.jsonl"],
+        ["--batch", "b.jsonl", "--box", "0,0,1,1"],
+        ["--batch", "b.jsonl", "--html", "x.html"],
+        ["a.jpg", "-k", "-1"],
+        ["a.jpg", "--feature", "colour"],
+        ["a.jpg", "--montage", "sheet.xyz"],
+        ["a.jpg", "--engine", "gpu"],
+    ],
+)
+def test_wrong_usage_exits_2(ask: Run, arguments: list[str]) -> None:
+    done = ask(*arguments)
+    assert (done.exit_code, done.stdout) == (2, "")
