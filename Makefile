@@ -27,16 +27,21 @@ test: setup
 	$(BIN)/python -m pytest
 
 demo: setup
-	$(BIN)/cbir --store demo-out/.cbir index $(SAMPLE)/images
-	$(BIN)/cbir --store demo-out/.cbir query $(SAMPLE)/images/cat-1.jpg -k 8 \
+	$(BIN)/cbir index $(SAMPLE)/images --store demo-out/.cbir
+	$(BIN)/cbir query $(SAMPLE)/images/cat-1.jpg --store demo-out/.cbir -k 8 \
 		--montage demo-out/cat.jpg --html demo-out/cat.html
-	@echo "The contact sheet is demo-out/cat.jpg; the same as a page: demo-out/cat.html"
+	$(BIN)/cbir query $(SAMPLE)/images/coffee-1.jpg --store demo-out/.cbir -k 8 \
+		--search region --montage demo-out/cup-regions.jpg
+	$(BIN)/cbir localize $(SAMPLE)/images/coffee-1.jpg $(SAMPLE)/images/scene-cat-and-cup.jpg \
+		--store demo-out/.cbir --out demo-out/cup
+	@echo "Look at demo-out/cat.jpg (or cat.html), cup-regions.jpg and cup/overlay.png"
 
 # PHOTOS=folder and MANIFESTS="a.json b.json": your own labelled photos to measure on.
 bench: setup
 	@test -n "$(MANIFESTS)" -a -n "$(PHOTOS)" \
 		|| { echo 'usage: make bench MANIFESTS="a/manifest.json b/manifest.json" PHOTOS=folder'; exit 2; }
 	$(BIN)/python -m benchmarks.pooling $(MANIFESTS)
+	$(BIN)/python -m benchmarks.regions $(MANIFESTS)
 	$(BIN)/python -m benchmarks.memory $(PHOTOS)
 
 clean:

@@ -33,7 +33,8 @@ def describe(
 
     def prepare(item: tuple[Path, Region | None]) -> np.ndarray:
         pixels = load_image(item[0]).pixels
-        return extractor.prepare(pixels.crop(item[1].as_tuple()) if item[1] else pixels)
+        cut = pixels.crop(item[1].as_tuple()) if item[1] else pixels
+        return extractor.resize(cut, extractor.spec.size_px)
 
     vectors: Vectors = {}
     with ThreadPoolExecutor(2) as threads:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from indexer.errors import DegenerateFeatureError, ImageError, UnreadableImageError
-from indexer.features.engine import Pixels
-from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
 from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task, scan_places
 from indexer.store.store import Entry, FileState, KnownFile, Store
@@ -64,7 +63,7 @@ class _Decoded:
     task: Task
     file: FileState
     facts: ImageFacts | None = None
-    pixels: Pixels | None = None
+    pixels: Prepared | None = None
     reason: str | None = None
 
 
@@ -182,7 +181,7 @@ class Builder:
         extractor = self.extractor
         try:
             loaded = load_image(
-                task.path, at_least=extractor.spec.size_px, max_pixels=self.options.max_pixels
+                task.path, at_least=extractor.pixels_needed, max_pixels=self.options.max_pixels
             )
         except ImageError as error:
             return _Decoded(task, file, reason=error.reason)
@@ -229,6 +228,7 @@ class Builder:
             self.report.added += 1
         else:
             self.report.updated += 1
+        self.report.regions += len(features.boxes)
         replaces = known.id if known else None
         self._pending.append(Entry(item.file, item.facts, features, replaces=replaces))
 

@@ -11,6 +11,10 @@ from indexer.features.regions import Region
 
 Feature = Literal["conv", "fc"]
 FEATURES: tuple[Feature, ...] = ("conv", "fc")
+Search = Literal["image", "region"]
+SEARCHES: tuple[Search, ...] = ("image", "region")
+
+RERANK_CANDIDATES = 100
 
 
 @dataclass(frozen=True)
@@ -18,15 +22,23 @@ class Query:
     """A search for the images nearest to one image, or to a box in it.
 
     Exactly one of `path`, `data` (the bytes of an image file) and `image_id` (an image of the
-    store) is the source. `k` is how many hits at most; None is all. `allowed` restricts the hits
-    to these image ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
+    store) is the source. `context` pads the box on every side by that share of its size.
+
+    `search` compares with whole images or with their regions; each image comes once, with its best
+    box. `rerank` examines the first `candidates` images finely and needs a search of regions by
+    conv features. `k` is how many hits at most; None is all. `allowed` restricts the hits to these
+    image ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
     """
 
     path: Path | None = None
     data: bytes | None = None
     image_id: int | None = None
     box: Region | None = None
+    context: float = 0.0
     feature: Feature = "conv"
+    search: Search = "image"
+    rerank: bool = False
+    candidates: int = RERANK_CANDIDATES
     k: int | None = 10
     allowed: frozenset[int] | None = None
 
@@ -40,13 +52,26 @@ class Query:
             raise InvalidQueryError(f"k must be at least 1, not {self.k}.")
         if self.feature not in FEATURES:
             raise InvalidQueryError(f"There is no feature {self.feature!r}; choose conv or fc.")
+        if self.search not in SEARCHES:
+            raise InvalidQueryError(f"There is no search {self.search!r}; choose image or region.")
+        if not 0 <= self.context <= 10:
+            raise InvalidQueryError(f"The context must be 0 to 10, not {self.context}.")
+        if self.candidates < 1:
+            raise InvalidQueryError(f"At least 1 image must be examined, not {self.candidates}.")
+        if self.rerank and (self.search, self.feature) != ("region", "conv"):
+            raise InvalidQueryError(
+                "Re-ranking needs a search of regions by conv features: --search region."
+            )
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A found image. `score` is the cosine of the vectors, 1 for the same; `rank` is from 1.
+    """A found image; `rank` is from 1, `path` is absolute.
 
-    `path` is absolute; `region` is the matched box, None for a whole-image hit.
+    `score` is the cosine of the vectors, 1 for the same; of a region search without a box, the
+    mean of the best region's cosine and, at half weight, the whole image's; after re-ranking, the
+    cosine of the refined box with the expanded query. `region` is the matched box, None for a
+    whole-image hit.
     """
 
     rank: int

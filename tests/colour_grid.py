@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +42,14 @@ class ColourGridEngine:
 
 
 def colour_spec() -> FeatureSpec:
-    """A spec at which small pictures are quick: average pooling, 64 pixels."""
-    return FeatureSpec.create(pooling="spoc", size_px=64)
+    """A spec at which small pictures are quick: average pooling, 64 pixels, no regions."""
+    return FeatureSpec.create(pooling="spoc", size_px=64, regions="none")
+
+
+def region_spec(regions: str = "grid", **choices: Any) -> FeatureSpec:
+    """The same with windows of half the picture's side, described by the colours alone."""
+    given: dict[str, Any] = {"scales": (0.5,), "crop_px": 64, "region_taps": ("head",)} | choices
+    return FeatureSpec.create(pooling="spoc", size_px=64, regions=regions, **given)
 
 
 def colour_extractor(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from indexer.features.backbones import BACKBONES
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
@@ -44,3 +46,27 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     store = Store.create(tmp_path / ".cbir", colour_spec())
     yield Desk(tmp_path / "photos", store)
     store.close()
+
+
+@pytest.fixture
+def with_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], None]]:
+    """Put seeded weights where torchvision keeps the downloaded ones; models made of them go."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("CBIR_CACHE", str(tmp_path / "cache"))
+
+    import torch
+    from torchvision import models
+
+    def make(name: str) -> None:
+        torch.manual_seed(1)
+        network = models.get_model(name, weights=None)
+        path = tmp_path / "torch" / "hub" / "checkpoints" / BACKBONES[name].weights_file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(network.state_dict(), path)
+        assert BACKBONES[name].find_weights() == path
+
+    yield make
+    for folder in ("torch", "cache"):
+        shutil.rmtree(tmp_path / folder, ignore_errors=True)

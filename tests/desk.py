@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import select
 
 from indexer.build import Builder, BuildOptions, IndexReport
 from indexer.features.extractor import FeatureExtractor
+from indexer.features.regions import Region
 from indexer.images import load_image
-from indexer.store.store import KINDS, Store
+from indexer.store.catalog import RegionRow
+from indexer.store.store import IMAGE_KINDS, REGION_KINDS, Store
 from tests.colour_grid import ColourGridEngine, colour_extractor
 
 
@@ -25,7 +28,7 @@ class Desk:
 
     def extractor(self) -> FeatureExtractor:
         self.loads += 1
-        return colour_extractor(self.engine)
+        return colour_extractor(self.engine, self.store.spec)
 
     def index(self, *places: Path, options: BuildOptions | None = None) -> IndexReport:
         return Builder(self.store, self.extractor, options).run(places or (self.photos,))
@@ -46,13 +49,25 @@ class Desk:
 
     def check_vectors(self) -> None:
         """Every good image has the vectors that its file gives now, and there are no others."""
-        extractor = colour_extractor()
+        spec = self.store.spec
+        extractor = colour_extractor(spec=spec)
+        indexes = {kind: self.store.vector_index(kind) for kind in spec.kinds}
         names = self.paths()
-        for kind in KINDS:
-            index = self.store.vector_index(kind)
-            assert len(index) == len(names)
-            for name in names:
-                loaded = load_image(self.photos / name, at_least=extractor.spec.size_px)
-                expected = getattr(extractor.extract([loaded.pixels])[0], kind)
-                stored = index.vectors_of(np.array([self.id_of(name)]))[0]
-                assert expected @ stored > 0.999, name
+        for kind in IMAGE_KINDS:
+            assert len(indexes[kind]) == len(names)
+        for name in names:
+            loaded = load_image(self.photos / name, at_least=extractor.pixels_needed)
+            [features] = extractor.extract([loaded.pixels])
+            for kind, index in indexes.items():
+                owners = self.regions_of(name) if kind in REGION_KINDS else [self.id_of(name)]
+                stored = index.vectors_of(np.array([*owners]))
+                expected = getattr(features, kind).reshape(stored.shape)
+                assert (expected * stored).sum(axis=1).min() > 0.999, (name, kind)
+
+    def regions_of(self, name: str) -> dict[int, Region]:
+        """The boxes of an image by region id, in order of id."""
+        wanted = select(RegionRow.id).where(RegionRow.image_id == self.id_of(name))
+        with self.store.catalog.session() as session:
+            ids = sorted(session.scalars(wanted))
+        found = self.store.regions(ids)
+        return {region_id: found[region_id] for region_id in ids}

@@ -88,8 +88,30 @@ def index(
         int | None,
         typer.Option(
             help="Photos enter the network at about SIZE × SIZE pixels, in their own shape.",
-            show_default="256",
+            show_default="320",
         ),
+    ] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            help="Windows to describe: grid (on the maps of the one pass), sliding (one pass each; "
+            "slower, sharper) or none.",
+            show_default="grid",
+        ),
+    ] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(help="Window sides as shares of the photo's.", show_default="0.7,0.47,0.31"),
+    ] = None,
+    aspects: Annotated[
+        str | None, typer.Option(help="Window widths over heights.", show_default="1")
+    ] = None,
+    overlap: Annotated[
+        float | None, typer.Option(help="Least overlap of windows.", show_default="0.45")
+    ] = None,
+    crop_size: Annotated[
+        int | None,
+        typer.Option(help="Input size of a window with --regions sliding.", show_default="160"),
     ] = None,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, help="Skip images with more pixels than this.")
@@ -120,7 +142,15 @@ def index(
     from ui.progress import IndexProgress
 
     chosen_engine = _engine_name(engine)
-    choices = {"conv": conv, "fc": fc, "pooling": pooling, "gem_p": gem_p, "size_px": size}
+    choices: dict[str, Any] = {
+        "conv": conv,
+        "fc": fc,
+        "pooling": pooling,
+        "gem_p": gem_p,
+        "size_px": size,
+    }
+    choices |= {"regions": regions, "overlap": overlap, "crop_px": crop_size}
+    choices |= {"scales": _numbers(scales, "--scales"), "aspects": _numbers(aspects, "--aspects")}
     options = BuildOptions(
         max_pixels=round(max_megapixels * 1e6),
         exclude=tuple(exclude or ()),
@@ -133,7 +163,9 @@ def index(
     ):
         builder = Builder(
             opened,
-            lambda: FeatureExtractor(opened.spec, engine=chosen_engine),
+            lambda: FeatureExtractor(
+                opened.spec, engine=chosen_engine, adaptation=opened.adaptation()
+            ),
             options,
             progress,
         )
@@ -191,6 +223,15 @@ def _open_or_create(
     yield opened
 
 
+def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no list like 0.7,0.5", param_hint=option) from error
+
+
 def _engine_name(name: str) -> Any:
     if name not in ("auto", "openvino", "torch"):
         raise typer.BadParameter(f"{name!r} is not auto, openvino or torch", param_hint="--engine")
@@ -211,6 +252,22 @@ def query(
         str | None,
         typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image, in pixels."),
     ] = None,
+    context: Annotated[
+        float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
+    ] = 0.0,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with whole images (image), or with all their regions (region).",
+            show_default="region for a box, image for a whole picture",
+        ),
+    ] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Examine the best regions finely; slower, sharper.")
+    ] = False,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="How many images --rerank examines.")
+    ] = 100,
     batch: Annotated[
         Path | None,
         typer.Option(help="Answer many: a file of JSON lines with id, image and box (or null)."),
@@ -238,15 +295,25 @@ def query(
         raise typer.BadParameter(
             f"{montage} must end in .jpg, .png or .webp", param_hint="--montage"
         )
-    search = SearchEngine.open(store, engine=_engine_name(engine))
+    if search not in (None, "image", "region"):
+        raise typer.BadParameter(f"{search!r} is not image or region", param_hint="--search")
+    searcher = SearchEngine.open(store, engine=_engine_name(engine))
+    settings = {
+        "feature": feature,
+        "k": k or None,
+        "context": context,
+        "search": search,
+        "rerank": rerank,
+        "candidates": candidates,
+    }
     if batch:
-        _answer_batch(search, batch, feature, k, csv)
+        _answer_batch(searcher, batch, settings, csv)
         return
     import time
 
     started = time.perf_counter()
-    asked = _make_query({"image": str(image), "box": box}, feature, k)
-    hits = search.search(asked)
+    asked = _make_query(searcher, {"image": str(image), "box": box}, settings)
+    hits = searcher.search(asked)
     elapsed_s = time.perf_counter() - started
     _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
     try:
@@ -266,7 +333,8 @@ def query(
         ) from error
 
 
-def _make_query(line: dict[str, Any], feature: str, k: int) -> Query:
+def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any]) -> Query:
+    """Make a query; a box, or re-ranking, means a search of regions where nothing else is said."""
     from indexer.features.regions import Region
     from retrieval.query import Query
 
@@ -274,7 +342,19 @@ def _make_query(line: dict[str, Any], feature: str, k: int) -> Query:
     if box is not None and not isinstance(box, str):
         box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
     region = None if box is None else Region.parse(box)
-    return Query(path=Path(line["image"]), box=region, feature=feature, k=k or None)  # type: ignore[arg-type]
+    by_regions = settings["rerank"] or (
+        region is not None and _region_kind(settings["feature"]) in searcher.store.spec.kinds
+    )
+    default = "region" if by_regions else "image"
+    return Query(
+        path=Path(line["image"]),
+        box=region,
+        **(settings | {"search": settings["search"] or default}),
+    )
+
+
+def _region_kind(feature: str) -> str:
+    return "region" if feature == "conv" else "region_fc"
 
 
 def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv: bool) -> None:
@@ -288,14 +368,14 @@ def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv
         render.print_hits(asked, hits, elapsed_s)
 
 
-def _answer_batch(search: SearchEngine, batch: Path, feature: str, k: int, csv: bool) -> None:
+def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any], csv: bool) -> None:
     from ui import render
 
     answers: list[tuple[str | None, list[Hit]]] = []
     failed = 0
     for line in _read_batch(batch):
         try:
-            hits = search.search(_make_query(line, feature, k))
+            hits = searcher.search(_make_query(searcher, line, settings))
         except CbirError as error:
             failed += 1
             typer.echo(f"Query {line['id']}: {error}", err=True)
@@ -336,6 +416,78 @@ def _read_batch(batch: Path) -> Iterator[dict[str, Any]]:
                 f'{{"id": "1", "image": "cat.jpg", "box": null}}: {error}.'
             ) from error
         yield parsed
+
+
+@app.command()
+def localize(
+    image: Annotated[Path, typer.Argument(metavar="QUERY", help="The query image.")],
+    target: Annotated[Path, typer.Argument(help="The image to look in, indexed or not.")],
+    store: StoreOption = None,
+    box: Annotated[
+        str | None, typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image.")
+    ] = None,
+    context: Annotated[
+        float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
+    ] = 0.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write box.png, heat.png, mask.png and overlay.png into this folder."),
+    ] = None,
+    engine: EngineOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Show where in one image the query is: box, score, heat map and mask."""
+    from indexer.features.regions import Region
+    from indexer.images import load_image
+    from retrieval.engine import SearchEngine
+    from retrieval.localize import localize as find
+    from retrieval.query import Query
+
+    searcher = SearchEngine.open(store, engine=_engine_name(engine))
+    region = None if box is None else Region.parse(box)
+    asked = Query(path=image, box=region, context=context, search="region")
+    found = find(searcher, asked, load_image(target).pixels)
+    files: dict[str, Path] = {}
+    if out is not None:
+        from ui.overlay import write_overlays
+
+        try:
+            files = write_overlays(out, found)
+        except OSError as error:
+            raise CbirError(
+                f"{error.filename or out} cannot be written: {error.strerror}."
+            ) from error
+    if as_json:
+        answer = {
+            "query": {"path": str(image), "box": list(region.as_tuple()) if region else None},
+            "target": str(target),
+            "box": list(found.box.as_tuple()),
+            "score": round(found.score, 6),
+            "mask_pixels": int(found.mask.sum()),
+            "files": {name: str(path) for name, path in files.items()},
+        }
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(f"box {found.box}  score {found.score:.3f}  mask {int(found.mask.sum())} pixels")
+    for path in files.values():
+        typer.echo(f"wrote {path}")
+
+
+@app.command()
+def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Learn a whitening from your own collection and re-encode its regions; no image is read.
+
+    It helps to find instances, such as logos and prints; it can cost where you look for kinds.
+    """
+    from indexer.adapt import adapt_store
+
+    opened = _open(store)
+    spec = adapt_store(opened)
+    count = opened.summarize().vectors["region"]
+    if as_json:
+        typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
+    else:
+        typer.echo(f"Learned the whitening {spec.adaptation}; {count:,} regions are re-encoded.")
 
 
 @app.command()

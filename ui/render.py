@@ -49,7 +49,7 @@ def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[
             "path": str(query.path),
             "box": list(query.box.as_tuple()) if query.box else None,
         },
-        "search": "image",
+        "search": query.search,
         "elapsed_s": round(elapsed_s, 4),
         "hits": [hit_as_dict(hit) for hit in hits],
     }
@@ -74,7 +74,8 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
     console = Console()
     box = f", box {query.box}" if query.box else ""
     table = Table(
-        title=f"{escape(printable(query.path))}{box} · {query.feature} · {elapsed_s * 1000:.0f} ms",
+        title=f"{escape(printable(query.path))}{box} · {query.search} search by {query.feature} · "
+        f"{elapsed_s * 1000:.0f} ms",
         title_justify="left",
     )
     table.add_column("rank", justify="right")
@@ -137,7 +138,7 @@ def report_as_text(report: IndexReport, store: Store) -> str:
     """Return an index report for people."""
     counts = ", ".join(
         f"{getattr(report, name)} {name}"
-        for name in ("added", "updated", "unchanged", "moved", "removed")
+        for name in ("added", "updated", "unchanged", "moved", "removed", "regions")
         if getattr(report, name) or name == "added"
     )
     rate = f", {report.images_per_s:.0f} images/s" if report.added + report.updated else ""

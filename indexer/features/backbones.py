@@ -38,6 +38,9 @@ class Backbone:
     package `weights_package` or in torchvision's checkpoint folder. Inputs are RGB scaled to 0..1,
     then `(x - mean) / std`, at sizes that are multiples of `multiple_px` and at least
     `min_size_px`; `native_size_px` is the size it was trained at.
+
+    `region_taps` are the taps that describe windows where a whitening joins them, and `whitening`
+    is the digest of the one that comes with cbir; without one, windows have the default conv tap.
     """
 
     name: str
@@ -52,6 +55,8 @@ class Backbone:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     native_size_px: int = 224
+    region_taps: tuple[str, ...] = ()
+    whitening: str = ""
     min_size_px: int = 64
     multiple_px: int = 32
     licence: str = field(default="BSD-3-Clause", kw_only=True)
@@ -128,6 +133,8 @@ def _lite(
         std=HALF,
         native_size_px=native_size_px,
         min_size_px=32,
+        region_taps=("stage4", "stage6", "head") if number == 0 else (),
+        whitening="f3a53cb92759d109" if number == 0 else "",
         licence="Apache-2.0",
     )
 

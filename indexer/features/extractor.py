@@ -14,21 +14,48 @@ from indexer.features.backbones import Backbone, get_backbone
 from indexer.features.engine import Activations, EngineName, InferenceEngine, Pixels, load_engine
 from indexer.features.pooling import FloatArray, pool
 from indexer.features.spec import FeatureSpec
+from indexer.features.whitening import Axes, shipped_whitening, unit_rows
+from indexer.features.windows import Boxes, grow_to_sight, pool_boxes
 
 # A panorama's long side is at most this many times the short side at the network's input.
 MAX_ELONGATION = 16
+WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image ready for the network: `pixels` (H, W, 3), and its windows.
+
+    `boxes` (R, 4) are the windows in shares of the sides, the whole image first; `crops` are their
+    pixels in the sliding scheme, else empty.
+    """
+
+    pixels: Pixels
+    boxes: Boxes
+    crops: tuple[Pixels, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Vectors of one image, unit L2: `conv` (D,) and `fc` (D',), float32."""
+    """Vectors of one image, float32, unit L2 rows.
+
+    `conv` (D,), `fc` (D',), `region` (R, E) and, in the sliding scheme, `region_fc` (R, D'); row i
+    belongs to `boxes[i]`, in shares of the image's sides.
+    """
 
     conv: FloatArray
     fc: FloatArray
+    boxes: Boxes
+    region: FloatArray
+    region_fc: FloatArray
 
 
 class FeatureExtractor:
-    """Turns images into the vectors that `spec` describes, one forward pass an image."""
+    """Turns images into the vectors that `spec` describes, one forward pass an image.
+
+    The sliding scheme adds one pass a window. `adaptation` is the second whitening that the spec
+    names, if it names one.
+    """
 
     def __init__(
         self,
@@ -36,14 +63,37 @@ class FeatureExtractor:
         *,
         engine: EngineName = "auto",
         inference: InferenceEngine | None = None,
+        adaptation: Axes | None = None,
     ) -> None:
+        if bool(spec.adaptation) != (adaptation is not None):
+            raise ValueError("the spec and the adaptation given do not go together")
         self.spec = spec
         self.backbone = get_backbone(spec.backbone)
-        self.inference = inference or load_engine(self.backbone, (spec.conv, spec.fc), engine)
+        self.inference = inference or load_engine(self.backbone, spec.taps, engine)
+        self._whitening = shipped_whitening(spec.whitening) if spec.whitening else None
+        self._adaptation = adaptation
 
-    def prepare(self, image: Image.Image) -> Pixels:
-        """Resize an upright RGB image for the network: (H, W, 3) uint8."""
-        size = input_size(*image.size, self.spec.size_px, self.backbone)
+    @property
+    def pixels_needed(self) -> int:
+        """The side of a square of the area at which an image should at least be decoded."""
+        if self.spec.regions == "sliding":
+            return max(self.spec.size_px, round(self.spec.crop_px / min(self.spec.scales)))
+        return self.spec.size_px
+
+    def prepare(self, image: Image.Image) -> Prepared:
+        """Resize an upright RGB image, and its windows, for the network."""
+        pixels = self.resize(image, self.spec.size_px)
+        if self.spec.regions == "none":
+            return Prepared(pixels, np.empty((0, 4), np.float32))
+        boxes = self.spec.layout.boxes(pixels.shape[1], pixels.shape[0])
+        crops: tuple[Pixels, ...] = ()
+        if self.spec.regions == "sliding":
+            crops = tuple(self.resize(crop(image, box), self.spec.crop_px) for box in boxes)
+        return Prepared(pixels, boxes, crops)
+
+    def resize(self, image: Image.Image, size_px: int) -> Pixels:
+        """Return an image as network input of about `size_px`² pixels: (H, W, 3) uint8."""
+        size = input_size(*image.size, size_px, self.backbone)
         if image.size != size:
             image = image.resize(size, Image.Resampling.BICUBIC)
         return np.asarray(image)
@@ -55,13 +105,92 @@ class FeatureExtractor:
         """
         return self.extract_prepared([self.prepare(image) for image in images])
 
-    def extract_prepared(self, inputs: Sequence[Pixels]) -> list[ImageFeatures]:
+    def extract_prepared(self, prepared: Sequence[Prepared]) -> list[ImageFeatures]:
         """Return the features of images that `prepare` made ready, in order."""
-        return [self._pool(activations) for activations in self.inference.run(inputs)]
+        activations = self.inference.run([item.pixels for item in prepared])
+        return [self._describe(item, a) for item, a in zip(prepared, activations, strict=True)]
 
-    def _pool(self, activations: Activations) -> ImageFeatures:
-        conv = pool(activations[self.spec.conv], self.spec.pooling, self.spec.gem_p)
-        return ImageFeatures(unit(conv), unit(activations[self.spec.fc]))
+    def describe_windows(
+        self, images: Sequence[Image.Image], boxes: Sequence[Boxes], size_px: int
+    ) -> list[FloatArray]:
+        """Return region vectors (R, E) of windows in images that enter at `size_px`."""
+        activations = self.inference.run([self.resize(image, size_px) for image in images])
+        return [self.region_vectors(a, b) for a, b in zip(activations, boxes, strict=True)]
+
+    def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
+        """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
+        pooled = {tap: pool_boxes(activations[tap], boxes) for tap in self.spec.region_taps}
+        return self._adapt(self._join(pooled))
+
+    def sight(self, boxes: Boxes, pixels: Pixels) -> Boxes:
+        """Return what windows on the coarsest map of a network input see, see `grow_to_sight`."""
+        stride = max(self.backbone.tap(tap).stride_px for tap in self.spec.region_taps)
+        height, width = pixels.shape[:2]
+        return grow_to_sight(boxes, max(1, width // stride), max(1, height // stride))
+
+    def score_gradient(
+        self, pooled: dict[str, FloatArray], vector: FloatArray
+    ) -> tuple[dict[str, FloatArray], float]:
+        """Split the score of a window with a query vector (E,) among the channels of the taps.
+
+        `pooled` (C,) by tap are the window's pooled values. Returns parts (C,) by tap and an
+        offset, which together add up to the cosine.
+        """
+        rows = {tap: values[None] for tap, values in pooled.items()}
+        unit_pooled = {tap: unit_rows(values)[0] for tap, values in rows.items()}
+        plain = self._join(rows)
+        gradient = vector
+        score = float(self._adapt(plain)[0] @ vector)
+        if self._adaptation is not None:
+            gradient = self._adaptation.pull_back(plain[0], vector)
+        if self._whitening is not None:
+            by_tap = self._whitening.pull_back(pooled, gradient)
+        else:
+            sizes = np.cumsum([len(values) for values in pooled.values()])[:-1]
+            split = np.split(gradient / math.sqrt(len(pooled)), sizes)
+            by_tap = dict(zip(pooled, split, strict=True))
+        parts = {tap: by_tap[tap] * unit_pooled[tap] for tap in pooled}
+        return parts, score - float(sum(part.sum() for part in parts.values()))
+
+    def _join(self, pooled: dict[str, FloatArray]) -> FloatArray:
+        if self._whitening is not None:
+            return self._whitening.apply(pooled)
+        return unit_rows(np.hstack([unit_rows(values) for values in pooled.values()]))
+
+    def _adapt(self, vectors: FloatArray) -> FloatArray:
+        return vectors if self._adaptation is None else self._adaptation.apply(vectors)
+
+    def _describe(self, item: Prepared, activations: Activations) -> ImageFeatures:
+        spec = self.spec
+        conv = unit(pool(activations[spec.conv], spec.pooling, spec.gem_p))
+        fc = unit(activations[spec.fc])
+        nothing = np.empty((0, 0), np.float32)
+        if spec.regions == "none":
+            return ImageFeatures(conv, fc, item.boxes, nothing, nothing)
+        if spec.regions == "grid":
+            region, region_fc = self.region_vectors(activations, item.boxes), nothing
+        else:
+            seen = self.inference.run(item.crops)
+            region = np.vstack([self.region_vectors(a, WHOLE) for a in seen])
+            region_fc = unit_rows(np.stack([a[spec.fc] for a in seen]))
+        # A window without any activation has no direction: it is left out.
+        good = np.isfinite(region).all(axis=1) & (np.linalg.norm(region, axis=1) > 0.5)
+        if not good[0]:
+            raise DegenerateFeatureError("The image has no activations to describe.")
+        boxes = item.boxes
+        if spec.regions == "grid":
+            boxes = self.sight(boxes, item.pixels)
+        return ImageFeatures(
+            conv, fc, boxes[good], region[good], region_fc[good] if len(region_fc) else nothing
+        )
+
+
+def crop(image: Image.Image, box: Boxes) -> Image.Image:
+    """Cut a box, in shares of the sides, out of an image; at least one pixel."""
+    w, h = image.size
+    x0, y0 = min(int(box[0] * w), w - 1), min(int(box[1] * h), h - 1)
+    x1, y1 = max(x0 + 1, math.ceil(box[2] * w)), max(y0 + 1, math.ceil(box[3] * h))
+    return image.crop((x0, y0, min(x1, w), min(y1, h)))
 
 
 def unit(vector: FloatArray) -> FloatArray:

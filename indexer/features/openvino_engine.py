@@ -47,9 +47,11 @@ class OpenVinoEngine:
     def run(self, images: Sequence[Pixels]) -> list[Activations]:
         results: list[Activations] = [{} for _ in images]
         with self._lock:  # callers in other threads share the requests
-            for i, image in enumerate(images):
-                self._queue.start_async({0: image[None]}, (results, i))
-            self._queue.wait_all()
+            try:
+                for i, image in enumerate(images):
+                    self._queue.start_async({0: image[None]}, (results, i))
+            finally:
+                self._queue.wait_all()  # also on Ctrl-C: no request outlives its images
         return results
 
     def _collect(self, request: Any, place: tuple[list[Activations], int]) -> None:

@@ -46,3 +46,31 @@ class Region:
     def as_tuple(self) -> tuple[int, int, int, int]:
         """Return (x0, y0, x1, y1)."""
         return (self.x0, self.y0, self.x1, self.y1)
+
+    def iou(self, other: Region) -> float:
+        """Return the intersection over the union of the two boxes."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+    @property
+    def area(self) -> int:
+        """Pixels in the box."""
+        return (self.x1 - self.x0) * (self.y1 - self.y0)
+
+    def shifted(self, dx: int, dy: int) -> Region:
+        """Return the box moved by (dx, dy) pixels."""
+        return Region(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
+
+    def padded(self, share: float, width: int, height: int) -> Region:
+        """Return the box grown on every side by `share` of its size, within the image."""
+        dx, dy = round(share * (self.x1 - self.x0)), round(share * (self.y1 - self.y0))
+        return Region(
+            max(0, self.x0 - dx),
+            max(0, self.y0 - dy),
+            min(width, self.x1 + dx),
+            min(height, self.y1 + dy),
+        )

@@ -11,6 +11,7 @@ from typing import Any
 from indexer.errors import FeatureError, SpecMismatchError
 from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
 from indexer.features.pooling import POOLINGS, Pooling
+from indexer.features.windows import SCHEMES, Scheme, WindowLayout
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,13 @@ class FeatureSpec:
 
     `size_px` is the side of a square of the network input's area: a photo keeps its aspect ratio
     and is resized to about `size_px`² pixels. `gem_p` is the exponent of GeM and unused otherwise.
+
+    `regions` is the scheme of the windows, `scales`, `aspects` and `overlap` their layout (see
+    `WindowLayout`), `region_taps` the conv taps whose pooled vectors describe a window,
+    `whitening` the digest of the whitening that joins them, `adaptation` that of a second one
+    learned from the collection; both are empty where there is none. `crop_px` is the input size
+    of a window in the sliding scheme.
+
     Which engine computes the vectors is not part of it: engines agree.
     """
 
@@ -28,7 +36,15 @@ class FeatureSpec:
     fc: str = ""
     pooling: Pooling = "rmac"
     gem_p: float = 3.0
-    size_px: int = 256
+    size_px: int = 320
+    regions: Scheme = "grid"
+    scales: tuple[float, ...] = (0.7, 0.47, 0.31)
+    aspects: tuple[float, ...] = (1.0,)
+    overlap: float = 0.45
+    crop_px: int = 160
+    region_taps: tuple[str, ...] = ()
+    whitening: str = ""
+    adaptation: str = ""
 
     @classmethod
     def create(cls, backbone: str = DEFAULT_BACKBONE, **choices: Any) -> FeatureSpec:
@@ -40,26 +56,70 @@ class FeatureSpec:
         network = get_backbone(backbone)
         spec = cls(backbone=backbone, weights=network.weights)
         given = {name: value for name, value in choices.items() if value is not None}
-        if "gem_p" in given:
-            given["gem_p"] = float(given["gem_p"])
-        spec = dataclasses.replace(
-            spec, **({"conv": network.default_conv, "fc": network.default_fc} | given)
-        )
-        for kind, name in (("conv", spec.conv), ("fc", spec.fc)):
-            if network.tap(name).kind != kind:
-                raise FeatureError(f"{name} of {backbone} is no {kind} tap.")
-        if spec.pooling not in POOLINGS:
-            raise FeatureError(
-                f"There is no pooling {spec.pooling!r}; choose from {', '.join(POOLINGS)}."
-            )
-        if not network.min_size_px <= spec.size_px <= 4096:
-            raise FeatureError(
-                f"The input size must be {network.min_size_px} to 4096 pixels for {backbone}, "
-                f"not {spec.size_px}."
-            )
-        if not 1 <= spec.gem_p <= 1000:
-            raise FeatureError(f"GeM needs an exponent of 1 to 1000, not {spec.gem_p}.")
+        for name in ("gem_p", "overlap"):
+            if name in given:
+                given[name] = float(given[name])
+        for name in ("scales", "aspects"):
+            if name in given:
+                given[name] = tuple(float(value) for value in given[name])
+        filled: dict[str, Any] = {"conv": network.default_conv, "fc": network.default_fc} | given
+        if filled.get("regions", spec.regions) != "none" and "region_taps" not in given:
+            filled["region_taps"] = network.region_taps or (filled["conv"],)
+            if filled["region_taps"] == network.region_taps:
+                filled.setdefault("whitening", network.whitening)
+        spec = dataclasses.replace(spec, **filled)
+        spec.check()
         return spec
+
+    def check(self) -> None:
+        """Raise `FeatureError` where a value is out of range."""
+        network = get_backbone(self.backbone)
+        taps = [("conv", self.conv), ("fc", self.fc), *(("conv", t) for t in self.region_taps)]
+        for kind, name in taps:
+            if network.tap(name).kind != kind:
+                raise FeatureError(f"{name} of {self.backbone} is no {kind} tap.")
+        if self.pooling not in POOLINGS:
+            raise FeatureError(
+                f"There is no pooling {self.pooling!r}; choose from {', '.join(POOLINGS)}."
+            )
+        for name, size in (("input", self.size_px), ("crop", self.crop_px)):
+            if not network.min_size_px <= size <= 4096:
+                raise FeatureError(
+                    f"The {name} size must be {network.min_size_px} to 4096 pixels for "
+                    f"{self.backbone}, not {size}."
+                )
+        if not 1 <= self.gem_p <= 1000:
+            raise FeatureError(f"GeM needs an exponent of 1 to 1000, not {self.gem_p}.")
+        if self.regions not in SCHEMES:
+            raise FeatureError(
+                f"There is no region scheme {self.regions!r}; choose from {', '.join(SCHEMES)}."
+            )
+        if not self.scales or not all(0.05 <= scale <= 1 for scale in self.scales):
+            raise FeatureError(f"Window scales must be 0.05 to 1, not {self.scales}.")
+        if not self.aspects or not all(0.1 <= aspect <= 10 for aspect in self.aspects):
+            raise FeatureError(f"Window aspects must be 0.1 to 10, not {self.aspects}.")
+        if not 0 <= self.overlap <= 0.9:
+            raise FeatureError(f"The overlap must be 0 to 0.9, not {self.overlap}.")
+
+    @property
+    def layout(self) -> WindowLayout:
+        """The layout of the windows."""
+        return WindowLayout(self.scales, self.aspects, self.overlap)
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Every tap that is read, once."""
+        return tuple(dict.fromkeys((self.conv, self.fc, *self.region_taps)))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of vectors that a store of this spec holds."""
+        by_scheme = {
+            "none": (),
+            "grid": ("region",),
+            "sliding": ("region", "region_fc"),
+        }
+        return ("conv", "fc", *by_scheme[self.regions])
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no white space."""
@@ -68,7 +128,13 @@ class FeatureSpec:
     @classmethod
     def from_json(cls, text: str) -> FeatureSpec:
         """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
+        values: dict[str, Any] = json.loads(text)
+        if not isinstance(values, dict):
+            raise TypeError("a spec is a JSON object")
+        for name, value in values.items():
+            if isinstance(value, list):
+                values[name] = tuple(value)
+        return cls(**values)
 
     @property
     def fingerprint(self) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,10 @@ import numpy as np
 from indexer.errors import FeatureError
 from indexer.features.pooling import FloatArray
 
+# A second whitening, learned from the collection itself: strength and shrinkage.
+COLLECTION_POWER = 0.75
+COLLECTION_SHRINKAGE = 0.5
+_FILE_FAULTS = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
 VECTORS_PER_DIMENSION = 10  # fewer than this, and the small eigenvalues are noise
 
 
@@ -33,6 +39,35 @@ class Axes:
         centred: FloatArray = vectors - self.mean
         return unit_rows(centred @ self.projection)
 
+    def pull_back(self, vector: FloatArray, gradient: FloatArray) -> FloatArray:
+        """Return the gradient (C,) at the input, given that (D,) at the output for `vector` (C,).
+
+        The length of the projected vector counts as a constant.
+        """
+        centred: FloatArray = vector - self.mean
+        length = float(np.linalg.norm(centred @ self.projection))
+        pulled: FloatArray = (self.projection @ gradient / max(length, 1e-12)).astype(np.float32)
+        return pulled
+
+    @property
+    def digest(self) -> str:
+        """A short name of exactly these axes."""
+        return hashlib.sha256(self.mean.tobytes() + self.projection.tobytes()).hexdigest()[:16]
+
+    def write(self, path: Path) -> None:
+        """Write the axes as an `.npz` file."""
+        with path.open("wb") as file:
+            np.savez(file, mean=self.mean, projection=self.projection)
+
+    @classmethod
+    def read(cls, path: Path) -> Axes:
+        """Read what `write` wrote; raises `FeatureError` where it is missing or damaged."""
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                return cls(file["mean"], file["projection"])
+        except _FILE_FAULTS as error:
+            raise FeatureError(f"The whitening {path} cannot be read: {error}.") from error
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -40,6 +75,7 @@ class Whitening:
 
     taps: tuple[str, ...]
     by_tap: tuple[Axes, ...]
+    tap_weights: FloatArray
     joined: Axes
 
     @property
@@ -49,15 +85,34 @@ class Whitening:
 
     def apply(self, pooled: Mapping[str, FloatArray]) -> FloatArray:
         """Return (N, dimension) unit rows for pooled vectors (N, C) by tap."""
-        parts = [
-            axes.apply(unit_rows(pooled[tap]))
-            for tap, axes in zip(self.taps, self.by_tap, strict=True)
-        ]
-        return self.joined.apply(np.hstack(parts))
+        vectors = [pooled[tap] for tap in self.taps]
+        return self.joined.apply(_join(vectors, self.by_tap, self.tap_weights))
+
+    def pull_back(
+        self, pooled: Mapping[str, FloatArray], gradient: FloatArray
+    ) -> dict[str, FloatArray]:
+        """Return the gradient at the unit vectors of the taps, given that at the output.
+
+        `pooled` (C,) by tap is where; lengths count as constants, as in `Axes.pull_back`.
+        """
+        rows = [pooled[tap][None] for tap in self.taps]
+        joined = _join(rows, self.by_tap, self.tap_weights)[0]
+        at_joined = self.joined.pull_back(joined, gradient)
+        sizes = np.cumsum([axes.projection.shape[1] for axes in self.by_tap])[:-1]
+        parts = zip(
+            self.taps, rows, self.by_tap, self.tap_weights, np.split(at_joined, sizes), strict=True
+        )
+        return {
+            tap: axes.pull_back(unit_rows(row)[0], part * weight)
+            for tap, row, axes, weight, part in parts
+        }
 
     def to_bytes(self) -> bytes:
         """Return the whitening as an `.npz` file of float16 arrays."""
-        arrays: dict[str, np.ndarray] = {"taps": np.array(self.taps)}
+        arrays: dict[str, np.ndarray] = {
+            "taps": np.array(self.taps),
+            "tap_weights": self.tap_weights,
+        }
         for name, axes in zip((*self.taps, "_joined"), (*self.by_tap, self.joined), strict=True):
             arrays[f"{name}.mean"] = axes.mean.astype(np.float32)
             arrays[f"{name}.projection"] = axes.projection.astype(np.float16)
@@ -71,6 +126,7 @@ class Whitening:
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 taps = tuple(str(tap) for tap in file["taps"])
+                weights = file["tap_weights"].astype(np.float32)
                 axes = [
                     Axes(
                         file[f"{tap}.mean"].astype(np.float32),
@@ -78,9 +134,9 @@ class Whitening:
                     )
                     for tap in (*taps, "_joined")
                 ]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except _FILE_FAULTS as error:
             raise FeatureError(f"{name} is not a whitening of cbir: {error}.") from error
-        return cls(taps, tuple(axes[:-1]), axes[-1])
+        return cls(taps, tuple(axes[:-1]), weights, axes[-1])
 
     @classmethod
     def read(cls, path: Path) -> Whitening:
@@ -94,39 +150,67 @@ class Whitening:
     def digest(self) -> str:
         """A short name of exactly this whitening, part of the feature spec."""
         values = [a for axes in (*self.by_tap, self.joined) for a in (axes.mean, axes.projection)]
-        data = b"".join(a.astype(np.float16).tobytes() for a in values)
+        data = b"".join(a.astype(np.float16).tobytes() for a in (*values, self.tap_weights))
         return hashlib.sha256("".join(self.taps).encode() + data).hexdigest()[:16]
+
+
+def shipped_whitening(digest: str) -> Whitening:
+    """Return the whitening of this digest that comes with cbir.
+
+    Raises `FeatureError` where this version does not have it.
+    """
+    folder = Path(__file__).parent / "whitenings"
+    path = folder / f"{digest}.npz"
+    if not path.is_file():
+        raise FeatureError(
+            f"The store needs the whitening {digest}, which this cbir does not have. Use the "
+            "version that built the store, or rebuild it with cbir index --rebuild."
+        )
+    return Whitening.read(path)
 
 
 def learn_whitening(
     pooled: Mapping[str, FloatArray],
     *,
     tap_dimensions: Sequence[int],
+    tap_weights: Sequence[float],
     dimension: int,
     power: float = 1.0,
     shrinkage: float = 0.0,
 ) -> Whitening:
     """Learn a whitening from pooled vectors (N, C) by tap.
 
-    `power` is the strength: axes are divided by their standard deviation to that power; 0 is
-    plain PCA. `shrinkage` mixes the covariance with a multiple of the identity of like trace
-    (Ledoit and Wolf 2004). Raises `FeatureError` where there are too few vectors to learn from.
+    Each tap keeps as many axes as `tap_dimensions` says and counts by its `tap_weights`; the
+    whole keeps `dimension`. `power` is the strength: axes are divided by their standard deviation
+    to that power; 0 is plain PCA. `shrinkage` mixes the covariance with a multiple of the identity
+    of like trace (Ledoit and Wolf 2004).
+
+    Raises `FeatureError` where there are too few vectors to learn from.
     """
-    count = len(next(iter(pooled.values())))
-    needed = VECTORS_PER_DIMENSION * max(values.shape[1] for values in pooled.values())
+    largest = max(values.shape[1] for values in pooled.values())
+    check_count(len(next(iter(pooled.values()))), largest)
+    by_tap = tuple(
+        principal_axes(unit_rows(values), size, power, shrinkage)
+        for values, size in zip(pooled.values(), tap_dimensions, strict=True)
+    )
+    weights = np.array(tap_weights, np.float32)
+    joined = _join(list(pooled.values()), by_tap, weights)
+    return Whitening(tuple(pooled), by_tap, weights, principal_axes(joined, dimension, 0.0, 0.0))
+
+
+def _join(vectors: Sequence[FloatArray], by_tap: Sequence[Axes], weights: FloatArray) -> FloatArray:
+    parts = zip(vectors, by_tap, weights, strict=True)
+    return np.hstack([axes.apply(unit_rows(v)) * weight for v, axes, weight in parts])
+
+
+def check_count(count: int, dimension: int) -> None:
+    """Raise `FeatureError` unless a whitening can be learned from `count` vectors."""
+    needed = VECTORS_PER_DIMENSION * dimension
     if count < needed:
         raise FeatureError(
             f"A whitening cannot be learned from {count} region vectors: {needed} are needed. "
             "Index more photos first, or keep the whitening that comes with cbir."
         )
-    by_tap = tuple(
-        principal_axes(unit_rows(values), size, power, shrinkage)
-        for values, size in zip(pooled.values(), tap_dimensions, strict=True)
-    )
-    joined = np.hstack(
-        [axes.apply(unit_rows(v)) for axes, v in zip(by_tap, pooled.values(), strict=True)]
-    )
-    return Whitening(tuple(pooled), by_tap, principal_axes(joined, dimension, 0.0, 0.0))
 
 
 def principal_axes(vectors: FloatArray, size: int, power: float, shrinkage: float) -> Axes:

@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 
 from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
 
-SCHEMA_VERSIONS = ("0001",)  # in order; the last one is what this program reads and writes
+SCHEMA_VERSIONS = ("0001", "0002")  # in order; the last one is what this program reads and writes
 _PRIVATE_USE = 0x10FF00  # where bytes that are not UTF-8 are kept, see PathText
 
 
@@ -89,13 +89,26 @@ class ImageRow(Base):
     camera: Mapped[str | None]
 
 
+class RegionRow(Base):
+    """A described window of an image: a half-open box in pixels of the upright original."""
+
+    __tablename__ = "regions"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(index=True)
+    x0: Mapped[int]
+    y0: Mapped[int]
+    x1: Mapped[int]
+    y1: Mapped[int]
+
+
 class SegmentRow(Base):
-    """A live file of vectors of one kind (`conv` or `fc`)."""
+    """A live file of vectors of one kind: `conv`, `fc`, `region` or `region_fc`."""
 
     __tablename__ = "segments"
     __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(String(8))
+    kind: Mapped[str] = mapped_column(String(16))
     rows: Mapped[int]
     dimension: Mapped[int]
 
@@ -150,6 +163,8 @@ class Catalog:
         config = Config()
         config.set_main_option("script_location", "indexer.store:migrations")
         with self.engine.begin() as connection:
+            # sqlite3 opens no transaction for DDL by itself
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             config.attributes["connection"] = connection
             command.upgrade(config, SCHEMA_VERSIONS[-1])
 

@@ -6,25 +6,44 @@ import contextlib
 import datetime as dt
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from indexer.errors import StoreCorruptError, StoreError, StoreLockedError, StoreNotFoundError
 from indexer.features.extractor import ImageFeatures
+from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
+from indexer.features.whitening import Axes
+from indexer.features.windows import to_regions
 from indexer.images import ImageFacts
-from indexer.store.catalog import Catalog, ImageRow, RemovedRow, RootRow, SegmentRow, SpecRow
-from indexer.store.vectors import IdArray, Segment, VectorIndex, read_segment, write_segment
+from indexer.store.catalog import (
+    Catalog,
+    ImageRow,
+    RegionRow,
+    RemovedRow,
+    RootRow,
+    SegmentRow,
+    SpecRow,
+)
+from indexer.store.vectors import (
+    FloatArray,
+    IdArray,
+    Segment,
+    VectorIndex,
+    read_segment,
+    write_segment,
+)
 
 STORE_NAME = ".cbir"
-KINDS = ("conv", "fc")
+IMAGE_KINDS = ("conv", "fc")
+REGION_KINDS = ("region", "region_fc")
 
 
 @dataclass(frozen=True)
@@ -173,12 +192,19 @@ class Store:
         Raises `StoreLockedError` while another process is writing to it.
         """
         with _locked(path):
-            for file in path.glob("catalog.sqlite*"):
+            for file in (*path.glob("catalog.sqlite*"), *path.glob("adaptation-*.npz")):
                 file.unlink()
             shutil.rmtree(path / "vectors", ignore_errors=True)
         (path / "lock").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
             path.rmdir()
+
+    def adaptation(self) -> Axes | None:
+        """The second whitening, learned from the collection, that the spec names, if any."""
+        if not self.spec.adaptation:
+            return None
+        path = self.path / f"adaptation-{self.spec.adaptation}.npz"
+        return Axes.read(path)
 
     # --- roots -------------------------------------------------------------------------------
 
@@ -251,6 +277,26 @@ class Store:
                         return _info(row, roots)
         return None
 
+    def regions(self, ids: Iterable[int]) -> dict[int, Region]:
+        """Return the boxes of these regions by id, in pixels of the upright original."""
+        wanted = list(ids)
+        found: dict[int, Region] = {}
+        with self.catalog.session() as session:
+            for start in range(0, len(wanted), 500):
+                rows = session.scalars(
+                    select(RegionRow).where(RegionRow.id.in_(wanted[start : start + 500]))
+                )
+                found |= {r.id: Region(r.x0, r.y0, r.x1, r.y1) for r in rows}
+        return found
+
+    def regions_of(self, image_id: int) -> list[Region]:
+        """Return the boxes of an image in the order of its region vectors."""
+        with self.catalog.session() as session:
+            rows = session.scalars(
+                select(RegionRow).where(RegionRow.image_id == image_id).order_by(RegionRow.id)
+            )
+            return [Region(r.x0, r.y0, r.x1, r.y1) for r in rows]
+
     # --- writing -----------------------------------------------------------------------------
 
     def commit(self, entries: Sequence[Entry]) -> None:
@@ -265,14 +311,46 @@ class Store:
             good = [(r.id, e.features) for r, e in zip(rows, entries, strict=True) if e.features]
             if good:
                 ids = np.array([image_id for image_id, _ in good], np.int64)
-                for kind in KINDS:
+                for kind in IMAGE_KINDS:
                     vectors = np.stack([getattr(features, kind) for _, features in good])
-                    segment = SegmentRow(kind=kind, rows=len(ids), dimension=vectors.shape[1])
-                    session.add(segment)
-                    session.flush()
-                    self._write(segment, ids, vectors)
+                    self._add_segment(session, kind, ids, ids, vectors)
+                if self.spec.regions != "none":
+                    self._add_regions(session, good, {row.id: row for row in rows})
                 self._sync_folder()
             session.commit()
+
+    def _add_regions(
+        self,
+        session: Session,
+        good: Sequence[tuple[int, ImageFeatures]],
+        rows: dict[int, ImageRow],
+    ) -> None:
+        last = _last_region_id(session)
+        boxes: list[dict[str, int]] = []
+        owners: list[int] = []
+        for image_id, features in good:
+            row = rows[image_id]
+            for region in to_regions(features.boxes, row.width or 1, row.height or 1):
+                x0, y0, x1, y1 = region.as_tuple()
+                region_id = last + len(boxes) + 1
+                boxes.append(
+                    {"id": region_id, "image_id": image_id, "x0": x0, "y0": y0, "x1": x1, "y1": y1}
+                )
+                owners.append(image_id)
+        session.execute(insert(RegionRow), boxes)
+        ids = np.arange(last + 1, last + 1 + len(boxes), dtype=np.int64)
+        for kind in REGION_KINDS:
+            if kind in self.spec.kinds:
+                vectors = np.vstack([getattr(features, kind) for _, features in good])
+                self._add_segment(session, kind, ids, np.array(owners, np.int64), vectors)
+
+    def _add_segment(
+        self, session: Session, kind: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
+    ) -> None:
+        segment = SegmentRow(kind=kind, rows=len(ids), dimension=vectors.shape[1])
+        session.add(segment)
+        session.flush()
+        self._write(segment, ids, image_ids, vectors)
 
     def move(self, image_id: int, file: FileState) -> None:
         """Note that an image's file has a new place or time stamp; its vectors stay."""
@@ -295,17 +373,43 @@ class Store:
             self._forget(session, ids)
             session.commit()
 
+    def replace_vectors(
+        self, kind: str, change: Callable[[FloatArray], FloatArray], spec: FeatureSpec
+    ) -> None:
+        """Write every vector of one kind anew, as `change` makes it, under a new spec.
+
+        All of it becomes live in one transaction; the old files go with the next write.
+        """
+        with self.catalog.session() as session:
+            rows = session.scalars(select(SegmentRow).where(SegmentRow.kind == kind)).all()
+            for row in rows:
+                old = self._read(row)
+                vectors = change(old.vectors.astype(np.float32))
+                self._add_segment(
+                    session, kind, np.asarray(old.ids), np.asarray(old.image_ids), vectors
+                )
+                session.delete(row)
+            self._sync_folder()
+            session.execute(
+                update(SpecRow).values(json=spec.to_json(), fingerprint=spec.fingerprint)
+            )
+            session.commit()
+        self.spec = spec
+
     def _forget(self, session: Session, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), 500):
             part = list(ids[start : start + 500])
             session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
+            session.execute(delete(RegionRow).where(RegionRow.image_id.in_(part)))
             session.execute(
                 insert(RemovedRow).prefix_with("OR IGNORE"), [{"image_id": i} for i in part]
             )
 
-    def _write(self, segment: SegmentRow, ids: IdArray, vectors: np.ndarray) -> None:
+    def _write(
+        self, segment: SegmentRow, ids: IdArray, image_ids: IdArray, vectors: FloatArray
+    ) -> None:
         try:
-            write_segment(self.path / "vectors", _segment_name(segment), ids, vectors)
+            write_segment(self.path / "vectors", _segment_name(segment), ids, image_ids, vectors)
         except OSError as error:
             raise StoreError(
                 f"Vectors cannot be written to {self.path / 'vectors'}: {error.strerror}. What "
@@ -337,6 +441,12 @@ class Store:
                 select(SegmentRow).where(SegmentRow.kind == kind).order_by(SegmentRow.id)
             ).all()
             removed = session.scalars(select(RemovedRow.image_id)).all()
+        if not rows and kind not in self.spec.kinds:
+            raise StoreError(
+                f"The store at {self.path} holds no {kind} vectors: it was built with --regions "
+                f"{self.spec.regions}. Rebuild it with cbir index --rebuild --regions "
+                f"{'sliding' if kind == 'region_fc' else 'grid'}."
+            )
         if not rows:
             raise StoreError(
                 f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
@@ -359,6 +469,7 @@ class Store:
                     select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
                 )
             ]
+            regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
             kinds = session.execute(
                 select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
             ).all()
@@ -366,11 +477,17 @@ class Store:
         return StoreSummary(
             images=images,
             failed=failed,
-            vectors={kind: images for kind, _ in kinds},
+            vectors={k: regions if k in REGION_KINDS else images for k, _ in kinds},
             dimensions={row.kind: row[1] for row in kinds},
             bytes_on_disk=sum(file.stat().st_size for file in files),
             roots=[str(path) for path in roots.values()],
         )
+
+
+def _last_region_id(session: Session) -> int:
+    """The highest region id ever given, also to regions that are gone."""
+    sequence = text("SELECT seq FROM sqlite_sequence WHERE name = 'regions'")
+    return int(session.execute(sequence).scalar() or 0)
 
 
 @contextmanager

@@ -23,12 +23,16 @@ class ManifestQuery:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A labelled collection: `database` entries are paths relative to `folder`."""
+    """A labelled collection: `database` entries are paths relative to `folder`.
+
+    `boxes` are the true boxes of the labelled object in the entries that have them.
+    """
 
     name: str
     folder: Path
     database: list[str]
     queries: list[ManifestQuery]
+    boxes: dict[str, list[Region]]
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -46,6 +50,10 @@ class Manifest:
                 )
                 for query in data["queries"]
             ]
-            return cls(str(data["name"]), folder, list(data["database"]), queries)
+            boxes = {
+                entry: [Region(*box) for box in found]
+                for entry, found in data.get("boxes", {}).items()
+            }
+            return cls(str(data["name"]), folder, list(data["database"]), queries, boxes)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidQueryError(f"{path} is not a manifest: {error!r}.") from error

@@ -9,6 +9,7 @@ from indexer import build
 from indexer.build import Builder, BuildOptions
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.store.store import Store
+from tests.colour_grid import colour_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, ORANGE, RED, plain, set_time, shades
 
@@ -193,7 +194,7 @@ def test_one_writer_at_a_time(desk: Desk) -> None:
 
 def test_the_store_may_lie_among_the_photos(tmp_path: Path) -> None:
     plain(tmp_path / "a.png", RED)
-    store = Store.create(tmp_path / "store", Desk(tmp_path, None).extractor().spec)  # type: ignore[arg-type]
+    store = Store.create(tmp_path / "store", colour_spec())
     desk = Desk(tmp_path, store)
     assert desk.index().added == 1
     assert desk.index(tmp_path).unchanged == 1

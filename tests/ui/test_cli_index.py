@@ -41,7 +41,9 @@ def test_info(album: Album, cbir: Run) -> None:
     done = cbir("info", "--store", album.store, "--json")
     info = json.loads(done.stdout)
     assert (info["images"], len(info["failed"])) == (4, 1)
+    regions = info["vectors"].pop("region")
     assert info["vectors"] == {"conv": 4, "fc": 4}
+    assert regions == json.loads(album.indexed.stdout)["regions"] > 4 * 10
     assert info["spec"]["backbone"] == "efficientnet_lite0"
     assert info["roots"] == [str(album.photos)]
     assert len(info["fingerprint"]) == 64
@@ -79,27 +81,42 @@ def test_backbones(cbir: Run) -> None:
     "options",
     [
         ["--pooling", "gem"],
-        ["--size", "320"],
+        ["--size", "256"],
         ["--conv", "stage4"],
         ["--backbone", "resnet50"],
         ["--gem-p", "4"],
+        ["--regions", "none"],
+        ["--regions", "sliding"],
+        ["--scales", "0.5,0.3"],
+        ["--aspects", "2"],
+        ["--overlap", "0.1"],
     ],
 )
 def test_other_features_than_the_store_has(album: Album, cbir: Run, options: list[str]) -> None:
     done = cbir("index", album.photos, "--store", album.store, *options)
     assert done.exit_code == 1
-    assert options[1] in done.stderr
+    assert options[1].split(",")[0] in done.stderr
     assert "--rebuild" in done.stderr
 
 
 def test_the_features_that_the_store_has_may_be_named(album: Album, cbir: Run) -> None:
-    same = ["--backbone", "efficientnet_lite0", "--pooling", "rmac", "--size", "256"]
+    same = ["--backbone", "efficientnet_lite0", "--pooling", "rmac", "--size", "320"]
+    same += ["--regions", "grid", "--scales", "0.7,0.47,0.31", "--aspects", "1"]
     assert cbir("index", album.photos, "--store", album.store, *same).exit_code == 0
 
 
 @pytest.mark.parametrize(
     "options",
-    [["--backbone", "vgg17"], ["--pooling", "median"], ["--size", "7"], ["--conv", "nose"]],
+    [
+        ["--backbone", "vgg17"],
+        ["--pooling", "median"],
+        ["--size", "7"],
+        ["--conv", "nose"],
+        ["--regions", "rings"],
+        ["--scales", "2"],
+        ["--aspects", "0"],
+        ["--overlap", "1"],
+    ],
 )
 def test_names_that_do_not_exist_leave_no_store(here: Path, cbir: Run, options: list[str]) -> None:
     plain(here / "a.png", RED)
@@ -172,6 +189,9 @@ def test_strict_and_retry(here: Path, cbir: Run) -> None:
         ["index", ".", "--engine", "gpu"],
         ["index", ".", "--max-megapixels", "0"],
         ["index", ".", "--size", "large"],
+        ["index", ".", "--scales", "large"],
+        ["index", ".", "--scales", ""],
+        ["index", ".", "--aspects", "1;2"],
         ["index", ".", "--nonsense"],
         ["nonsense"],
     ],

@@ -12,8 +12,10 @@ from indexer.errors import DegenerateFeatureError
 from indexer.features.backbones import BACKBONES
 from indexer.features.engine import Activations, Pixels
 from indexer.features.extractor import FeatureExtractor, input_size, unit
-from tests.colour_grid import ColourGridEngine, colour_extractor
-from tests.pictures import BLUE, ORANGE, PHOTOS, RED, noise, photo
+from indexer.features.whitening import Axes
+from indexer.features.windows import to_regions
+from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
+from tests.pictures import BLUE, ORANGE, PHOTOS, RED, noise, photo, quadrants
 
 SIDES = st.integers(1, 30_000)
 
@@ -45,10 +47,42 @@ def test_a_square_enters_at_the_size_of_the_spec() -> None:
 
 
 def test_prepare_keeps_colours_and_shape() -> None:
-    pixels = colour_extractor().prepare(Image.new("RGB", (900, 600), ORANGE))
+    prepared = colour_extractor().prepare(Image.new("RGB", (900, 600), ORANGE))
+    assert (prepared.boxes.shape, prepared.crops) == ((0, 4), ())
+    pixels = prepared.pixels
     assert pixels.shape == (64, 64, 3) or pixels.shape == (64, 96, 3)
     assert pixels.dtype == np.uint8
     assert (pixels == ORANGE).all()
+
+
+def test_prepare_cuts_the_windows_of_the_sliding_scheme() -> None:
+    picture = quadrants(256, 128)
+    spec = region_spec("sliding", crop_px=32)
+    prepared = colour_extractor(spec=spec).prepare(picture)
+    assert len(prepared.crops) == len(prepared.boxes) > 4
+    assert prepared.boxes[0].tolist() == [0, 0, 1, 1]
+    for pixels, region in zip(prepared.crops, to_regions(prepared.boxes, 256, 128), strict=True):
+        means = [np.asarray(p).mean(axis=(0, 1)) for p in (pixels, picture.crop(region.as_tuple()))]
+        np.testing.assert_allclose(means[0], means[1], atol=6)
+
+
+def test_prepare_lays_the_windows_of_the_grid_out() -> None:
+    prepared = colour_extractor(spec=region_spec()).prepare(Image.new("RGB", (500, 500), RED))
+    assert prepared.crops == ()
+    assert prepared.boxes.tolist() == region_spec().layout.boxes(64, 64).tolist()
+
+
+def test_spec_and_adaptation_go_together() -> None:
+    axes = Axes(np.zeros(6, np.float32), np.eye(6, dtype=np.float32))
+    with pytest.raises(ValueError, match="adaptation"):
+        FeatureExtractor(region_spec(), inference=ColourGridEngine(), adaptation=axes)
+    adapted = region_spec(adaptation="0123456789abcdef")
+    with pytest.raises(ValueError, match="adaptation"):
+        FeatureExtractor(adapted, inference=ColourGridEngine())
+    extractor = FeatureExtractor(adapted, inference=ColourGridEngine(), adaptation=axes)
+    [features] = extractor.extract([quadrants()])
+    [plain] = colour_extractor(spec=region_spec()).extract([quadrants()])
+    np.testing.assert_allclose(features.region, plain.region, atol=1e-6)
 
 
 def test_the_fake_ranks_as_a_person_would() -> None:
@@ -65,6 +99,11 @@ def test_vectors_are_unit_float32(lite0: FeatureExtractor, size: tuple[int, int]
         assert vector.shape == (channels,)
         assert vector.dtype == np.float32
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    assert features.boxes[0].tolist() == [0, 0, 1, 1]
+    assert features.region.shape == (len(features.boxes), 384)
+    assert features.region.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(features.region, axis=1), 1, atol=1e-5)
+    assert features.region_fc.size == 0
 
 
 def test_what_is_beside_an_image_never_changes_its_vector(lite0: FeatureExtractor) -> None:
@@ -78,6 +117,10 @@ def test_what_is_beside_an_image_never_changes_its_vector(lite0: FeatureExtracto
             expected = getattr(alone, kind)
             assert expected @ getattr(one, kind) > 0.999
             assert expected @ getattr(other, kind) > 0.999
+        np.testing.assert_array_equal(alone.boxes, one.boxes)
+        # The whitening magnifies what bf16 rounds off.
+        for features in (one, other):
+            assert (alone.region * features.region).sum(axis=1).min() > 0.995
 
 
 def test_no_images_no_features(lite0: FeatureExtractor) -> None:

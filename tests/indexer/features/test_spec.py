@@ -6,6 +6,7 @@ import json
 import pytest
 
 from indexer.errors import FeatureError, SpecMismatchError, UnknownBackboneError
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 
 
@@ -27,12 +28,29 @@ def test_the_json_is_canonical_and_reads_back() -> None:
 def test_the_fingerprint_of_a_written_spec_never_changes() -> None:
     # Stores on disk carry it: a new field needs a migration, not another number here.
     text = (
-        '{"backbone":"efficientnet_lite0","conv":"head","fc":"fc","gem_p":3.0,'
-        '"pooling":"rmac","size_px":256,"weights":"efficientnet-lite0-57934424"}'
+        '{"adaptation":"","aspects":[0.5,2.0],"backbone":"efficientnet_lite0","conv":"head",'
+        '"crop_px":160,"fc":"fc","gem_p":3.0,"overlap":0.45,"pooling":"rmac",'
+        '"region_taps":["stage4","head"],"regions":"grid","scales":[0.7,0.31],"size_px":256,'
+        '"weights":"efficientnet-lite0-57934424","whitening":"f3a53cb92759d109"}'
     )
-    spec = FeatureSpec("efficientnet_lite0", "efficientnet-lite0-57934424", "head", "fc")
+    spec = FeatureSpec(
+        backbone="efficientnet_lite0",
+        weights="efficientnet-lite0-57934424",
+        conv="head",
+        fc="fc",
+        pooling="rmac",
+        gem_p=3.0,
+        size_px=256,
+        regions="grid",
+        scales=(0.7, 0.31),
+        aspects=(0.5, 2.0),
+        overlap=0.45,
+        crop_px=160,
+        region_taps=("stage4", "head"),
+        whitening="f3a53cb92759d109",
+    )
     assert spec.to_json() == text
-    digest = "788e84e98cec65f35074333dc325b395965e0c303327632345695eb3adcb2f6c"
+    digest = "242f830f2bae4beab38944de618f407b0358232f52d160c817e31bdd1e284b83"
     assert spec.fingerprint == digest
 
 
@@ -46,6 +64,14 @@ def test_the_fingerprint_of_a_written_spec_never_changes() -> None:
         {"pooling": "mac"},
         {"gem_p": 4.0},
         {"size_px": 224},
+        {"regions": "sliding"},
+        {"scales": (0.5,)},
+        {"aspects": (1.0, 2.0)},
+        {"overlap": 0.2},
+        {"crop_px": 128},
+        {"region_taps": ("head",)},
+        {"whitening": ""},
+        {"adaptation": "0123456789abcdef"},
     ],
 )
 def test_every_field_counts_in_the_fingerprint(change: dict[str, object]) -> None:
@@ -58,8 +84,40 @@ def test_every_field_counts_in_the_fingerprint(change: dict[str, object]) -> Non
 
 
 def test_the_same_number_is_the_same_spec() -> None:
-    whole, real = FeatureSpec.create(gem_p=3), FeatureSpec.create(gem_p=3.0)
+    whole = FeatureSpec.create(gem_p=3, scales=[1], aspects=(1, 2))
+    real = FeatureSpec.create(gem_p=3.0, scales=(1.0,), aspects=[1.0, 2.0])
     assert whole.fingerprint == real.fingerprint
+
+
+def test_the_default_describes_regions_with_the_shipped_whitening() -> None:
+    spec = FeatureSpec.create()
+    backbone = BACKBONES[DEFAULT_BACKBONE]
+    assert (spec.regions, spec.region_taps) == ("grid", backbone.region_taps)
+    assert spec.whitening == backbone.whitening != ""
+    assert set(spec.taps) == {spec.conv, spec.fc, *backbone.region_taps}
+
+
+def test_taps_of_ones_own_take_no_whitening() -> None:
+    assert FeatureSpec.create(region_taps=("head",)).whitening == ""
+    spec = FeatureSpec.create("vgg16", conv="conv4")
+    assert (spec.region_taps, spec.whitening) == (("conv4",), "")
+
+
+def test_without_regions_nothing_of_them_is_read() -> None:
+    spec = FeatureSpec.create(regions="none")
+    assert (spec.region_taps, spec.whitening, spec.taps) == ((), "", ("head", "fc"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kinds"),
+    [
+        ("none", ("conv", "fc")),
+        ("grid", ("conv", "fc", "region")),
+        ("sliding", ("conv", "fc", "region", "region_fc")),
+    ],
+)
+def test_kinds_of_vectors_by_scheme(scheme: str, kinds: tuple[str, ...]) -> None:
+    assert FeatureSpec.create(regions=scheme).kinds == kinds
 
 
 def test_a_mismatch_names_store_both_values_and_remedy() -> None:
@@ -68,7 +126,13 @@ def test_a_mismatch_names_store_both_values_and_remedy() -> None:
     with pytest.raises(SpecMismatchError) as caught:
         built.require_same(asked, where="photos/.cbir")
     message = str(caught.value)
-    for part in ("photos/.cbir", "pooling=rmac", "pooling=gem", "size_px=256", "--rebuild"):
+    for part in (
+        "photos/.cbir",
+        "pooling=rmac",
+        "pooling=gem",
+        f"size_px={built.size_px}",
+        "--rebuild",
+    ):
         assert part in message
     assert "backbone" not in message
 
@@ -92,6 +156,18 @@ def test_unknown_names_list_the_known_ones() -> None:
         {"gem_p": 0.5},
         {"gem_p": float("nan")},
         {"gem_p": float("inf")},
+        {"regions": "rings"},
+        {"scales": (0.7, 0.04)},
+        {"scales": (1.1,)},
+        {"scales": (float("nan"),)},
+        {"aspects": (0.05,)},
+        {"aspects": (11,)},
+        {"overlap": -0.1},
+        {"overlap": 0.95},
+        {"overlap": float("nan")},
+        {"crop_px": 16},
+        {"region_taps": ("fc",)},
+        {"region_taps": ("nose",)},
     ],
 )
 def test_values_out_of_range(choices: dict[str, object]) -> None:

@@ -16,7 +16,7 @@ from indexer.errors import (
 )
 from indexer.features.extractor import ImageFeatures
 from indexer.images import ImageFacts
-from indexer.store.store import KINDS, Entry, FileState, Store, find_store
+from indexer.store.store import IMAGE_KINDS, Entry, FileState, Store, find_store
 from tests.colour_grid import colour_spec
 
 FACTS = ImageFacts(40, 30, "PNG", None, "Pinhole")
@@ -32,7 +32,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def features(number: int) -> ImageFeatures:
     vector = np.zeros(8, np.float32)
     vector[number % 8] = 1
-    return ImageFeatures(vector, vector[::-1])
+    nothing = np.empty((0, 0), np.float32)
+    return ImageFeatures(vector, vector[::-1], np.empty((0, 4), np.float32), nothing, nothing)
 
 
 def entry(root: int, number: int, replaces: int | None = None) -> Entry:
@@ -58,7 +59,7 @@ def test_a_commit_makes_images_and_vectors_live(store: Store, tmp_path: Path) ->
         tmp_path / "photos" / "2.png",
     ]
     assert infos[1].camera == "Pinhole"
-    for kind in KINDS:
+    for kind in IMAGE_KINDS:
         index = store.vector_index(kind)
         assert len(index) == 2
         expected = getattr(features(2), kind)

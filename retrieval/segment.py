@@ -1,0 +1,58 @@
+"""Segmentation: a map of contributions turned into the mask of the matched object."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from indexer.features.pooling import FloatArray
+from indexer.features.regions import Region
+
+Mask = npt.NDArray[np.bool_]
+
+WORKING_PX = 160  # the long side at which the graph is cut
+OBJECT_SHARE = 0.6  # cells with at least this share of the largest contribution are object
+GROUND_SHARE = 0.12  # cells in the box with less than this are background
+MARGIN = 0.08  # of the box: what lies farther out than this is background
+BETA = 200  # how much an edge of the picture hinders the walker
+
+
+def segment_object(image: Image.Image, box: Region, heat: FloatArray) -> Mask:
+    """Return the mask (height, width) of the object in `box`, for an upright RGB `image`.
+
+    `heat` (height, width) are the contributions of the positions to the match. The strongest are
+    seeds of the object, everything well outside the box is background, and a random walker (Grady
+    2006) on the picture's own edges decides between them.
+    """
+    from skimage.segmentation import random_walker
+
+    scale = min(1.0, WORKING_PX / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float64) / 255
+    seeds = _seeds(box, np.asarray(Image.fromarray(heat).resize(size)), image.size, size)
+    if {1, 2} <= set(np.unique(seeds).tolist()):
+        labels = random_walker(small, seeds, beta=BETA, mode="bf", channel_axis=-1)
+    else:
+        labels = np.where(seeds == 2, 2, 1)  # the box is the picture, or too small to cut
+    found = Image.fromarray((labels == 2).astype(np.uint8) * 255)
+    return np.asarray(found.resize(image.size, Image.Resampling.BILINEAR)) > 127
+
+
+def _seeds(
+    box: Region, heat: FloatArray, full: tuple[int, int], size: tuple[int, int]
+) -> npt.NDArray[np.int32]:
+    """Return 2 for object, 1 for background, 0 for undecided, at the working size."""
+    x, y = size[0] / full[0], size[1] / full[1]
+    outer = box.padded(MARGIN, *full)
+    seeds = np.ones(heat.shape, np.int32)
+    rows = slice(int(outer.y0 * y), max(int(outer.y0 * y) + 1, round(outer.y1 * y)))
+    columns = slice(int(outer.x0 * x), max(int(outer.x0 * x) + 1, round(outer.x1 * x)))
+    inside = heat[rows, columns]
+    strongest = max(float(inside.max()), 1e-12)
+    seeds[rows, columns] = 0
+    seeds[rows, columns][inside >= OBJECT_SHARE * strongest] = 2
+    inner = np.zeros(heat.shape, bool)
+    inner[rows, columns] = inside < GROUND_SHARE * strongest
+    seeds[inner] = 1
+    return seeds
