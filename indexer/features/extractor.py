@@ -108,19 +108,37 @@ class FeatureExtractor:
     def extract_prepared(self, prepared: Sequence[Prepared]) -> list[ImageFeatures]:
         """Return the features of images that `prepare` made ready, in order."""
         activations = self.inference.run([item.pixels for item in prepared])
-        return [self._describe(item, a) for item, a in zip(prepared, activations, strict=True)]
+        regions: list[FloatArray | None] = [None] * len(prepared)
+        if self.spec.regions == "grid":
+            regions = [*self.many_region_vectors(activations, [item.boxes for item in prepared])]
+        return [
+            self._describe(item, a, region)
+            for item, a, region in zip(prepared, activations, regions, strict=True)
+        ]
 
     def describe_windows(
         self, images: Sequence[Image.Image], boxes: Sequence[Boxes], size_px: int
     ) -> list[FloatArray]:
         """Return region vectors (R, E) of windows in images that enter at `size_px`."""
         activations = self.inference.run([self.resize(image, size_px) for image in images])
-        return [self.region_vectors(a, b) for a, b in zip(activations, boxes, strict=True)]
+        return self.many_region_vectors(activations, boxes)
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
         """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
-        pooled = {tap: pool_boxes(activations[tap], boxes) for tap in self.spec.region_taps}
-        return self._adapt(self._join(pooled))
+        return self.many_region_vectors([activations], [boxes])[0]
+
+    def many_region_vectors(
+        self, activations: Sequence[Activations], boxes: Sequence[Boxes]
+    ) -> list[FloatArray]:
+        """Return the unit vectors (R, E) of the boxes of several images, whitened together."""
+        if not activations:
+            return []
+        pooled = {
+            tap: np.vstack([pool_boxes(a[tap], b) for a, b in zip(activations, boxes, strict=True)])
+            for tap in self.spec.region_taps
+        }
+        ends = np.cumsum([len(b) for b in boxes])[:-1]
+        return np.split(self._adapt(self._join(pooled)), ends)
 
     def sight(self, boxes: Boxes, pixels: Pixels) -> Boxes:
         """Return what windows on the coarsest map of a network input see, see `grow_to_sight`."""
@@ -160,18 +178,19 @@ class FeatureExtractor:
     def _adapt(self, vectors: FloatArray) -> FloatArray:
         return vectors if self._adaptation is None else self._adaptation.apply(vectors)
 
-    def _describe(self, item: Prepared, activations: Activations) -> ImageFeatures:
+    def _describe(
+        self, item: Prepared, activations: Activations, region: FloatArray | None
+    ) -> ImageFeatures:
         spec = self.spec
         conv = unit(pool(activations[spec.conv], spec.pooling, spec.gem_p))
         fc = unit(activations[spec.fc])
         nothing = np.empty((0, 0), np.float32)
         if spec.regions == "none":
             return ImageFeatures(conv, fc, item.boxes, nothing, nothing)
-        if spec.regions == "grid":
-            region, region_fc = self.region_vectors(activations, item.boxes), nothing
-        else:
+        region_fc = nothing
+        if region is None:
             seen = self.inference.run(item.crops)
-            region = np.vstack([self.region_vectors(a, WHOLE) for a in seen])
+            region = np.vstack(self.many_region_vectors(seen, [WHOLE] * len(seen)))
             region_fc = unit_rows(np.stack([a[spec.fc] for a in seen]))
         # A window without any activation has no direction: it is left out.
         good = np.isfinite(region).all(axis=1) & (np.linalg.norm(region, axis=1) > 0.5)

@@ -70,15 +70,18 @@ def grow_to_sight(boxes: Boxes, cells_wide: int, cells_high: int) -> Boxes:
     return grown.astype(np.float32)
 
 
-def to_regions(boxes: Boxes, width: int, height: int) -> list[Region]:
-    """Return boxes as pixels of the upright original, each at least one pixel and inside it."""
+def to_pixels(boxes: Boxes, width: int, height: int) -> npt.NDArray[np.int64]:
+    """Return boxes (N, 4) in pixels of the upright original, each at least one pixel, inside it."""
     size = np.array([width, height, width, height])
-    pixels = np.minimum(np.maximum(np.rint(boxes.astype(np.float64) * size), 0), size).astype(int)
-    regions = []
-    for x0, y0, x1, y1 in pixels.tolist():
-        x0, y0 = min(x0, width - 1), min(y0, height - 1)
-        regions.append(Region(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
-    return regions
+    pixels: npt.NDArray[np.int64] = np.clip(np.rint(boxes * size), 0, size).astype(np.int64)
+    pixels[:, :2] = np.minimum(pixels[:, :2], size[:2] - 1)
+    pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2] + 1)
+    return pixels
+
+
+def to_regions(boxes: Boxes, width: int, height: int) -> list[Region]:
+    """Return boxes as regions of the upright original, see `to_pixels`."""
+    return [Region(*box) for box in to_pixels(boxes, width, height).tolist()]
 
 
 def to_boxes(regions: list[Region], width: int, height: int) -> Boxes:

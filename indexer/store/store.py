@@ -21,7 +21,7 @@ from indexer.features.extractor import ImageFeatures
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes
-from indexer.features.windows import to_regions
+from indexer.features.windows import to_pixels
 from indexer.images import ImageFacts
 from indexer.store.catalog import (
     Catalog,
@@ -326,23 +326,22 @@ class Store:
         rows: dict[int, ImageRow],
     ) -> None:
         last = _last_region_id(session)
-        boxes: list[dict[str, int]] = []
-        owners: list[int] = []
-        for image_id, features in good:
-            row = rows[image_id]
-            for region in to_regions(features.boxes, row.width or 1, row.height or 1):
-                x0, y0, x1, y1 = region.as_tuple()
-                region_id = last + len(boxes) + 1
-                boxes.append(
-                    {"id": region_id, "image_id": image_id, "x0": x0, "y0": y0, "x1": x1, "y1": y1}
-                )
-                owners.append(image_id)
-        session.execute(insert(RegionRow), boxes)
-        ids = np.arange(last + 1, last + 1 + len(boxes), dtype=np.int64)
+        pixels = [
+            to_pixels(features.boxes, rows[image_id].width or 1, rows[image_id].height or 1)
+            for image_id, features in good
+        ]
+        counts = [len(boxes) for boxes in pixels]
+        owners = np.repeat(np.array([image_id for image_id, _ in good], np.int64), counts)
+        ids = np.arange(last + 1, last + 1 + sum(counts), dtype=np.int64)
+        table = np.column_stack([ids, owners, np.vstack(pixels)])
+        session.connection().exec_driver_sql(
+            "INSERT INTO regions (id, image_id, x0, y0, x1, y1) VALUES (?, ?, ?, ?, ?, ?)",
+            [tuple(row) for row in table.tolist()],
+        )
         for kind in REGION_KINDS:
             if kind in self.spec.kinds:
                 vectors = np.vstack([getattr(features, kind) for _, features in good])
-                self._add_segment(session, kind, ids, np.array(owners, np.int64), vectors)
+                self._add_segment(session, kind, ids, owners, vectors)
 
     def _add_segment(
         self, session: Session, kind: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
