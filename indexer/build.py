@@ -19,7 +19,7 @@ from indexer.scan import Task, scan_places
 from indexer.store.store import Entry, FileState, KnownFile, Store
 
 WINDOW = 32  # images decoded ahead and run through the network together
-COMMIT_IMAGES = 2048
+COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
 
 Progress = Callable[[int, int, int], None]
