@@ -12,7 +12,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from indexer.errors import DegenerateFeatureError, ImageError, UnreadableImageError
+from indexer.features.engine import Activations
 from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
 from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task, scan_places
@@ -65,6 +68,17 @@ class _Decoded:
     facts: ImageFacts | None = None
     pixels: Prepared | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _Forwarded:
+    """A window of `count` files: `items` are those to be written, `inputs` those of them with
+    pixels, whose `maps` are on the way."""
+
+    count: int
+    items: list[_Decoded]
+    inputs: list[Prepared]
+    maps: Future[list[Activations]] | None
 
 
 class Builder:
@@ -136,10 +150,18 @@ class Builder:
             return
         done = 0
         self._tell(0, len(tasks))
-        for window in _windows(self._decode_ahead(tasks)):
-            self._take(window)
-            done += len(window)
-            self._tell(done, len(tasks))
+        # While one window is described, the next is in the network.
+        with ThreadPoolExecutor(1, "network") as network, threadpool_limits(1, "blas"):
+            waiting: _Forwarded | None = None
+            for window in _windows(self._decode_ahead(tasks)):
+                entering = self._enter(window, network)
+                if waiting is not None:
+                    done += self._finish(waiting)
+                    self._tell(done, len(tasks))
+                waiting = entering
+            if waiting is not None:
+                done += self._finish(waiting)
+                self._tell(done, len(tasks))
 
     def _tell(self, done: int, total: int) -> None:
         if self._progress is not None:
@@ -187,8 +209,8 @@ class Builder:
             return _Decoded(task, file, reason=error.reason)
         return _Decoded(task, file, loaded.facts, extractor.prepare(loaded.pixels))
 
-    def _take(self, window: list[_Decoded]) -> None:
-        """Describe what can be described, and queue all of it for the next commit."""
+    def _enter(self, window: list[_Decoded], network: ThreadPoolExecutor) -> _Forwarded:
+        """Send what is to be described through the network, in its own thread."""
         fresh = [item for item in window if not self._keep_vectors(item)]
         # Two new files with the bytes of one missing file: only one of them was moved.
         fresh = [
@@ -197,30 +219,42 @@ class Builder:
             else self._decode_pixels(item.task, item.file)
             for item in fresh
         ]
-        ready = [item for item in fresh if item.pixels is not None]
-        described = dict(zip(map(id, ready), self._describe(ready), strict=True))
-        for item in fresh:
-            features = described.get(id(item))
+        inputs = [item.pixels for item in fresh if item.pixels is not None]
+        maps = network.submit(self.extractor.forward, inputs) if inputs else None
+        return _Forwarded(len(window), fresh, inputs, maps)
+
+    def _finish(self, window: _Forwarded) -> int:
+        """Describe what went through the network, and queue the window for the next commit.
+
+        Returns how many files are dealt with.
+        """
+        maps = window.maps.result() if window.maps is not None else []
+        described = iter(self._describe(window.inputs, maps))
+        for item in window.items:
+            features = next(described) if item.pixels is not None else item.reason
             if isinstance(features, ImageFeatures):
                 self._add(item, features)
             else:
-                self._fail(item, features or item.reason or "")
+                self._fail(item, features or "")
         late = time.monotonic() - self._committed_at > COMMIT_S
         if len(self._pending) >= COMMIT_IMAGES or (late and self._pending):
             self._commit()
+        return window.count
 
-    def _describe(self, items: list[_Decoded]) -> list[ImageFeatures | str]:
-        """Return features, or the reason why there are none, for each decoded image."""
-        inputs = [item.pixels for item in items if item.pixels is not None]
+    def _describe(
+        self, inputs: Sequence[Prepared], maps: Sequence[Activations]
+    ) -> list[ImageFeatures | str]:
+        """Return features, or the reason why there are none, for each image."""
         if not inputs:
             return []
         try:
-            return list(self.extractor.extract_prepared(inputs))
+            return list(self.extractor.describe(inputs, maps))
         except DegenerateFeatureError as error:
-            if len(items) == 1:
+            if len(inputs) == 1:
                 return [str(error)]
             # One of them has no direction: find out which.
-            return [result for item in items for result in self._describe([item])]
+            pairs = zip(inputs, maps, strict=True)
+            return [result for item, a in pairs for result in self._describe([item], [a])]
 
     def _add(self, item: _Decoded, features: ImageFeatures) -> None:
         known = item.task.known

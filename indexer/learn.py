@@ -1,14 +1,14 @@
 """Learning the whitening that comes with cbir, from photos that nothing is measured on.
 
-Run: python -m indexer.learn PHOTOS [--backbone efficientnet_lite0]
+Run: python -m indexer.learn PHOTOS [--backbone efficientnet_lite0] [--regions grid]
 It writes indexer/features/whitenings/DIGEST.npz and prints the digest, which goes into the entry
-of the backbone in `BACKBONES`.
+of the backbone in `BACKBONES`. Windows pooled on the maps of a whole photo and windows forwarded
+on their own differ in what they have in common, so each scheme has its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,16 +16,15 @@ import numpy as np
 
 from indexer.features import whitening
 from indexer.features.backbones import DEFAULT_BACKBONE
-from indexer.features.extractor import FeatureExtractor
+from indexer.features.extractor import WHOLE, FeatureExtractor
 from indexer.features.pooling import FloatArray
 from indexer.features.spec import FeatureSpec
-from indexer.features.windows import WindowLayout, pool_boxes
+from indexer.features.windows import pool_boxes
 from indexer.images import find_images, load_image
 
-LAYOUT = WindowLayout(scales=(0.6, 0.36), overlap=0.4)
 TAP_DIMENSIONS = {"stage4": 112, "stage6": 256, "head": 512}
 TAP_WEIGHTS = {"stage4": 0.6, "stage6": 1.0, "head": 1.0}
-DIMENSION = 384
+DIMENSIONS = {"grid": 384, "sliding": 512}
 POWER = 0.85
 
 
@@ -33,11 +32,13 @@ def pool_windows(extractor: FeatureExtractor, photos: Iterable[Path]) -> dict[st
     """Return the pooled vectors (N, C) of the windows of all photos, by tap."""
     pooled: dict[str, list[FloatArray]] = {tap: [] for tap in TAP_DIMENSIONS}
     for path in photos:
-        pixels = extractor.resize(load_image(path).pixels, extractor.spec.size_px)
-        boxes = LAYOUT.boxes(pixels.shape[1], pixels.shape[0])
-        activations = extractor.inference.run([pixels])[0]
+        prepared = extractor.prepare(load_image(path).pixels)
+        if prepared.crops:
+            seen = [(activations, WHOLE) for activations in extractor.inference.run(prepared.crops)]
+        else:
+            seen = [(extractor.inference.run([prepared.pixels])[0], prepared.boxes)]
         for tap, vectors in pooled.items():
-            vectors.append(pool_boxes(activations[tap], boxes))
+            vectors += [pool_boxes(activations[tap], boxes) for activations, boxes in seen]
     return {tap: np.vstack(vectors) for tap, vectors in pooled.items()}
 
 
@@ -46,9 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
+    parser.add_argument("--regions", choices=tuple(DIMENSIONS), default="grid")
     arguments = parser.parse_args()
-    plain = FeatureSpec.create(arguments.backbone, regions="none")
-    spec = dataclasses.replace(plain, region_taps=tuple(TAP_DIMENSIONS))
+    spec = FeatureSpec.create(
+        arguments.backbone, regions=arguments.regions, region_taps=tuple(TAP_DIMENSIONS)
+    )
     extractor = FeatureExtractor(spec)
     photos = [Path(entry.path) for entry in find_images(arguments.photos)]
     pooled = pool_windows(extractor, photos)
@@ -56,7 +59,7 @@ def main() -> None:
         pooled,
         tap_dimensions=list(TAP_DIMENSIONS.values()),
         tap_weights=list(TAP_WEIGHTS.values()),
-        dimension=DIMENSION,
+        dimension=DIMENSIONS[arguments.regions],
         power=POWER,
     )
     path = Path(whitening.__file__).parent / "whitenings" / f"{learned.digest}.npz"

@@ -33,6 +33,7 @@ QUERY_SCALES = (0.71, 1.0)
 SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 PIXELS_KEPT = 256
 VECTORS_KEPT = 4096
+TIGHTENED = -0.1  # a box is also seen without its margin: people draw with room to spare
 BACKGROUND_VECTORS = 50_000
 VOTED = 50  # hits whose windows vote for the box
 WHOLE_WEIGHT = 0.5  # of the whole image's score, where the query is a whole image too
@@ -138,30 +139,24 @@ class SearchEngine:
     def query_vector(self, query: Query) -> FloatArray:
         """Return the region vector (E,) that describes a query's image or box.
 
-        It is cut out and seen at several scales; in the grid scheme, a box is also seen in its
-        place, as the windows of the store are.
+        It is cut out and seen at several scales. A box is also seen as the windows of the store
+        are: in the grid scheme in its place, in the sliding scheme as a crop, without its margin.
         """
         image, box = self.load_query(query)
-        vector = self._cut_vector(image if box is None else image.crop(box.as_tuple()))
-        if box is None or self.store.spec.regions != "grid":
-            return vector
-        places = to_boxes([box], *image.size)
-        inplace = self.extractor.describe_windows([image], [places], self.store.spec.size_px)
-        return unit(vector + inplace[0][0])
-
-    def _cut_vector(self, image: Image.Image) -> FloatArray:
         spec, backbone = self.store.spec, self.extractor.backbone
         if spec.regions == "sliding":
             sizes = [spec.crop_px * scale for scale in SLIDING_QUERY_SCALES]
         else:
             sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
-        views = [
-            self.extractor.describe_windows(
-                [image], [WHOLE], max(backbone.min_size_px, round(size))
-            )
-            for size in sizes
-        ]
-        return unit(np.sum([view[0][0] for view in views], axis=0))
+        cut = image if box is None else image.crop(box.as_tuple())
+        views = [(cut, WHOLE, max(backbone.min_size_px, round(size))) for size in sizes]
+        if box is not None and spec.regions == "grid":
+            views.append((image, to_boxes([box], *image.size), spec.size_px))
+        elif box is not None:
+            tight = image.crop(box.padded(TIGHTENED, *image.size).as_tuple())
+            views.append((tight, WHOLE, spec.crop_px))
+        vectors = [self.extractor.describe_windows([i], [b], s)[0][0] for i, b, s in views]
+        return unit(np.sum(vectors, axis=0))
 
     def load_query(self, query: Query) -> tuple[Image.Image, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""

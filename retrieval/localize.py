@@ -9,16 +9,22 @@ import numpy as np
 from PIL import Image
 
 from indexer.errors import InvalidQueryError
-from indexer.features.extractor import FeatureExtractor
+from indexer.features.engine import Activations
+from indexer.features.extractor import WHOLE, FeatureExtractor
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
-from indexer.features.windows import Boxes, coverage, pool_boxes, to_regions
-from retrieval.ranking import Look, examine
+from indexer.features.windows import Boxes, WindowLayout, coverage, pool_boxes, to_boxes, to_regions
+from retrieval.ranking import close_size, examine, reshaped, vote_box
 from retrieval.segment import Mask, segment_object
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
     from retrieval.query import Query
+
+PLACES = 6  # windows of the whole picture that are looked at closely
+PLACE_IOU = 0.3
+PLACE_SIZES = (1.0, 1.6)  # of the spec's input size: small things need the larger
+PLACE_LAYOUT = WindowLayout(scales=(0.7, 0.47, 0.31, 0.2), overlap=0.5)
 
 
 @dataclass(frozen=True)
@@ -52,16 +58,18 @@ def localize(search: SearchEngine, query: Query, target: Image.Image) -> Localiz
             "with cbir index --rebuild --regions grid."
         )
     vector = search.query_vector(query)
-    region = coarse_box(extractor, vector, target)
-    look = examine(extractor, [target], [region])[0]
-    best = int((look.vectors @ vector).argmax())
-    cells, offset = contributions(extractor, look, best, vector)
-    heat = spread(cells, look.around, target.size)
-    box = look.regions[best]
+    box = find_box(extractor, vector, target)
+    look = examine(extractor, [target], [box])[0]
+    around = look.around
+    window = to_boxes(
+        [box.shifted(-around.x0, -around.y0)], around.x1 - around.x0, around.y1 - around.y0
+    )
+    cells, offset = contributions(extractor, look.activations, window, vector)
+    heat = spread(cells, around, target.size)
     return Localization(
         image=target,
         box=box,
-        score=float(look.vectors[best] @ vector),
+        score=float(extractor.region_vectors(look.activations, window)[0] @ vector),
         cells=cells,
         cell_box=look.around,
         offset=offset,
@@ -70,31 +78,65 @@ def localize(search: SearchEngine, query: Query, target: Image.Image) -> Localiz
     )
 
 
-def coarse_box(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image) -> Region:
-    """Return the grid window of `target` that is most like the query."""
-    pixels = extractor.resize(target, extractor.spec.size_px)
-    boxes = extractor.spec.layout.boxes(pixels.shape[1], pixels.shape[0])
-    vectors = extractor.describe_windows([target], [boxes], extractor.spec.size_px)[0]
-    return to_regions(boxes, *target.size)[int((vectors @ vector).argmax())]
+def find_box(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image) -> Region:
+    """Return the box of `target` that is most like the query.
+
+    The best places on the maps of the whole picture are each looked at closely; in the best of
+    them the windows vote, and crops of other sizes and shapes settle the box.
+    """
+    regions = places(extractor, vector, target)
+    looks = examine(extractor, [target] * len(regions), regions)
+    scores = [look.vectors @ vector for look in looks]
+    best = max(range(len(looks)), key=lambda i: float(scores[i].max()))
+    return settle(extractor, vector, target, vote_box(looks[best].regions, scores[best]))
+
+
+def places(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image) -> list[Region]:
+    """Return the `PLACES` best windows of `target` that overlap little, best first."""
+    regions: list[Region] = []
+    scores: list[float] = []
+    for share in PLACE_SIZES:
+        size_px = round(extractor.spec.size_px * share)
+        pixels = extractor.resize(target, size_px)
+        boxes = PLACE_LAYOUT.boxes(pixels.shape[1], pixels.shape[0])
+        vectors = extractor.describe_windows([target], [boxes], size_px)[0]
+        regions += to_regions(extractor.sight(boxes, pixels), *target.size)
+        scores += (vectors @ vector).tolist()
+    chosen: list[Region] = []
+    for i in np.argsort(-np.array(scores), kind="stable"):
+        if all(regions[i].iou(other) < PLACE_IOU for other in chosen):
+            chosen.append(regions[i])
+        if len(chosen) == PLACES:
+            break
+    return chosen
+
+
+def settle(
+    extractor: FeatureExtractor, vector: FloatArray, target: Image.Image, box: Region
+) -> Region:
+    """Return what the box's other sizes and shapes, each forwarded as a crop, agree on."""
+    shapes = reshaped(box, *target.size)
+    crops = [target.crop(shape.as_tuple()) for shape in shapes]
+    vectors = extractor.describe_windows(crops, [WHOLE] * len(crops), close_size(extractor))
+    return vote_box(shapes, np.vstack(vectors) @ vector)
 
 
 def contributions(
-    extractor: FeatureExtractor, look: Look, best: int, vector: FloatArray
+    extractor: FeatureExtractor, activations: Activations, box: Boxes, vector: FloatArray
 ) -> tuple[FloatArray, float]:
-    """Split the score of a window among the cells of the map: ((h, w), offset), summing to it.
+    """Split the score of a window (1, 4) among the cells of a map: ((h, w), offset), its parts.
 
     A pooled value is the cube root of a sum over cells, so each cell has its share of it; from
     there to the score, everything but the lengths of the vectors, which are known, is linear.
     """
     taps = extractor.spec.region_taps
-    box: Boxes = look.boxes[best : best + 1]
     gradients, offset = extractor.score_gradient(
-        {tap: pool_boxes(look.activations[tap], box)[0] for tap in taps}, vector
+        {tap: pool_boxes(activations[tap], box)[0] for tap in taps}, vector
     )
-    h, w = look.activations[taps[0]].shape[1:]
+    h, w = activations[taps[0]].shape[1:]
     total = np.zeros((h, w), np.float32)
     for tap in taps:
-        maps = np.maximum(look.activations[tap], 0) ** 3
+        maps = np.maximum(activations[tap], 0) ** 3
         rows, columns = maps.shape[1:]
         weights = coverage(box, rows, columns)[0].reshape(rows, columns)
         shares = maps * weights

@@ -60,11 +60,18 @@ class Look:
     activations: Activations
 
 
+def close_size(extractor: FeatureExtractor) -> int:
+    """Return the side of a square of the area at which a crop enters the network."""
+    return max(
+        extractor.backbone.min_size_px, round(extractor.backbone.native_size_px * CROP_SHARE)
+    )
+
+
 def examine(
     extractor: FeatureExtractor, images: Sequence[Image.Image], regions: Sequence[Region]
 ) -> list[Look]:
     """Look closely at one region of each upright RGB image: forward it again, with its context."""
-    size_px = round(extractor.backbone.native_size_px * CROP_SHARE)
+    size_px = close_size(extractor)
     arounds = [
         region.padded(CONTEXT, *image.size) for image, region in zip(images, regions, strict=True)
     ]
@@ -76,10 +83,12 @@ def examine(
             )
         )
     looks = []
-    for crop, around, activations in zip(
-        crops, arounds, extractor.inference.run(crops), strict=True
+    seen_maps = extractor.inference.run(crops)
+    windows = [FINE.boxes(crop.shape[1], crop.shape[0]) for crop in crops]
+    described = extractor.many_region_vectors(seen_maps, windows)
+    for crop, around, activations, boxes, vectors in zip(
+        crops, arounds, seen_maps, windows, described, strict=True
     ):
-        boxes = FINE.boxes(crop.shape[1], crop.shape[0])
         seen = extractor.sight(boxes, crop)
         inside = to_regions(seen, around.x1 - around.x0, around.y1 - around.y0)
         looks.append(
@@ -87,7 +96,7 @@ def examine(
                 around,
                 boxes,
                 [region.shifted(around.x0, around.y0) for region in inside],
-                extractor.region_vectors(activations, boxes),
+                vectors,
                 activations,
             )
         )
@@ -164,13 +173,12 @@ class Reranker:
             image = self.search.pixels_of(c.image_id)
             if image is not None and c.region:
                 tasks += [(place, image, box) for box in reshaped(c.region, *image.size)]
-        size = round(self.search.extractor.backbone.native_size_px * CROP_SHARE)
         vectors = self.space(
             np.vstack(
                 self.search.extractor.describe_windows(
                     [image.crop(box.as_tuple()) for _, image, box in tasks],
                     [WHOLE] * len(tasks),
-                    size,
+                    close_size(self.search.extractor),
                 )
             )
         )

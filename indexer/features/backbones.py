@@ -39,8 +39,9 @@ class Backbone:
     then `(x - mean) / std`, at sizes that are multiples of `multiple_px` and at least
     `min_size_px`; `native_size_px` is the size it was trained at.
 
-    `region_taps` are the taps that describe windows where a whitening joins them, and `whitening`
-    is the digest of the one that comes with cbir; without one, windows have the default conv tap.
+    `region_taps` are the taps that describe windows where a whitening joins them, and `whitenings`
+    the digests of those that come with cbir, by region scheme; without one, windows have the
+    default conv tap.
     """
 
     name: str
@@ -56,7 +57,7 @@ class Backbone:
     std: tuple[float, float, float] = IMAGENET_STD
     native_size_px: int = 224
     region_taps: tuple[str, ...] = ()
-    whitening: str = ""
+    whitenings: dict[str, str] = field(default_factory=dict)
     min_size_px: int = 64
     multiple_px: int = 32
     licence: str = field(default="BSD-3-Clause", kw_only=True)
@@ -110,6 +111,12 @@ def _package_file(package: str, file: str) -> Path | None:
     return None
 
 
+LITE0_WHITENINGS = {
+    "grid": "6a4f4b152c69cb73",
+    "sliding": "23680a237934e8ab",
+}  # made by indexer.learn
+
+
 def _lite(
     number: int, checksum: str, native_size_px: int, channels: tuple[int, int, int]
 ) -> Backbone:
@@ -134,7 +141,7 @@ def _lite(
         native_size_px=native_size_px,
         min_size_px=32,
         region_taps=("stage4", "stage6", "head") if number == 0 else (),
-        whitening="f3a53cb92759d109" if number == 0 else "",
+        whitenings=LITE0_WHITENINGS if number == 0 else {},
         licence="Apache-2.0",
     )
 

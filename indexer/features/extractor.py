@@ -107,7 +107,16 @@ class FeatureExtractor:
 
     def extract_prepared(self, prepared: Sequence[Prepared]) -> list[ImageFeatures]:
         """Return the features of images that `prepare` made ready, in order."""
-        activations = self.inference.run([item.pixels for item in prepared])
+        return self.describe(prepared, self.forward(prepared))
+
+    def forward(self, prepared: Sequence[Prepared]) -> list[Activations]:
+        """Run whole images through the network: the first half of `extract_prepared`."""
+        return self.inference.run([item.pixels for item in prepared])
+
+    def describe(
+        self, prepared: Sequence[Prepared], activations: Sequence[Activations]
+    ) -> list[ImageFeatures]:
+        """Make vectors of what `forward` gave: the second half of `extract_prepared`."""
         regions: list[FloatArray | None] = [None] * len(prepared)
         if self.spec.regions == "grid":
             regions = [*self.many_region_vectors(activations, [item.boxes for item in prepared])]

@@ -6,6 +6,7 @@ Every function takes a map (C, h, w) float32 and returns (C,) float32, not norma
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -45,13 +46,15 @@ def rmac(maps: FloatArray) -> FloatArray:
 
     The per-window PCA whitening of the paper is left out: whitening is a stage of its own here.
     """
+    cells = np.ascontiguousarray(maps.transpose(1, 2, 0))  # channels last: maxima run along them
     total = np.zeros(len(maps), np.float32)
     for x0, y0, x1, y1 in rmac_windows(maps.shape[2], maps.shape[1]):
-        vector = maps[:, y0:y1, x0:x1].max(axis=(1, 2))
+        vector = cells[y0:y1, x0:x1].max(axis=(0, 1))
         total += vector / max(float(np.linalg.norm(vector)), 1e-12)
     return total
 
 
+@lru_cache(maxsize=1024)
 def rmac_windows(width: int, height: int) -> list[tuple[int, int, int, int]]:
     """Return the windows of R-MAC on a `width` x `height` map as half-open cell boxes.
 

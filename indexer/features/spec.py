@@ -63,10 +63,11 @@ class FeatureSpec:
             if name in given:
                 given[name] = tuple(float(value) for value in given[name])
         filled: dict[str, Any] = {"conv": network.default_conv, "fc": network.default_fc} | given
-        if filled.get("regions", spec.regions) != "none" and "region_taps" not in given:
+        scheme = filled.get("regions", spec.regions)
+        if scheme != "none" and "region_taps" not in given:
             filled["region_taps"] = network.region_taps or (filled["conv"],)
-            if filled["region_taps"] == network.region_taps:
-                filled.setdefault("whitening", network.whitening)
+            if scheme in network.whitenings:
+                filled.setdefault("whitening", network.whitenings[scheme])
         spec = dataclasses.replace(spec, **filled)
         spec.check()
         return spec

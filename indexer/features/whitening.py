@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,22 @@ class Axes:
 
     def apply(self, vectors: FloatArray) -> FloatArray:
         """Return the projected rows at unit length."""
-        centred: FloatArray = vectors - self.mean
-        return unit_rows(centred @ self.projection)
+        return unit_rows(vectors @ self.projection - self._mean_projected)
+
+    def apply_to_directions(self, vectors: FloatArray) -> FloatArray:
+        """Return what `apply` gives for the rows at unit length; a zero row counts as zero.
+
+        Lengths are divided out after the projection, where rows are short.
+        """
+        lengths = np.maximum(row_lengths(vectors), 1e-12)[:, None]
+        projected: FloatArray = (vectors @ self.projection).astype(np.float32, copy=False)
+        projected /= lengths
+        return unit_rows(projected - self._mean_projected)
+
+    @cached_property
+    def _mean_projected(self) -> FloatArray:
+        projected: FloatArray = self.mean @ self.projection
+        return projected
 
     def pull_back(self, vector: FloatArray, gradient: FloatArray) -> FloatArray:
         """Return the gradient (C,) at the input, given that (D,) at the output for `vector` (C,).
@@ -200,7 +215,7 @@ def learn_whitening(
 
 def _join(vectors: Sequence[FloatArray], by_tap: Sequence[Axes], weights: FloatArray) -> FloatArray:
     parts = zip(vectors, by_tap, weights, strict=True)
-    return np.hstack([axes.apply(unit_rows(v)) * weight for v, axes, weight in parts])
+    return np.hstack([axes.apply_to_directions(v) * weight for v, axes, weight in parts])
 
 
 def check_count(count: int, dimension: int) -> None:
@@ -228,6 +243,12 @@ def principal_axes(vectors: FloatArray, size: int, power: float, shrinkage: floa
 
 def unit_rows(vectors: FloatArray) -> FloatArray:
     """Return rows at L2 length 1; a zero row stays zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: FloatArray = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    lengths = np.maximum(row_lengths(vectors), 1e-12)[:, None]
+    unit: FloatArray = (vectors / lengths).astype(np.float32, copy=False)
     return unit
+
+
+def row_lengths(vectors: FloatArray) -> FloatArray:
+    """Return the L2 lengths (N,) of rows (N, C)."""
+    lengths: FloatArray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32)
+    return lengths

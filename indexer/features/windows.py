@@ -97,10 +97,17 @@ def coverage(boxes: Boxes, h: int, w: int) -> FloatArray:
     Rows sum to 1, so that `coverage @ cells` averages a map over every box, parts of cells
     counted by their area: what an integral image gives, as one product of matrices.
     """
+    return _coverage(np.asarray(boxes, np.float32).tobytes(), h, w)
+
+
+@lru_cache(maxsize=256)
+def _coverage(box_bytes: bytes, h: int, w: int) -> FloatArray:
+    boxes: Boxes = np.frombuffer(box_bytes, np.float32).reshape(-1, 4)
     across = _overlaps(boxes[:, 0], boxes[:, 2], w)
     down = _overlaps(boxes[:, 1], boxes[:, 3], h)
     weights = (down[:, :, None] * across[:, None, :]).reshape(len(boxes), h * w)
     result: FloatArray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    result.flags.writeable = False  # it is shared
     return result
 
 

@@ -93,7 +93,7 @@ def test_the_default_describes_regions_with_the_shipped_whitening() -> None:
     spec = FeatureSpec.create()
     backbone = BACKBONES[DEFAULT_BACKBONE]
     assert (spec.regions, spec.region_taps) == ("grid", backbone.region_taps)
-    assert spec.whitening == backbone.whitening != ""
+    assert spec.whitening == backbone.whitenings["grid"]
     assert set(spec.taps) == {spec.conv, spec.fc, *backbone.region_taps}
 
 
