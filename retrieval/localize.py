@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 PLACES = 6  # windows of the whole picture that are looked at closely
 PLACE_IOU = 0.3
 PLACE_SIZES = (1.0, 1.6)  # of the spec's input size: small things need the larger
+STEPS = (0.25, 0.25, 0.12, 0.12)
+MOVES = (
+    *((-1, 0, 0, 0), (1, 0, 0, 0), (0, -1, 0, 0), (0, 1, 0, 0)),
+    *((0, 0, -1, 0), (0, 0, 1, 0), (0, 0, 0, -1), (0, 0, 0, 1)),
+    *((-1, 0, -1, 0), (1, 0, 1, 0), (0, -1, 0, -1), (0, 1, 0, 1)),
+)
+LEAST_SIDE_PX = 8
 PLACE_LAYOUT = WindowLayout(scales=(0.7, 0.47, 0.31, 0.2), overlap=0.5)
 
 
@@ -114,11 +121,37 @@ def places(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image)
 def settle(
     extractor: FeatureExtractor, vector: FloatArray, target: Image.Image, box: Region
 ) -> Region:
-    """Return what the box's other sizes and shapes, each forwarded as a crop, agree on."""
+    """Return the box round the object that `box` lies on, found by crops of the target.
+
+    The box's other sizes and shapes vote; then its sides are moved, in ever smaller steps, as long
+    as the crop becomes more like the query.
+    """
+
+    def compare(boxes: list[Region]) -> FloatArray:
+        crops = [target.crop(b.as_tuple()) for b in boxes]
+        vectors = extractor.describe_windows(crops, [WHOLE] * len(crops), close_size(extractor))
+        scores: FloatArray = np.vstack(vectors) @ vector
+        return scores
+
     shapes = reshaped(box, *target.size)
-    crops = [target.crop(shape.as_tuple()) for shape in shapes]
-    vectors = extractor.describe_windows(crops, [WHOLE] * len(crops), close_size(extractor))
-    return vote_box(shapes, np.vstack(vectors) @ vector)
+    box = vote_box(shapes, compare(shapes))
+    for step in STEPS:
+        near = [box, *nudged(box, step, *target.size)]
+        box = near[int(compare(near).argmax())]
+    return box
+
+
+def nudged(box: Region, step: float, width: int, height: int) -> list[Region]:
+    """Return the box with each side moved in and out by `step` of its size, and itself moved."""
+    dx, dy = step * (box.x1 - box.x0), step * (box.y1 - box.y0)
+    boxes = []
+    for x0, y0, x1, y1 in MOVES:
+        left, top = max(0, round(box.x0 + x0 * dx)), max(0, round(box.y0 + y0 * dy))
+        right = min(width, round(box.x1 + x1 * dx))
+        bottom = min(height, round(box.y1 + y1 * dy))
+        if right - left >= LEAST_SIDE_PX and bottom - top >= LEAST_SIDE_PX:
+            boxes.append(Region(left, top, right, bottom))
+    return boxes
 
 
 def contributions(
