@@ -19,7 +19,8 @@ from indexer.features.engine import Activations
 from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
 from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task, scan_places
-from indexer.store.store import Entry, FileState, KnownFile, Store
+from indexer.store.records import Entry, FileState, KnownFile
+from indexer.store.store import Store
 
 WINDOW = 32  # images decoded ahead and run through the network together
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then

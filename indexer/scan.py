@@ -9,7 +9,8 @@ from pathlib import Path
 
 from indexer.errors import NoImagesError
 from indexer.images import find_images
-from indexer.store.store import FileState, KnownFile, Store
+from indexer.store.records import FileState, KnownFile
+from indexer.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from indexer.features.whitening import (
 )
 from indexer.features.windows import to_boxes
 from indexer.images import load_image
+from indexer.store.segments import FloatArray, IdArray
 from indexer.store.store import Store, find_store
-from indexer.store.vectors import FloatArray, IdArray, VectorIndex
+from indexer.store.vectors import VectorIndex
 from retrieval.query import Hit, Query
 from retrieval.ranking import Candidate, Reranker, vote_box
 

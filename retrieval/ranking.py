@@ -16,7 +16,7 @@ from indexer.features.extractor import WHOLE, FeatureExtractor, unit
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import Boxes, WindowLayout, to_regions
-from indexer.store.vectors import IdArray
+from indexer.store.segments import IdArray
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine

@@ -16,7 +16,7 @@ import tests
 TREE = Path(tests.__file__).parent.parent
 PACKAGES = ("indexer", "retrieval", "ui")
 HOMES = {
-    "faiss": "indexer/store/vectors.py",
+    "faiss": "indexer/store/",
     "sqlalchemy": "indexer/store/",
     "alembic": "indexer/store/",
     "filelock": "indexer/store/",

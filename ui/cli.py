@@ -120,6 +120,15 @@ def index(
         list[str] | None,
         typer.Option(help="Skip files and folders whose name or path matches this glob."),
     ] = None,
+    index_form: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            help="How vectors are searched: exact, balanced (fast), compact (small) or auto, by "
+            "their number.",
+            show_default="auto",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try files again that could not be read before.")
     ] = False,
@@ -139,8 +148,13 @@ def index(
     """
     from indexer.build import Builder, BuildOptions
     from indexer.features.extractor import FeatureExtractor
+    from indexer.optimize import keep_up
     from ui.progress import IndexProgress
 
+    if index_form not in (None, "auto", "exact", "balanced", "compact"):
+        raise typer.BadParameter(
+            f"{index_form!r} is not auto, exact, balanced or compact", param_hint="--index"
+        )
     chosen_engine = _engine_name(engine)
     choices: dict[str, Any] = {
         "conv": conv,
@@ -169,8 +183,11 @@ def index(
             options,
             progress,
         )
+        if index_form is not None:
+            opened.index_form = index_form
         try:
             report = builder.run(photos)
+            keep_up(opened, progress.tell)
         except KeyboardInterrupt as stop:
             progress.stop()
             done = builder.report.added + builder.report.updated
@@ -488,6 +505,25 @@ def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
     else:
         typer.echo(f"Learned the whitening {spec.adaptation}; {count:,} regions are re-encoded.")
+
+
+@app.command()
+def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Merge what many runs of index left, drop removed vectors, train large indexes anew.
+
+    It is safe to interrupt, and queries go on meanwhile.
+    """
+    import dataclasses
+
+    from indexer.optimize import optimize_store
+
+    reports = optimize_store(_open(store), lambda line: typer.echo(f"{line} …", err=True))
+    for report in reports:
+        if as_json:
+            typer.echo(json.dumps(dataclasses.asdict(report)))
+            continue
+        recall = "" if report.recall is None else f", recall@10 {report.recall:.3f}"
+        typer.echo(f"{report.kind}: {report.rows:,} vectors, {report.form}{recall}")
 
 
 @app.command()

@@ -65,6 +65,11 @@ class IndexProgress:
         if self.console.is_terminal:
             self._bar.stop()
 
+    def tell(self, sentence: str) -> None:
+        """Say what comes after the images."""
+        self.stop()
+        self.console.print(f"{sentence} …", highlight=False)
+
     def __call__(self, done: int, total: int, failed: int) -> None:
         note = f"· {failed} failed" if failed else ""
         if self.console.is_terminal:

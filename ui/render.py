@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from indexer.build import IndexReport
-from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, get_backbone
+from indexer.features.engine import choose_engine
 from indexer.store.store import Store
 from retrieval.query import Hit, Query
 from ui.thumbnails import draw_thumbnail
@@ -160,6 +161,21 @@ def summary_as_dict(store: Store) -> dict[str, Any]:
         "failed": [{"path": path, "reason": reason} for path, reason in summary.failed],
         "spec": asdict(store.spec),
         "fingerprint": store.spec.fingerprint,
+        "index_form": store.index_form,
+        "searched": {kind: _describe_search(store, kind) for kind in summary.vectors},
+        "engine": choose_engine(get_backbone(store.spec.backbone)),
+    }
+
+
+def _describe_search(store: Store, kind: str) -> dict[str, Any]:
+    row = store.files.lists_row(kind)
+    if row is None:
+        return {"form": "exact"}
+    return {
+        "form": row.form,
+        "rows": row.rows,
+        "nprobe": row.nprobe,
+        "recall_at_10": round(row.recall, 4),
     }
 
 
@@ -175,7 +191,12 @@ def print_summary(store: Store) -> None:
     table.add_row("images", f"{summary.images:,}")
     table.add_row("failed files", f"{len(summary.failed):,}")
     for kind, count in summary.vectors.items():
-        table.add_row(f"{kind} vectors", f"{count:,} × {summary.dimensions[kind]}")
+        search = _describe_search(store, kind)
+        recall = f", recall@10 {search['recall_at_10']:.2f}" if "recall_at_10" in search else ""
+        table.add_row(
+            f"{kind} vectors", f"{count:,} × {summary.dimensions[kind]}, {search['form']}{recall}"
+        )
+    table.add_row("engine", choose_engine(get_backbone(store.spec.backbone)))
     for name, value in asdict(store.spec).items():
         table.add_row(name, escape(str(value)))
     table.add_row("fingerprint", store.spec.fingerprint[:16])

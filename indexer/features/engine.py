@@ -49,7 +49,7 @@ def load_engine(
     Raises `EngineError` for a name that does not exist, `WeightsMissingError` for missing weights.
     """
     if engine == "auto":
-        engine = "torch" if backbone.name.startswith("timm:") or _has_gpu() else "openvino"
+        engine = choose_engine(backbone)
     if engine == "openvino":
         if backbone.name.startswith("timm:"):
             raise EngineError(f"{backbone.name} runs in torch only; use --engine torch.")
@@ -61,6 +61,11 @@ def load_engine(
 
         return TorchEngine(backbone, taps)
     raise EngineError(f"There is no engine {engine!r}; choose auto, openvino or torch.")
+
+
+def choose_engine(backbone: Backbone) -> EngineName:
+    """Return the engine that `auto` means for a backbone on this machine."""
+    return "torch" if backbone.name.startswith("timm:") or _has_gpu() else "openvino"
 
 
 def _has_gpu() -> bool:

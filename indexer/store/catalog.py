@@ -25,7 +25,11 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 
 from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
 
-SCHEMA_VERSIONS = ("0001", "0002")  # in order; the last one is what this program reads and writes
+SCHEMA_VERSIONS = (
+    "0001",
+    "0002",
+    "0003",
+)  # in order; the last one is what this program reads and writes
 _PRIVATE_USE = 0x10FF00  # where bytes that are not UTF-8 are kept, see PathText
 
 
@@ -113,6 +117,24 @@ class SegmentRow(Base):
     dimension: Mapped[int]
 
 
+class ListsRow(Base):
+    """The live file of inverted lists of one kind, see `ApproximateIndex`.
+
+    It holds the `rows` rows of the first segments; its lists were trained on `trained_rows` of
+    them, and `nprobe` of them gave `recall`.
+    """
+
+    __tablename__ = "lists"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), unique=True)
+    form: Mapped[str] = mapped_column(String(16))
+    rows: Mapped[int]
+    trained_rows: Mapped[int]
+    nprobe: Mapped[int]
+    recall: Mapped[float]
+
+
 class RemovedRow(Base):
     """The id of an image that is gone while its vectors are still in a segment."""
 
@@ -121,12 +143,16 @@ class RemovedRow(Base):
 
 
 class SpecRow(Base):
-    """The one feature spec of the store, as canonical JSON, and its fingerprint."""
+    """The one feature spec of the store, as canonical JSON, and its fingerprint.
+
+    `index_form` is how its vectors are searched: a form, or `auto`, by their number.
+    """
 
     __tablename__ = "spec"
     id: Mapped[int] = mapped_column(primary_key=True)
     json: Mapped[str]
     fingerprint: Mapped[str] = mapped_column(String(64))
+    index_form: Mapped[str] = mapped_column(String(16), default="auto")
 
 
 class Catalog:

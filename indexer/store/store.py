@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,6 @@ from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes
 from indexer.features.windows import to_pixels
-from indexer.images import ImageFacts
 from indexer.store.catalog import (
     Catalog,
     ImageRow,
@@ -32,76 +29,14 @@ from indexer.store.catalog import (
     SegmentRow,
     SpecRow,
 )
-from indexer.store.vectors import (
-    FloatArray,
-    IdArray,
-    Segment,
-    VectorIndex,
-    read_segment,
-    write_segment,
-)
+from indexer.store.files import VectorFiles
+from indexer.store.records import Entry, FileState, ImageInfo, KnownFile, StoreSummary
+from indexer.store.segments import FloatArray
+from indexer.store.vectors import VectorIndex
 
 STORE_NAME = ".cbir"
 IMAGE_KINDS = ("conv", "fc")
 REGION_KINDS = ("region", "region_fc")
-
-
-@dataclass(frozen=True)
-class FileState:
-    """What identifies a file without reading it, and its content hash once read."""
-
-    root_id: int
-    path: str
-    size_bytes: int
-    mtime_ns: int
-    content_hash: bytes = b""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """An image to commit: its file, and either facts and features or the reason of failure.
-
-    `replaces` is the id of the row that this one takes the place of.
-    """
-
-    file: FileState
-    facts: ImageFacts | None = None
-    features: ImageFeatures | None = None
-    reason: str | None = None
-    replaces: int | None = None
-
-
-@dataclass(frozen=True)
-class KnownFile:
-    """An image row as the scanner needs it."""
-
-    id: int
-    file: FileState
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """An image as a hit needs it; `path` is absolute."""
-
-    id: int
-    path: Path
-    width: int
-    height: int
-    taken_at: dt.datetime | None
-    camera: str | None
-
-
-@dataclass(frozen=True)
-class StoreSummary:
-    """What a store holds; `vectors` and `dimensions` by kind, `bytes_on_disk` of all its files."""
-
-    images: int
-    failed: list[tuple[str, str]]
-    vectors: dict[str, int]
-    dimensions: dict[str, int]
-    bytes_on_disk: int
-    roots: list[str] = field(default_factory=list)
 
 
 def find_store(start: Path | None = None) -> Path | None:
@@ -124,6 +59,7 @@ class Store:
     def __init__(self, path: Path, catalog: Catalog, spec: FeatureSpec) -> None:
         self.path = path
         self.catalog = catalog
+        self.files = VectorFiles(path / "vectors", catalog)
         self.spec = spec
 
     @classmethod
@@ -182,7 +118,7 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Hold the one writer's lock; leftovers of a killed run are cleared away first."""
         with _locked(self.path):
-            self._clear_leftovers()
+            self.files.clear_leftovers()
             yield
 
     @staticmethod
@@ -313,10 +249,10 @@ class Store:
                 ids = np.array([image_id for image_id, _ in good], np.int64)
                 for kind in IMAGE_KINDS:
                     vectors = np.stack([getattr(features, kind) for _, features in good])
-                    self._add_segment(session, kind, ids, ids, vectors)
+                    self.files.add(session, kind, ids, ids, vectors)
                 if self.spec.regions != "none":
                     self._add_regions(session, good, {row.id: row for row in rows})
-                self._sync_folder()
+                self.files.sync()
             session.commit()
 
     def _add_regions(
@@ -341,15 +277,7 @@ class Store:
         for kind in REGION_KINDS:
             if kind in self.spec.kinds:
                 vectors = np.vstack([getattr(features, kind) for _, features in good])
-                self._add_segment(session, kind, ids, owners, vectors)
-
-    def _add_segment(
-        self, session: Session, kind: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
-    ) -> None:
-        segment = SegmentRow(kind=kind, rows=len(ids), dimension=vectors.shape[1])
-        session.add(segment)
-        session.flush()
-        self._write(segment, ids, image_ids, vectors)
+                self.files.add(session, kind, ids, owners, vectors)
 
     def move(self, image_id: int, file: FileState) -> None:
         """Note that an image's file has a new place or time stamp; its vectors stay."""
@@ -380,20 +308,18 @@ class Store:
         All of it becomes live in one transaction; the old files go with the next write.
         """
         with self.catalog.session() as session:
-            rows = session.scalars(select(SegmentRow).where(SegmentRow.kind == kind)).all()
-            for row in rows:
-                old = self._read(row)
-                vectors = change(old.vectors.astype(np.float32))
-                self._add_segment(
-                    session, kind, np.asarray(old.ids), np.asarray(old.image_ids), vectors
-                )
-                session.delete(row)
-            self._sync_folder()
+            self.files.replace(session, kind, change)
             session.execute(
                 update(SpecRow).values(json=spec.to_json(), fingerprint=spec.fingerprint)
             )
             session.commit()
         self.spec = spec
+
+    def forget_removed(self) -> None:
+        """Forget which images are gone, once none of their vectors is left in a segment."""
+        with self.catalog.session() as session:
+            session.execute(delete(RemovedRow))
+            session.commit()
 
     def _forget(self, session: Session, ids: Sequence[int]) -> None:
         for start in range(0, len(ids), 500):
@@ -404,58 +330,34 @@ class Store:
                 insert(RemovedRow).prefix_with("OR IGNORE"), [{"image_id": i} for i in part]
             )
 
-    def _write(
-        self, segment: SegmentRow, ids: IdArray, image_ids: IdArray, vectors: FloatArray
-    ) -> None:
-        try:
-            write_segment(self.path / "vectors", _segment_name(segment), ids, image_ids, vectors)
-        except OSError as error:
-            raise StoreError(
-                f"Vectors cannot be written to {self.path / 'vectors'}: {error.strerror}. What "
-                "was committed before is safe; run the same command again to go on."
-            ) from error
+    # --- vectors -----------------------------------------------------------------------------
 
-    def _sync_folder(self) -> None:
-        if os.name == "posix":
-            descriptor = os.open(self.path / "vectors", os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def _clear_leftovers(self) -> None:
-        """Delete vector files that no commit ever named."""
+    @property
+    def index_form(self) -> str:
+        """How vectors are to be searched: a form, or `auto`, by their number."""
         with self.catalog.session() as session:
-            live = {_segment_name(row) for row in session.scalars(select(SegmentRow))}
-        for file in (self.path / "vectors").glob("*.npy"):
-            if file.name.split(".")[0] not in live:
-                file.unlink()
+            return session.scalar(select(SpecRow.index_form)) or "auto"
 
-    # --- reading vectors ---------------------------------------------------------------------
+    @index_form.setter
+    def index_form(self, form: str) -> None:
+        with self.catalog.session() as session:
+            session.execute(update(SpecRow).values(index_form=form))
+            session.commit()
 
     def vector_index(self, kind: str) -> VectorIndex:
         """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""
-        with self.catalog.session() as session:
-            rows = session.scalars(
-                select(SegmentRow).where(SegmentRow.kind == kind).order_by(SegmentRow.id)
-            ).all()
-            removed = session.scalars(select(RemovedRow.image_id)).all()
-        if not rows and kind not in self.spec.kinds:
+        index = self.files.open_index(kind)
+        if index is not None:
+            return index
+        if kind not in self.spec.kinds:
             raise StoreError(
                 f"The store at {self.path} holds no {kind} vectors: it was built with --regions "
                 f"{self.spec.regions}. Rebuild it with cbir index --rebuild --regions "
                 f"{'sliding' if kind == 'region_fc' else 'grid'}."
             )
-        if not rows:
-            raise StoreError(
-                f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
-            )
-        index = VectorIndex(rows[0].dimension, [self._read(row) for row in rows])
-        index.remove(np.array(removed, np.int64))
-        return index
-
-    def _read(self, row: SegmentRow) -> Segment:
-        return read_segment(self.path / "vectors", _segment_name(row), row.rows, row.dimension)
+        raise StoreError(
+            f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
+        )
 
     def summarize(self) -> StoreSummary:
         """Count what the store holds."""
@@ -502,10 +404,6 @@ def _locked(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _segment_name(row: SegmentRow) -> str:
-    return f"{row.id:08d}-{row.kind}"
 
 
 def _to_row(entry: Entry) -> ImageRow:

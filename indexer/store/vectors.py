@@ -1,52 +1,49 @@
-"""VectorIndex: nearest vectors by cosine, read from memory-mapped segments; the only faiss user."""
+"""VectorIndex: nearest vectors, and nearest images, by cosine."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexer.errors import StoreCorruptError
-
-IdArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
-HalfArray = npt.NDArray[np.float16]
+from indexer.store.approximate import ApproximateIndex
+from indexer.store.segments import CHUNK_ROWS, FloatArray, IdArray, Rows, Segment
 
 KEPT_BYTES = 1 << 30  # of float32 rows that stay in memory between searches
-CHUNK_ROWS = 65_536  # rows brought to float32 at a time, so that memory stays flat
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Vectors that were written together.
-
-    `ids` (N,) int64, `image_ids` (N,) int64, the image that each belongs to, those of one image
-    side by side, and `vectors` (N, D) float16. For vectors of whole images both ids are the same.
-    """
-
-    ids: IdArray
-    image_ids: IdArray
-    vectors: HalfArray
+# Of the live rows: where a filter leaves fewer than this, they are all compared.
+FEW_ROWS = 20_000
+WINDOWS_AN_IMAGE = 8  # that are expected among the nearest, at first
+WHOLE_CANDIDATES = 3  # times the images asked for, where whole images count too
 
 
 class VectorIndex:
-    """Exact search by inner product over segments of unit vectors of one dimension.
+    """Search by inner product over segments of unit vectors of one dimension.
 
-    Vectors are stored as float16, which changes a cosine by less than 0.001, and searched in
+    Vectors are stored as float16, which changes a cosine by less than 0.001, and compared in
     float32. Ids are unique and never negative.
+
+    With `lists`, the first segments, those whose rows are in them, are searched approximately;
+    what was added since is compared one by one. Scores are exact either way.
     """
 
-    def __init__(self, dimension: int, segments: Sequence[Segment] = ()) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        segments: Sequence[Segment] = (),
+        lists: ApproximateIndex | None = None,
+    ) -> None:
         if dimension < 1:
             raise ValueError(f"the dimension must be at least 1, not {dimension}")
         self.dimension = dimension
+        self.lists = lists
         self._segments = list(segments)
+        self._listed = self._count_listed(lists)
+        self._rows = Rows(self._segments[: self._listed])
         self._removed: IdArray = np.empty(0, np.int64)
         self._kept: dict[tuple[int, int], FloatArray] = {}
         self._kept_bytes = 0
@@ -86,9 +83,13 @@ class VectorIndex:
         queries = self._checked(queries)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
+        listed = self._search_lists(queries, k, allowed)
         found_ids: list[IdArray] = [np.empty((len(queries), 0), np.int64)]
         found_scores: list[FloatArray] = [np.empty((len(queries), 0), np.float32)]
-        for segment in self._segments:
+        if listed is not None:
+            found_ids.append(listed[0])
+            found_scores.append(listed[1])
+        for segment in self._segments[0 if listed is None else self._listed :]:
             for start in range(0, len(segment.ids), CHUNK_ROWS):
                 ids = np.asarray(segment.ids[start : start + CHUNK_ROWS])
                 owners = np.asarray(segment.image_ids[start : start + CHUNK_ROWS])
@@ -119,8 +120,9 @@ class VectorIndex:
         queries = self._checked(queries)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        parts = [ImageMatches.empty(len(queries))]
-        for segment in self._segments:
+        listed = self._search_images_in_lists(queries, k, allowed, whole)
+        parts = [ImageMatches.empty(len(queries)) if listed is None else listed]
+        for segment in self._segments[0 if listed is None else self._listed :]:
             for start, stop in _image_blocks(np.asarray(segment.image_ids)):
                 image_ids = np.asarray(segment.image_ids[start:stop])
                 keep = self._live(image_ids, allowed)
@@ -180,6 +182,88 @@ class VectorIndex:
         if missing.any():
             raise KeyError(f"no vector with id {ids[missing][0]}")
         return found
+
+    def _count_listed(self, lists: ApproximateIndex | None) -> int:
+        """Return how many segments, from the first, have their rows in the lists."""
+        ends = np.cumsum([0, *(len(segment.ids) for segment in self._segments)])
+        places = np.flatnonzero(ends == (0 if lists is None else len(lists)))
+        if lists is not None and not len(places):
+            raise ValueError(f"no segments have the {len(lists)} rows of the lists")
+        return 0 if lists is None else int(places[-1])
+
+    def _keep(self, allowed: IdArray | None) -> npt.NDArray[np.bool_] | None:
+        """Return which listed rows may be found, or None for all of them."""
+        if allowed is None and not len(self._removed):
+            return None
+        owners = np.asarray(self._rows.image_ids)
+        most = int(owners[-1]) if len(owners) else 0
+        table = np.full(most + 1, allowed is None)
+        if allowed is not None:
+            table[allowed[(allowed >= 0) & (allowed <= most)]] = True
+        table[self._removed[self._removed <= most]] = False
+        kept: npt.NDArray[np.bool_] = table[owners]
+        return kept
+
+    def _search_lists(
+        self, queries: FloatArray, k: int, allowed: IdArray | None
+    ) -> tuple[IdArray, FloatArray] | None:
+        """Search the listed rows; None where comparing with all is due."""
+        if self.lists is None or k * WINDOWS_AN_IMAGE > len(self.lists):
+            return None
+        keep = self._keep(allowed)
+        if keep is not None and np.count_nonzero(keep) < FEW_ROWS:
+            return None
+        found = [self.lists.search(self._rows, query, k, keep) for query in queries]
+        if any(len(rows) < k for rows, _ in found):
+            return None
+        ids = np.asarray(self._rows.ids)
+        return np.stack([ids[rows] for rows, _ in found]), np.stack([s for _, s in found])
+
+    def _search_images_in_lists(
+        self, queries: FloatArray, k: int, allowed: IdArray | None, whole: float
+    ) -> ImageMatches | None:
+        """Search the images of the listed rows; None where comparing with all is due."""
+        if self.lists is None or k * WINDOWS_AN_IMAGE > len(self.lists):
+            return None
+        keep = self._keep(allowed)
+        if keep is not None and np.count_nonzero(keep) < FEW_ROWS:
+            return None
+        found = [self._nearest_images(self.lists, query, k, keep, whole) for query in queries]
+        matches = [match for match in found if match is not None]
+        if len(matches) < len(queries):
+            return None
+        return ImageMatches(*(np.vstack(arrays) for arrays in zip(*matches, strict=True)))
+
+    def _nearest_images(
+        self,
+        lists: ApproximateIndex,
+        query: FloatArray,
+        k: int,
+        keep: npt.NDArray[np.bool_] | None,
+        whole: float,
+    ) -> ImageMatches | None:
+        """Return the k best images (1, k) by ever more of the nearest rows; None if there are less.
+
+        With `whole`, a longer list of images by their best row is scored in full.
+        """
+        owners, ids = self._rows.image_ids, self._rows.ids
+        wanted = k * WHOLE_CANDIDATES if whole else k
+        near = min(wanted * WINDOWS_AN_IMAGE, len(lists))
+        while True:
+            rows, scores = lists.search(self._rows, query, near, keep)
+            images, firsts = np.unique(owners[rows], return_index=True)
+            if len(images) >= wanted or len(rows) < near or near == len(lists):
+                break
+            near = min(near * 4, len(lists))
+        if len(images) < k:
+            return None
+        rows, scores = rows[firsts], scores[firsts]
+        if whole:
+            starts = np.searchsorted(owners, images)
+            wholes = self._rows.take(starts) @ query
+            scores = ((scores + whole * wholes) / (1 + whole)).astype(np.float32)
+        order = np.lexsort((images, -scores))[:k]
+        return ImageMatches(images[order][None], ids[rows[order]][None], scores[order][None])
 
     def _live(self, ids: IdArray, allowed: IdArray | None) -> npt.NDArray[np.intp]:
         keep = np.ones(len(ids), bool)
@@ -268,46 +352,3 @@ def _best_images(
 def _best(ids: IdArray, scores: FloatArray, k: int) -> tuple[IdArray, FloatArray]:
     order = np.lexsort((ids, -scores), axis=1)[:, :k]
     return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)
-
-
-def write_segment(
-    folder: Path, name: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
-) -> None:
-    """Write a segment as `.npy` files and sync them to the disk."""
-    parts: dict[str, np.ndarray] = {
-        "ids": ids,
-        "images": image_ids,
-        "vectors": vectors.astype(np.float16),
-    }
-    for part, array in parts.items():
-        with (folder / f"{name}.{part}.npy").open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def read_segment(folder: Path, name: str, rows: int, dimension: int) -> Segment:
-    """Open a segment by memory map.
-
-    Raises `StoreCorruptError` where a file is missing or is not what the catalogue says.
-    """
-    ids = _map(folder / f"{name}.ids.npy", (rows,), np.dtype(np.int64))
-    image_ids = _map(folder / f"{name}.images.npy", (rows,), np.dtype(np.int64))
-    vectors = _map(folder / f"{name}.vectors.npy", (rows, dimension), np.dtype(np.float16))
-    return Segment(ids, image_ids, vectors)
-
-
-def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    remedy = "Restore it from a backup, or build the store anew with cbir index --rebuild."
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise StoreCorruptError(f"The vector file {path} is missing. {remedy}") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise StoreCorruptError(f"The vector file {path} is damaged ({error}). {remedy}") from error
-    if array.shape != shape or array.dtype != dtype:
-        raise StoreCorruptError(
-            f"The vector file {path} holds {array.dtype} {array.shape}, the catalogue says "
-            f"{dtype} {shape}. {remedy}"
-        )
-    return array

@@ -18,8 +18,8 @@ from indexer.features.windows import to_regions
 from indexer.images import load_image
 from indexer.remove import remove_images
 from indexer.store.catalog import RegionRow
+from indexer.store.segments import IdArray
 from indexer.store.store import Store
-from indexer.store.vectors import IdArray
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, RED, is_upright, plain, quadrants, set_time, shades

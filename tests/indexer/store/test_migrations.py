@@ -17,8 +17,8 @@ from PIL import Image
 from indexer.errors import StoreCorruptError, StoreError
 from indexer.features.spec import FeatureSpec
 from indexer.store.catalog import SCHEMA_VERSIONS, Catalog
+from indexer.store.segments import write_segment
 from indexer.store.store import Store
-from indexer.store.vectors import write_segment
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
 from tests.colour_grid import colour_extractor

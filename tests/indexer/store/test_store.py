@@ -16,7 +16,8 @@ from indexer.errors import (
 )
 from indexer.features.extractor import ImageFeatures
 from indexer.images import ImageFacts
-from indexer.store.store import IMAGE_KINDS, Entry, FileState, Store, find_store
+from indexer.store.records import Entry, FileState
+from indexer.store.store import IMAGE_KINDS, Store, find_store
 from tests.colour_grid import colour_spec
 
 FACTS = ImageFacts(40, 30, "PNG", None, "Pinhole")

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from indexer.errors import StoreCorruptError
 from indexer.store import vectors
-from indexer.store.vectors import (
-    FloatArray,
-    IdArray,
-    Segment,
-    VectorIndex,
-    read_segment,
-    write_segment,
-)
+from indexer.store.segments import FloatArray, IdArray, Segment, read_segment, write_segment
+from indexer.store.vectors import VectorIndex
 
 
 def unit_rows(seed: int, rows: int, dimension: int) -> FloatArray:

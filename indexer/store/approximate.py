@@ -1,0 +1,211 @@
+"""ApproximateIndex: inverted lists of compressed vectors, where comparing with all takes too long.
+
+The lists are those of an IVF index (Jégou, Douze and Schmid 2011, section V): vectors are sorted
+into cells round trained centroids, and a query looks into the `nprobe` nearest of them. What it
+finds there is scored anew with the stored vectors, so that scores are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss as typed_faiss
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import StoreCorruptError
+from indexer.store.segments import FloatArray, IdArray, Rows
+
+faiss: Any = typed_faiss  # its type stubs lag behind its Python interface
+Form = Literal["exact", "balanced", "compact"]
+FORMS: tuple[Form, ...] = ("exact", "balanced", "compact")
+BALANCED_ROWS = 50_000  # from here on, comparing with all is no longer the quickest
+COMPACT_ROWS = 5_000_000  # from here on, memory counts more than time
+
+RECALL_AT = 10
+HELD_OUT = 256  # stored vectors that are asked, without their own image, to set `nprobe`
+LISTS = (16, 4096)
+TRAINED_PER_LIST = 40
+TRAINED_PER_CODE = 64  # vectors for each of the 256 values of a byte of the compact form
+ROUNDS = 10  # of k-means
+SEED = 20_260_101
+BYTES_A_VECTOR = 290  # of the balanced form, without its id
+CODE_BYTES = 64  # of the compact form
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a form searches: what recall it is set to, and how many finds are scored anew.
+
+    For k hits, `k * factor` finds are, and at least `least`.
+    """
+
+    recall: float
+    factor: int
+    least: int
+
+
+RECIPES: dict[Form, Recipe] = {
+    "balanced": Recipe(recall=0.98, factor=2, least=40),
+    "compact": Recipe(recall=0.95, factor=8, least=400),
+}
+
+
+def choose_form(rows: int) -> Form:
+    """Return the form that suits a number of vectors."""
+    if rows < BALANCED_ROWS:
+        return "exact"
+    return "balanced" if rows < COMPACT_ROWS else "compact"
+
+
+def describe_lists(form: Form, dimension: int, rows: int) -> str:
+    """Return the name that faiss gives to the index of a form."""
+    lists = 2 ** round(math.log2(4 * math.sqrt(max(rows, 1))))
+    lists = min(max(lists, LISTS[0]), LISTS[1], max(1, rows // TRAINED_PER_LIST))
+    if form == "balanced":
+        bits = next((b for b in (8, 6) if dimension * b / 8 <= BYTES_A_VECTOR), 4)
+        return f"IVF{lists},SQ{bits}"
+    parts = max(n for n in range(1, CODE_BYTES + 1) if dimension % n == 0)
+    return f"IVF{lists},PQ{parts}"
+
+
+class ApproximateIndex:
+    """Finds rows of a table of unit vectors; the ids of faiss are row numbers.
+
+    `recall` is the share of the true nearest `RECALL_AT` that `nprobe` lists gave for vectors held
+    out of the collection itself.
+    """
+
+    def __init__(self, index: Any, form: Form, nprobe: int = 1, recall: float = 0.0) -> None:
+        self.index = index
+        self.form = form
+        self.nprobe = nprobe
+        self.recall = recall
+
+    def __len__(self) -> int:
+        """Return how many rows are in the lists."""
+        return int(self.index.ntotal)
+
+    @classmethod
+    def train(cls, rows: Rows, form: Form) -> ApproximateIndex:
+        """Return an index without rows, its lists trained on a sample of them."""
+        dimension = rows.dimension
+        index = faiss.index_factory(
+            dimension, describe_lists(form, dimension, len(rows)), faiss.METRIC_INNER_PRODUCT
+        )
+        index.cp.niter = ROUNDS
+        index.cp.seed = SEED
+        index.cp.spherical = True
+        wanted = min(len(rows), max(TRAINED_PER_LIST * index.nlist, 65_536))
+        if form == "compact":
+            index.pq.cp.niter = ROUNDS
+            index.pq.cp.max_points_per_centroid = TRAINED_PER_CODE
+        index.cp.max_points_per_centroid = max(1, math.ceil(wanted / index.nlist))
+        index.cp.min_points_per_centroid = 1
+        index.train(rows.take(_spread(len(rows), wanted)))
+        return cls(index, form)
+
+    def extend(self, rows: Rows) -> None:
+        """Add the rows that are not in the lists yet."""
+        first = len(self)
+        for start, vectors in rows.chunks(first):
+            self.index.add_with_ids(vectors, np.arange(start, start + len(vectors), dtype=np.int64))
+
+    def calibrate(self, rows: Rows) -> None:
+        """Set `nprobe` to the least that reaches the recall aimed at, and note what it reaches.
+
+        Vectors of the collection are asked, each without those of its own image.
+        """
+        asked = _spread(len(rows), HELD_OUT)
+        queries = rows.take(asked)
+        own = np.array([rows.span_of_image(i) for i in rows.image_ids[asked].tolist()])
+        truth = nearest_rows(rows, queries, own, RECALL_AT)
+        for nprobe in _steps(int(self.index.nlist)):
+            self.nprobe = nprobe
+            hits = 0
+            for query, span, true in zip(queries, own.tolist(), truth, strict=True):
+                others = faiss.IDSelectorNot(faiss.IDSelectorRange(*span))
+                found, _ = self._search(rows, query, RECALL_AT, others)
+                hits += len(np.intersect1d(found, true))
+            self.recall = hits / max(1, truth.size)
+            if self.recall >= RECIPES[self.form].recall:
+                break
+
+    def search(
+        self, rows: Rows, query: FloatArray, k: int, keep: npt.NDArray[np.bool_] | None
+    ) -> tuple[IdArray, FloatArray]:
+        """Return the rows (k',) nearest to `query` (D,) and their cosines, best first.
+
+        `keep` (N,) says which rows may be found. There may be fewer than k.
+        """
+        selector = None
+        if keep is not None:
+            selector = faiss.IDSelectorBitmap(np.packbits(keep, bitorder="little"))
+        return self._search(rows, query, k, selector)
+
+    def _search(
+        self, rows: Rows, query: FloatArray, k: int, selector: Any
+    ) -> tuple[IdArray, FloatArray]:
+        recipe = RECIPES[self.form]
+        options = faiss.SearchParametersIVF(nprobe=self.nprobe, sel=selector)
+        wanted = min(max(k * recipe.factor, recipe.least), len(self))
+        _, found = self.index.search(query[None], wanted, params=options)
+        candidates: IdArray = np.sort(found[0][found[0] >= 0])
+        scores = rows.take(candidates) @ query
+        order = np.argsort(-scores, kind="stable")[:k]
+        return candidates[order], scores[order]
+
+    def write(self, path: Path) -> None:
+        """Write the index to a file."""
+        faiss.write_index(self.index, str(path))
+
+    @classmethod
+    def read(
+        cls, path: Path, form: Form, nprobe: int, recall: float, *, to_extend: bool = False
+    ) -> ApproximateIndex:
+        """Open what `write` wrote, by memory map unless it is to be extended.
+
+        Raises `StoreCorruptError` where the file is missing or damaged.
+        """
+        try:
+            index = faiss.read_index(str(path), 0 if to_extend else faiss.IO_FLAG_MMAP)
+        except RuntimeError as error:
+            raise StoreCorruptError(
+                f"The index file {path} is missing or damaged. Make it anew with: cbir optimize"
+            ) from error
+        return cls(index, form, nprobe, recall)
+
+
+def nearest_rows(rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k: int) -> IdArray:
+    """Return the rows (Q, k) truly nearest to `queries` (Q, D), but for those in `own` (Q, 2)."""
+    best = np.empty((len(queries), 0), np.int64)
+    scores = np.empty((len(queries), 0), np.float32)
+    for start, vectors in rows.chunks():
+        part = queries @ vectors.T
+        for i, (a, b) in enumerate((own - start).tolist()):
+            part[i, max(a, 0) : max(b, 0)] = -2
+        top = np.argpartition(-part, min(k, part.shape[1]) - 1, axis=1)[:, :k]
+        best = np.hstack([best, top + start])
+        scores = np.hstack([scores, np.take_along_axis(part, top, 1)])
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        best = np.take_along_axis(best, order, 1)
+        scores = np.take_along_axis(scores, order, 1)
+    return best
+
+
+def _spread(count: int, wanted: int) -> IdArray:
+    """Return `wanted` of `count` rows in order, chosen at random, always the same."""
+    if wanted >= count:
+        return np.arange(count, dtype=np.int64)
+    chosen: IdArray = np.random.default_rng(SEED).choice(count, wanted, replace=False)
+    return np.sort(chosen).astype(np.int64)
+
+
+def _steps(most: int) -> list[int]:
+    steps = [1]
+    while steps[-1] < most:
+        steps.append(min(most, max(steps[-1] + 1, round(steps[-1] * 1.3))))
+    return steps

@@ -1,0 +1,151 @@
+"""Segments: vectors that were committed together, in files that are read by memory map."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.errors import StoreCorruptError
+
+IdArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+HalfArray = npt.NDArray[np.float16]
+
+CHUNK_ROWS = 65_536  # rows brought to float32 at a time, so that memory stays flat
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Vectors that were written together.
+
+    `ids` (N,) int64, `image_ids` (N,) int64, the image that each belongs to, those of one image
+    side by side, and `vectors` (N, D) float16. For vectors of whole images both ids are the same.
+    """
+
+    ids: IdArray
+    image_ids: IdArray
+    vectors: HalfArray
+
+
+class Rows:
+    """The vectors of several segments as one table of rows, numbered from 0; none is loaded."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        self.segments = list(segments)
+        self._starts = np.cumsum([0, *(len(s.ids) for s in self.segments)])
+
+    def __len__(self) -> int:
+        """Return how many rows there are, those of removed images included."""
+        return int(self._starts[-1])
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vectors."""
+        return int(self.segments[0].vectors.shape[1])
+
+    @cached_property
+    def image_ids(self) -> IdArray:
+        """The image (N,) that each row belongs to; ids ascend, as commits give them."""
+        return _joined([segment.image_ids for segment in self.segments])
+
+    @cached_property
+    def ids(self) -> IdArray:
+        """The id (N,) of each row."""
+        return _joined([segment.ids for segment in self.segments])
+
+    def span_of_image(self, image_id: int) -> tuple[int, int]:
+        """Return the half-open range of the rows of an image."""
+        start, stop = np.searchsorted(self.image_ids, [image_id, image_id + 1])
+        return int(start), int(stop)
+
+    def take(self, rows: IdArray) -> FloatArray:
+        """Return the vectors (len(rows), D) float32 of these rows, in their order."""
+        homes = np.searchsorted(self._starts, rows, side="right") - 1
+        taken = np.empty((len(rows), self.dimension), np.float32)
+        for home in np.unique(homes).tolist():
+            here = homes == home
+            taken[here] = self.segments[home].vectors[rows[here] - self._starts[home]]
+        return taken
+
+    def chunks(self, skipped: int = 0) -> Iterator[tuple[int, FloatArray]]:
+        """Yield (first row, vectors float32), of all rows but the first `skipped`."""
+        for first, segment in zip(self._starts.tolist(), self.segments, strict=False):
+            for start in range(max(0, skipped - first), len(segment.ids), CHUNK_ROWS):
+                stop = start + CHUNK_ROWS
+                yield first + start, segment.vectors[start:stop].astype(np.float32)
+
+
+def _joined(parts: Sequence[IdArray]) -> IdArray:
+    """Return the parts as one array; a single one stays where it is, unread."""
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def write_segment(
+    folder: Path, name: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
+) -> None:
+    """Write a segment as `.npy` files and sync them to the disk."""
+    parts: dict[str, np.ndarray] = {
+        "ids": ids,
+        "images": image_ids,
+        "vectors": vectors.astype(np.float16),
+    }
+    for part, array in parts.items():
+        with (folder / f"{name}.{part}.npy").open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_merged(
+    folder: Path, name: str, parts: Sequence[Segment], keep: Sequence[npt.NDArray[np.bool_]]
+) -> None:
+    """Write the rows to `keep` (N,) of several segments as one, and sync it to the disk."""
+    rows = sum(int(kept.sum()) for kept in keep)
+    for part, field in (("ids", "ids"), ("images", "image_ids"), ("vectors", "vectors")):
+        sources = [getattr(segment, field) for segment in parts]
+        path = folder / f"{name}.{part}.npy"
+        merged = np.lib.format.open_memmap(
+            path, "w+", dtype=sources[0].dtype, shape=(rows, *sources[0].shape[1:])
+        )
+        end = 0
+        for source, kept in zip(sources, keep, strict=True):
+            for start in range(0, len(source), CHUNK_ROWS):
+                chunk = source[start : start + CHUNK_ROWS][kept[start : start + CHUNK_ROWS]]
+                merged[end : end + len(chunk)] = chunk
+                end += len(chunk)
+        merged.flush()
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def read_segment(folder: Path, name: str, rows: int, dimension: int) -> Segment:
+    """Open a segment by memory map.
+
+    Raises `StoreCorruptError` where a file is missing or is not what the catalogue says.
+    """
+    ids = _map(folder / f"{name}.ids.npy", (rows,), np.dtype(np.int64))
+    image_ids = _map(folder / f"{name}.images.npy", (rows,), np.dtype(np.int64))
+    vectors = _map(folder / f"{name}.vectors.npy", (rows, dimension), np.dtype(np.float16))
+    return Segment(ids, image_ids, vectors)
+
+
+def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    remedy = "Restore it from a backup, or build the store anew with cbir index --rebuild."
+    try:
+        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise StoreCorruptError(f"The vector file {path} is missing. {remedy}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreCorruptError(f"The vector file {path} is damaged ({error}). {remedy}") from error
+    if array.shape != shape or array.dtype != dtype:
+        raise StoreCorruptError(
+            f"The vector file {path} holds {array.dtype} {array.shape}, the catalogue says "
+            f"{dtype} {shape}. {remedy}"
+        )
+    return array
