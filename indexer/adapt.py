@@ -24,6 +24,7 @@ def adapt_store(store: Store) -> FeatureSpec:
     Raises `FeatureError` where there are too few vectors to learn from, and `StoreError` where the
     store has no regions or is adapted already.
     """
+    store.refresh()
     if store.spec.adaptation:
         raise StoreError(
             f"The store at {store.path} has a whitening of its own already. To learn a new one, "

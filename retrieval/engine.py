@@ -79,12 +79,24 @@ class SearchEngine:
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """The extractor of the store's spec, loaded on first use."""
-        return self._given_extractor or FeatureExtractor(
-            self.store.spec, engine=self._engine, adaptation=self.store.adaptation()
+        spec, given = self.store.spec, self._given_extractor
+        if given is not None and given.spec == spec:
+            return given
+        inference = None
+        if given is not None and (given.spec.backbone, given.spec.taps) == (
+            spec.backbone,
+            spec.taps,
+        ):
+            inference = given.inference  # the store was whitened since: the network is the same
+        return FeatureExtractor(
+            spec, engine=self._engine, inference=inference, adaptation=self.store.adaptation()
         )
 
     def reload(self) -> None:
         """Forget the opened vectors, so that the next query sees the newest commit."""
+        self.store.refresh()
+        if "extractor" in self.__dict__ and self.extractor.spec != self.store.spec:
+            del self.__dict__["extractor"]  # the store was whitened
         self._indexes.clear()
         self._space_vectors.cache_clear()
         self._boxes.cache_clear()
@@ -205,10 +217,11 @@ class SearchEngine:
         matches = index.search_images(vector[None], k, allowed, whole)
         boxes = self.store.regions(matches.ids[0].tolist())
         found = [
-            Candidate(image_id, score, boxes.get(region_id))
+            Candidate(image_id, score, boxes[region_id])
             for image_id, region_id, score in zip(
                 *(array[0].tolist() for array in matches), strict=True
             )
+            if region_id in boxes  # else removed since the vectors were opened
         ]
         if query.rerank:
             found = Reranker(self, query).rerank(vector, found)

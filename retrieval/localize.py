@@ -59,7 +59,7 @@ def localize(search: SearchEngine, query: Query, target: Image.Image) -> Localiz
     Raises `InvalidQueryError` where the store's spec describes no regions.
     """
     extractor = search.extractor
-    if not extractor.spec.region_taps:
+    if extractor.spec.regions == "none":
         raise InvalidQueryError(
             "The store was built with --regions none: it cannot tell where a match is. Rebuild it "
             "with cbir index --rebuild --regions grid."

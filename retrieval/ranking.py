@@ -173,6 +173,8 @@ class Reranker:
             image = self.search.pixels_of(c.image_id)
             if image is not None and c.region:
                 tasks += [(place, image, box) for box in reshaped(c.region, *image.size)]
+        if not tasks:
+            return ranked
         vectors = self.space(
             np.vstack(
                 self.search.extractor.describe_windows(
@@ -214,7 +216,8 @@ def vote_box(regions: Sequence[Region], scores: FloatArray) -> Region:
     it that score nearly as well tell of the rest. Box voting, Gidaris and Komodakis 2015.
     """
     best = int(scores.argmax())
-    voters = [i for i in np.argsort(-scores)[:VOTERS] if regions[best].iou(regions[i]) > VOTE_IOU]
+    near = np.argsort(-scores, kind="stable")[:VOTERS]
+    voters = [i for i in near if regions[best].iou(regions[i]) > VOTE_IOU]
     weights = np.exp((scores[voters] - scores[best]) * VOTE_SHARPNESS)
     corners = np.array([regions[i].as_tuple() for i in voters], np.float64)
     x0, y0, x1, y1 = (int(v) for v in np.rint(weights @ corners / weights.sum()))

@@ -23,7 +23,8 @@ def segment_object(image: Image.Image, box: Region, heat: FloatArray) -> Mask:
 
     `heat` (height, width) are the contributions of the positions to the match. The strongest are
     seeds of the object, everything well outside the box is background, and a random walker (Grady
-    2006) on the picture's own edges decides between them.
+    2006) on the picture's own edges decides between them. The mask is empty where no position
+    speaks for the match.
     """
     from skimage.segmentation import random_walker
 
@@ -31,10 +32,11 @@ def segment_object(image: Image.Image, box: Region, heat: FloatArray) -> Mask:
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float64) / 255
     seeds = _seeds(box, np.asarray(Image.fromarray(heat).resize(size)), image.size, size)
-    if {1, 2} <= set(np.unique(seeds).tolist()):
+    undecided = {0, 1, 2} <= set(np.unique(seeds).tolist())
+    if undecided and small.std() > 0:
         labels = random_walker(small, seeds, beta=BETA, mode="bf", channel_axis=-1)
     else:
-        labels = np.where(seeds == 2, 2, 1)  # the box is the picture, or too small to cut
+        labels = np.where(seeds == 2, 2, 1)  # nothing to decide, or no edges to decide by
     found = Image.fromarray((labels == 2).astype(np.uint8) * 255)
     return np.asarray(found.resize(image.size, Image.Resampling.BILINEAR)) > 127
 

@@ -10,6 +10,7 @@ import numpy as np
 from indexer.features.engine import Activations, Pixels
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
+from indexer.features.whitening import Axes
 
 GRID = 4
 
@@ -53,6 +54,10 @@ def region_spec(regions: str = "grid", **choices: Any) -> FeatureSpec:
 
 
 def colour_extractor(
-    engine: ColourGridEngine | None = None, spec: FeatureSpec | None = None
+    engine: ColourGridEngine | None = None,
+    spec: FeatureSpec | None = None,
+    adaptation: Axes | None = None,
 ) -> FeatureExtractor:
-    return FeatureExtractor(spec or colour_spec(), inference=engine or ColourGridEngine())
+    return FeatureExtractor(
+        spec or colour_spec(), inference=engine or ColourGridEngine(), adaptation=adaptation
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sqlalchemy import select
 
 from indexer.build import Builder, BuildOptions, IndexReport
@@ -14,7 +15,9 @@ from indexer.features.regions import Region
 from indexer.images import load_image
 from indexer.store.catalog import RegionRow
 from indexer.store.store import IMAGE_KINDS, REGION_KINDS, Store
-from tests.colour_grid import ColourGridEngine, colour_extractor
+from retrieval.engine import SearchEngine
+from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
+from tests.pictures import noise
 
 
 @dataclass
@@ -28,7 +31,10 @@ class Desk:
 
     def extractor(self) -> FeatureExtractor:
         self.loads += 1
-        return colour_extractor(self.engine, self.store.spec)
+        return colour_extractor(self.engine, self.store.spec, self.store.adaptation())
+
+    def search(self) -> SearchEngine:
+        return SearchEngine(self.store, extractor=self.extractor())
 
     def index(self, *places: Path, options: BuildOptions | None = None) -> IndexReport:
         return Builder(self.store, self.extractor, options).run(places or (self.photos,))
@@ -50,7 +56,7 @@ class Desk:
     def check_vectors(self) -> None:
         """Every good image has the vectors that its file gives now, and there are no others."""
         spec = self.store.spec
-        extractor = colour_extractor(spec=spec)
+        extractor = colour_extractor(spec=spec, adaptation=self.store.adaptation())
         indexes = {kind: self.store.vector_index(kind) for kind in spec.kinds}
         names = self.paths()
         for kind in IMAGE_KINDS:
@@ -71,3 +77,13 @@ class Desk:
             ids = sorted(session.scalars(wanted))
         found = self.store.regions(ids)
         return {region_id: found[region_id] for region_id in ids}
+
+
+def noisy_desk(folder: Path, scheme: str = "grid", count: int = 8) -> Desk:
+    """Return a desk of indexed noise: eight pictures are enough to learn a whitening from."""
+    (folder / "photos").mkdir()
+    desk = Desk(folder / "photos", Store.create(folder / ".cbir", region_spec(scheme)))
+    for seed in range(count):
+        Image.fromarray(noise(seed, 80, 80)).save(desk.photos / f"{seed}.png")
+    desk.index()
+    return desk

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import StoreCorruptError
+from indexer.features.whitening import unit_rows
 from indexer.store.segments import FloatArray, IdArray, Rows
 
 faiss: Any = typed_faiss  # its type stubs lag behind its Python interface
@@ -30,6 +31,7 @@ HELD_OUT = 256  # stored vectors that are asked, without their own image, to set
 LISTS = (16, 4096)
 TRAINED_PER_LIST = 40
 TRAINED_PER_CODE = 64  # vectors for each of the 256 values of a byte of the compact form
+HARDNESS = 0.9  # a cosine of about 0.6
 ROUNDS = 10  # of k-means
 SEED = 20_260_101
 BYTES_A_VECTOR = 290  # of the balanced form, without its id
@@ -117,10 +119,13 @@ class ApproximateIndex:
     def calibrate(self, rows: Rows) -> None:
         """Set `nprobe` to the least that reaches the recall aimed at, and note what it reaches.
 
-        Vectors of the collection are asked, each without those of its own image.
+        Vectors of the collection are asked, each without those of its own image, and each moved
+        by the difference of two others, as far as photos of one thing lie apart: collections
+        hold near-duplicates, which are found too easily to tell how queries from outside fare.
         """
         asked = _spread(len(rows), HELD_OUT)
-        queries = rows.take(asked)
+        moves = rows.take(np.roll(asked, 1)) - rows.take(np.roll(asked, 2))
+        queries = unit_rows(rows.take(asked) + HARDNESS * moves)
         own = np.array([rows.span_of_image(i) for i in rows.image_ids[asked].tolist()])
         truth = nearest_rows(rows, queries, own, RECALL_AT)
         for nprobe in _steps(int(self.index.nlist)):

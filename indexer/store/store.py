@@ -14,7 +14,13 @@ from filelock import FileLock, Timeout
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from indexer.errors import StoreCorruptError, StoreError, StoreLockedError, StoreNotFoundError
+from indexer.errors import (
+    SpecMismatchError,
+    StoreCorruptError,
+    StoreError,
+    StoreLockedError,
+    StoreNotFoundError,
+)
 from indexer.features.extractor import ImageFeatures
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
@@ -91,19 +97,11 @@ class Store:
             )
         catalog = Catalog(file.resolve())
         catalog.prepare()
-        with catalog.session() as session:
-            row = session.get(SpecRow, 1)
-        if row is None:
-            # Killed between making the tables and writing the spec: nothing was stored yet.
-            raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
-        try:
-            spec = FeatureSpec.from_json(row.json)
-        except (ValueError, TypeError) as error:
-            raise StoreCorruptError(
-                f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
-                "or a newer cbir wrote it; build it anew with cbir index --rebuild."
-            ) from error
-        return cls(path.resolve(), catalog, spec)
+        return cls(path.resolve(), catalog, _read_spec(catalog, path))
+
+    def refresh(self) -> None:
+        """Take up the spec as another process may have left it."""
+        self.spec = _read_spec(self.catalog, self.path)
 
     def is_empty(self) -> bool:
         """Whether no image, good or failed, is in the store."""
@@ -116,8 +114,17 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the one writer's lock; leftovers of a killed run are cleared away first."""
+        """Hold the one writer's lock; leftovers of a killed run are cleared away first.
+
+        Raises `StoreLockedError`, and `SpecMismatchError` where another process has whitened the
+        store since it was opened.
+        """
         with _locked(self.path):
+            if _read_spec(self.catalog, self.path) != self.spec:
+                raise SpecMismatchError(
+                    f"The store at {self.path} was whitened by another process since this one "
+                    "opened it. Nothing was written; run the same command again."
+                )
             self.files.clear_leftovers()
             yield
 
@@ -389,6 +396,21 @@ def _last_region_id(session: Session) -> int:
     """The highest region id ever given, also to regions that are gone."""
     sequence = text("SELECT seq FROM sqlite_sequence WHERE name = 'regions'")
     return int(session.execute(sequence).scalar() or 0)
+
+
+def _read_spec(catalog: Catalog, path: Path) -> FeatureSpec:
+    with catalog.session() as session:
+        row = session.get(SpecRow, 1)
+    if row is None:
+        # Killed between making the tables and writing the spec: nothing was stored yet.
+        raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
+    try:
+        return FeatureSpec.from_json(row.json)
+    except (ValueError, TypeError) as error:
+        raise StoreCorruptError(
+            f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
+            "or a newer cbir wrote it; build it anew with cbir index --rebuild."
+        ) from error
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from indexer.build import Builder
 from indexer.errors import InvalidQueryError, InvalidRegionError, StoreError
-from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
@@ -22,52 +18,20 @@ from retrieval.query import Hit, Query
 from tests.colour_grid import colour_extractor, region_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, Colour, plain
+from tests.sample import (
+    MANIFEST,
+    SCENES,
+    SUBJECTS,
+    Sample,
+    holding,
+    is_centred_in,
+    subject_queries,
+)
 from ui.cli import app
-
-SAMPLE = Path(__file__).parents[2] / "data" / "sample"
-MANIFEST: dict[str, Any] = json.loads((SAMPLE / "manifest.json").read_text("utf-8"))
-SCENES: dict[str, dict[str, Region]] = {
-    scene: {subject: Region(*box) for subject, box in boxes.items()}
-    for scene, boxes in MANIFEST["scenes"].items()
-}
-SUBJECTS = sorted({subject for boxes in SCENES.values() for subject in boxes})
-
-
-def holding(subject: str) -> set[str]:
-    return {scene for scene, boxes in SCENES.items() if subject in boxes}
-
-
-@dataclass
-class Sample:
-    """The sample pictures in a store, described by the real default network."""
-
-    store: Store
-    search: SearchEngine
-
-    def path(self, name: str) -> Path:
-        return SAMPLE / "images" / name
-
-    def size(self, name: str) -> tuple[int, int]:
-        with Image.open(self.path(name)) as image:
-            return image.size
-
-
-@pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory, lite0: FeatureExtractor) -> Iterator[Sample]:
-    store = Store.create(tmp_path_factory.mktemp("sample") / ".cbir", lite0.spec)
-    Builder(store, lambda: lite0).run([SAMPLE / "images"])
-    yield Sample(store, SearchEngine(store, extractor=lite0))
-    store.close()
 
 
 def scenes_in(hits: list[Hit]) -> list[str]:
     return [hit.path.name for hit in hits if hit.path.name in SCENES]
-
-
-def is_centred_in(region: Region | None, box: Region) -> bool:
-    assert region is not None
-    x, y = (region.x0 + region.x1) / 2, (region.y0 + region.y1) / 2
-    return box.x0 <= x < box.x1 and box.y0 <= y < box.y1
 
 
 # --- with the real network ---------------------------------------------------------------------
@@ -78,10 +42,6 @@ def test_scenes_with_the_cat_come_before_scenes_without(sample: Sample) -> None:
     found = scenes_in(sample.search.search(query))
     assert len(found) == len(SCENES)
     assert set(found[: len(holding("cat"))]) == holding("cat")
-
-
-def subject_queries() -> list[tuple[str, str]]:
-    return [(scene, subject) for scene, boxes in SCENES.items() for subject in boxes]
 
 
 def ask_with_box(sample: Sample, scene: str, subject: str, **options: Any) -> list[Hit]:

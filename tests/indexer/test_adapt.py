@@ -1,0 +1,213 @@
+"""A whitening learned from the collection: all or nothing, and the store stays of one kind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from indexer.adapt import adapt_store
+from indexer.errors import FeatureError, SpecMismatchError, StoreError
+from indexer.features.pooling import FloatArray
+from indexer.features.whitening import Axes
+from indexer.store.store import Store
+from retrieval.query import Query
+from tests.desk import Desk, noisy_desk
+from tests.pictures import noise
+from ui.cli import app
+
+
+@pytest.fixture(params=["grid", "sliding"])
+def noisy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    """A store of eight pictures, 80 windows: more than the 60 that six dimensions need."""
+    made = noisy_desk(tmp_path, request.param)
+    yield made
+    made.store.close()
+
+
+def vectors(store: Store) -> dict[str, FloatArray]:
+    indexes = {kind: store.vector_index(kind) for kind in store.spec.kinds}
+    return {kind: index.sample(len(index)) for kind, index in indexes.items()}
+
+
+def check_unchanged(store: Store, before: dict[str, FloatArray]) -> None:
+    """The store, as it is open and opened anew, is what it was."""
+    for seen in (store, Store.open(store.path)):
+        assert seen.spec.adaptation == ""
+        assert seen.adaptation() is None
+        for kind, expected in before.items():
+            np.testing.assert_array_equal(vectors(seen)[kind], expected)
+        if seen is not store:
+            seen.close()
+
+
+def test_the_regions_are_encoded_anew_and_nothing_else(noisy: Desk) -> None:
+    before = vectors(noisy.store)
+    spec = adapt_store(noisy.store)
+    after = vectors(noisy.store)
+
+    axes = noisy.store.adaptation()
+    assert axes is not None
+    assert spec.adaptation == axes.digest
+    np.testing.assert_allclose(after["region"], axes.apply(before["region"]), atol=1e-3)
+    np.testing.assert_allclose(np.linalg.norm(after["region"], axis=1), 1, atol=2e-3)
+    assert np.abs(after["region"] - before["region"]).max() > 0.1
+    for kind in set(before) - {"region"}:
+        np.testing.assert_array_equal(after[kind], before[kind])
+
+
+def test_the_spec_changes_in_nothing_but_the_adaptation(noisy: Desk) -> None:
+    before = noisy.store.spec
+    after = adapt_store(noisy.store)
+    assert dataclasses.replace(after, adaptation="") == before
+    reopened = Store.open(noisy.store.path)
+    assert reopened.spec == noisy.store.spec == after
+    with pytest.raises(SpecMismatchError, match="adaptation"):
+        reopened.spec.require_same(before, where="here")
+    reopened.close()
+
+
+def test_images_added_later_are_encoded_in_the_same_space(noisy: Desk) -> None:
+    adapt_store(noisy.store)
+    Image.fromarray(noise(99, 80, 80)).save(noisy.photos / "later.png")
+    assert noisy.index().added == 1
+    noisy.check_vectors()
+    box = noisy.regions_of("later.png").popitem()[1]
+    query = Query(path=noisy.photos / "later.png", box=box, search="region", k=None)
+    hits = noisy.search().search(query)
+    assert hits[0].path.name == "later.png"
+    assert len(hits) == 9
+
+
+def test_removed_images_stay_removed(noisy: Desk) -> None:
+    gone = noisy.id_of("7.png")
+    noisy.store.remove([gone])
+    adapt_store(noisy.store)
+    assert len(noisy.store.vector_index("conv")) == 7
+    with pytest.raises(KeyError):
+        noisy.store.vector_index("region").vectors_of_image(gone)
+    noisy.check_vectors()
+
+
+def test_the_old_vectors_go_with_the_next_write(noisy: Desk) -> None:
+    files = len(list((noisy.store.path / "vectors").iterdir()))
+    adapt_store(noisy.store)
+    with noisy.store.writing():
+        assert len(list((noisy.store.path / "vectors").iterdir())) == files
+
+
+def test_a_second_whitening_is_refused_with_a_remedy(noisy: Desk) -> None:
+    spec = adapt_store(noisy.store)
+    before = vectors(noisy.store)
+    with pytest.raises(StoreError, match=r"already.*--rebuild.*cbir whiten"):
+        adapt_store(noisy.store)
+    assert noisy.store.spec == spec
+    np.testing.assert_array_equal(vectors(noisy.store)["region"], before["region"])
+
+
+def test_too_few_vectors_change_nothing(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path, count=5)
+    before = vectors(desk.store)
+    with pytest.raises(FeatureError, match=r"50 region vectors: 60 are needed"):
+        adapt_store(desk.store)
+    check_unchanged(desk.store, before)
+    desk.store.close()
+
+
+def test_a_store_without_regions_cannot_be_whitened(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path, "none", count=1)
+    with pytest.raises(StoreError, match=r"no region vectors.*--rebuild --regions grid"):
+        adapt_store(desk.store)
+    check_unchanged(desk.store, {})
+    desk.store.close()
+
+
+def test_a_whitening_that_ends_half_way_leaves_the_store_as_it_was(
+    noisy: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(noise(98, 80, 80)).save(noisy.photos / "second segment.png")
+    noisy.index()
+    before = vectors(noisy.store)
+    done = 0
+    apply = Axes.apply
+
+    def stop_at_the_second_segment(axes: Axes, rows: FloatArray) -> FloatArray:
+        nonlocal done
+        done += 1
+        if done == 2:
+            raise KeyboardInterrupt
+        return apply(axes, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Axes, "apply", stop_at_the_second_segment)
+        with pytest.raises(KeyboardInterrupt):
+            adapt_store(noisy.store)
+    check_unchanged(noisy.store, before)
+
+    adapt_store(noisy.store)  # and nothing is in the way of the next attempt
+    noisy.check_vectors()
+
+
+def test_a_disk_that_is_full_leaves_the_store_as_it_was(
+    noisy: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = vectors(noisy.store)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.store.store.write_segment", refuse)
+        with pytest.raises(StoreError, match="No space left on device"):
+            adapt_store(noisy.store)
+    check_unchanged(noisy.store, before)
+
+
+def test_whiten_on_the_command_line(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path)
+    desk.store.close()
+    whiten = ["whiten", "--store", str(desk.store.path)]
+    done = CliRunner().invoke(app, [*whiten, "--json"])
+    assert (done.exit_code, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert answer == {"adaptation": Store.open(desk.store.path).spec.adaptation, "regions": 80}
+    again = CliRunner().invoke(app, whiten)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert again.stderr.startswith("Error: ")
+    assert "--rebuild" in again.stderr
+    assert again.stderr.count("\n") == 1
+
+
+def test_a_writer_that_opened_the_store_before_writes_nothing(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path)
+    adapt_store(Store.open(desk.store.path))
+    Image.fromarray(noise(99, 80, 80)).save(desk.photos / "later.png")
+    with pytest.raises(SpecMismatchError, match="whitened by another process"):
+        desk.index()
+    desk.store = Store.open(desk.store.path)
+    desk.index()
+    desk.check_vectors()
+
+
+def test_a_second_process_does_not_whiten_twice(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path)
+    adapt_store(Store.open(desk.store.path))
+    with pytest.raises(StoreError, match="has a whitening of its own already"):
+        adapt_store(desk.store)
+
+
+def test_a_search_goes_on_in_the_new_space_after_a_reload(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path)
+    search = desk.search()
+    asked = Query(path=desk.photos / "3.png", search="region")
+    search.search(asked)
+    adapt_store(Store.open(desk.store.path))
+    search.reload()
+    assert search.search(asked)[0].path.name == "3.png"
+    assert search.extractor.spec.adaptation
