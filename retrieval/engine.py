@@ -168,8 +168,8 @@ class SearchEngine:
         elif box is not None:
             tight = image.crop(box.padded(TIGHTENED, *image.size).as_tuple())
             views.append((tight, WHOLE, spec.crop_px))
-        vectors = [self.extractor.describe_windows([i], [b], s)[0][0] for i, b, s in views]
-        return unit(np.sum(vectors, axis=0))
+        vectors = self.extractor.describe_views(views)
+        return unit(np.sum([view[0] for view in vectors], axis=0))
 
     def load_query(self, query: Query) -> tuple[Image.Image, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""

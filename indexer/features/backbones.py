@@ -41,7 +41,8 @@ class Backbone:
 
     `region_taps` are the taps that describe windows where a whitening joins them, and `whitenings`
     the digests of those that come with cbir, by region scheme; without one, windows have the
-    default conv tap.
+    default conv tap. As far as the module `precise_module` a network needs float32 to come within
+    0.999 of its vectors; the rest may be bfloat16.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Backbone:
     native_size_px: int = 224
     region_taps: tuple[str, ...] = ()
     whitenings: dict[str, str] = field(default_factory=dict)
+    precise_module: str = ""
     min_size_px: int = 64
     multiple_px: int = 32
     licence: str = field(default="BSD-3-Clause", kw_only=True)
@@ -141,6 +143,7 @@ def _lite(
         native_size_px=native_size_px,
         min_size_px=32,
         region_taps=("stage4", "stage6", "head") if number == 0 else (),
+        precise_module="blocks.0",
         whitenings=LITE0_WHITENINGS if number == 0 else {},
         licence="Apache-2.0",
     )

@@ -129,8 +129,14 @@ class FeatureExtractor:
         self, images: Sequence[Image.Image], boxes: Sequence[Boxes], size_px: int
     ) -> list[FloatArray]:
         """Return region vectors (R, E) of windows in images that enter at `size_px`."""
-        activations = self.inference.run([self.resize(image, size_px) for image in images])
-        return self.many_region_vectors(activations, boxes)
+        return self.describe_views(
+            [(image, box, size_px) for image, box in zip(images, boxes, strict=True)]
+        )
+
+    def describe_views(self, views: Sequence[tuple[Image.Image, Boxes, int]]) -> list[FloatArray]:
+        """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
+        pixels = [self.resize(image, size_px) for image, _, size_px in views]
+        return self.many_region_vectors(self.inference.run(pixels), [b for _, b, _ in views])
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
         """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,17 @@ from indexer.features.backbones import Backbone
 from indexer.features.engine import Activations, Pixels, cache_folder
 
 # Raised when the conversion changes, so that models converted before are not used.
-CONVERSION = 1
+CONVERSION = 3
+SPARE_THREADS = 2  # so that no stream waits while Python hands results on
 
 
 class OpenVinoEngine:
-    """Runs the backbone in OpenVINO, one image a request, several requests at a time.
+    """Runs the backbone in OpenVINO, one image a thread, as many threads as it has streams.
 
     The model is converted from torch once, kept in `cache_folder()`, and takes images of any
-    size. Precision is bf16 where the processor has it, else f32. See `InferenceEngine`.
+    size. Precision is bf16 where the processor has it, else f32. The first layers, as far as the
+    backbone's `precise_module`, are always f32: they see the grey levels themselves, and
+    what bf16 rounds off there is seen in every vector. See `InferenceEngine`.
     """
 
     def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
@@ -35,47 +39,89 @@ class OpenVinoEngine:
         core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if has_bf16 else "f32"
-        model = core.read_model(_converted(backbone, self.taps))
-        options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "THROUGHPUT"}
-        compiled = core.compile_model(model, "CPU", options)
-        self._queue = ov.AsyncInferQueue(compiled)
-        self._queue.set_callback(self._collect)
-        self._lock = threading.Lock()
+        self._stages = []
+        for path in _converted(backbone, self.taps):
+            options = {
+                "PERFORMANCE_HINT": "THROUGHPUT",
+                "INFERENCE_PRECISION_HINT": "f32" if path.stem.endswith("-front") else precision,
+            }
+            self._stages.append(core.compile_model(core.read_model(path), "CPU", options))
+        streams = self._stages[-1].get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self._threads = ThreadPoolExecutor(streams + SPARE_THREADS, "openvino")
+        self._own = threading.local()
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
         self.description = f"OpenVINO {ov.__version__.split('-')[0]}, {name.strip()}, {precision}"
 
     def run(self, images: Sequence[Pixels]) -> list[Activations]:
-        results: list[Activations] = [{} for _ in images]
-        with self._lock:  # callers in other threads share the requests
-            try:
-                for i, image in enumerate(images):
-                    self._queue.start_async({0: image[None]}, (results, i))
-            finally:
-                self._queue.wait_all()  # also on Ctrl-C: no request outlives its images
-        return results
+        futures = [self._threads.submit(self._forward, image) for image in images]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:  # on Ctrl-C: what has not begun is not begun any more
+                future.cancel()
+            wait(futures)
 
-    def _collect(self, request: Any, place: tuple[list[Activations], int]) -> None:
-        results, i = place
-        for output, tap in enumerate(self.taps):
-            data = request.get_output_tensor(output).data
-            results[i][tap] = np.array(data[0], dtype=np.float32)
+    def _forward(self, image: Pixels) -> Activations:
+        if not hasattr(self._own, "requests"):
+            self._own.requests = [stage.create_infer_request() for stage in self._stages]
+        inputs = ov.Tensor(image[None])
+        for request in self._own.requests:
+            request.set_input_tensor(inputs)
+            request.infer()
+            inputs = request.get_output_tensor(0)
+        last = self._own.requests[-1]
+        return {
+            tap: np.array(last.get_output_tensor(output).data[0], dtype=np.float32)
+            for output, tap in enumerate(self.taps)
+        }
 
 
-def _converted(backbone: Backbone, taps: Sequence[str]) -> Path:
-    """Return the converted model, made on first use; an unfinished file is never left behind."""
+def _converted(backbone: Backbone, taps: Sequence[str]) -> list[Path]:
+    """Return the converted models, to be run one after the other; they are made on first use.
+
+    An unfinished file is never left behind.
+    """
     key = "|".join((str(CONVERSION), ov.__version__, backbone.weights, *taps))
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder = cache_folder() / "models"
     name = backbone.name.replace(":", "-").replace("/", "-")
-    path = folder / f"{name}-{digest}.xml"
-    if not path.exists():
+    stages = ("front", "back") if backbone.precise_module else ("whole",)
+    paths = [folder / f"{name}-{digest}-{stage}.xml" for stage in stages]
+    if not all(path.exists() for path in paths):
         folder.mkdir(parents=True, exist_ok=True)
+        model = _convert(backbone, taps)
+        models = cut(model, backbone.precise_module) if backbone.precise_module else [model]
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            made = Path(scratch) / path.name
-            ov.save_model(_convert(backbone, taps), made, compress_to_fp16=False)
-            os.replace(made.with_suffix(".bin"), path.with_suffix(".bin"))
-            os.replace(made, path)  # the .xml is what is looked for: it comes last
-    return path
+            for path, part in zip(paths, models, strict=True):
+                made = Path(scratch) / path.name
+                ov.save_model(part, made, compress_to_fp16=False)
+                os.replace(made.with_suffix(".bin"), path.with_suffix(".bin"))
+                os.replace(made, path)  # the .xml is what is looked for: it comes last
+    return paths
+
+
+def cut(model: Any, module: str) -> list[Any]:
+    """Cut a converted model behind the torch module of this name; what runs first comes first."""
+    prefix = f"__module.network.{module}"
+    edge = [
+        op.output(0)
+        for op in model.get_ordered_ops()
+        if op.get_friendly_name().startswith((f"{prefix}.", f"{prefix}/"))
+        and len(op.output(0).get_partial_shape()) == 4  # (B, channels, h, w)
+    ][-1]
+    targets = list(edge.get_target_inputs())
+    # Channels last, as the layers work inside: otherwise each side turns the tensor round.
+    shape = edge.get_partial_shape()
+    turned = ov.PartialShape([shape[0], shape[2], shape[3], shape[1]])
+    rest = ov.opset13.parameter(turned, edge.get_element_type())
+    upright = ov.opset13.transpose(rest, np.array([0, 3, 1, 2]))
+    for target in targets:
+        target.replace_source_output(upright.output(0))
+    front = ov.opset13.transpose(edge, np.array([0, 2, 3, 1]))
+    return [
+        ov.Model([ov.opset13.result(front)], model.get_parameters()),
+        ov.Model(model.get_results(), [rest]),
+    ]
 
 
 def _convert(backbone: Backbone, taps: Sequence[str]) -> Any:

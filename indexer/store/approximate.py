@@ -31,7 +31,7 @@ HELD_OUT = 256  # stored vectors that are asked, without their own image, to set
 LISTS = (16, 4096)
 TRAINED_PER_LIST = 40
 TRAINED_PER_CODE = 64  # vectors for each of the 256 values of a byte of the compact form
-HARDNESS = 0.9  # a cosine of about 0.6
+FAMILIAR = 0.3  # what a stored vector adds to a question
 ROUNDS = 10  # of k-means
 SEED = 20_260_101
 BYTES_A_VECTOR = 290  # of the balanced form, without its id
@@ -51,8 +51,8 @@ class Recipe:
 
 
 RECIPES: dict[Form, Recipe] = {
-    "balanced": Recipe(recall=0.98, factor=2, least=40),
-    "compact": Recipe(recall=0.95, factor=8, least=400),
+    "balanced": Recipe(recall=0.97, factor=2, least=40),
+    "compact": Recipe(recall=0.93, factor=8, least=400),
 }
 
 
@@ -119,13 +119,11 @@ class ApproximateIndex:
     def calibrate(self, rows: Rows) -> None:
         """Set `nprobe` to the least that reaches the recall aimed at, and note what it reaches.
 
-        Vectors of the collection are asked, each without those of its own image, and each moved
-        by the difference of two others, as far as photos of one thing lie apart: collections
-        hold near-duplicates, which are found too easily to tell how queries from outside fare.
+        The questions are made of vectors of the collection, see `make_questions`; the image that
+        each began with is left out of its answers.
         """
         asked = _spread(len(rows), HELD_OUT)
-        moves = rows.take(np.roll(asked, 1)) - rows.take(np.roll(asked, 2))
-        queries = unit_rows(rows.take(asked) + HARDNESS * moves)
+        queries = make_questions(rows.take(asked))
         own = np.array([rows.span_of_image(i) for i in rows.image_ids[asked].tolist()])
         truth = nearest_rows(rows, queries, own, RECALL_AT)
         for nprobe in _steps(int(self.index.nlist)):
@@ -181,7 +179,24 @@ class ApproximateIndex:
             raise StoreCorruptError(
                 f"The index file {path} is missing or damaged. Make it anew with: cbir optimize"
             ) from error
+        if not to_extend:
+            # Its threads that read ahead cost ten times what they save on lists in the page cache.
+            faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
         return cls(index, form, nprobe, recall)
+
+
+def make_questions(vectors: FloatArray) -> FloatArray:
+    """Return vectors (N, D) like those of photos that are not in the collection.
+
+    A stored vector is found too easily, above all where its near-duplicates are stored too. Here
+    a direction drawn at random, with the covariance of `vectors` (N, D), counts most, and a little
+    of two of them is mixed in.
+    """
+    count = len(vectors)
+    mean = vectors.mean(axis=0)
+    weights = np.random.default_rng(SEED).normal(size=(count, count)).astype(np.float32)
+    strangers = unit_rows(unit_rows(weights @ (vectors - mean)) + mean)
+    return unit_rows(strangers + FAMILIAR * (vectors + np.roll(vectors, 1, axis=0)))
 
 
 def nearest_rows(rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k: int) -> IdArray:

@@ -163,7 +163,7 @@ def test_a_disk_that_is_full_leaves_the_store_as_it_was(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.store.store.write_segment", refuse)
+        patch.setattr("indexer.store.files.write_segment", refuse)
         with pytest.raises(StoreError, match="No space left on device"):
             adapt_store(noisy.store)
     check_unchanged(noisy.store, before)
