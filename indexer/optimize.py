@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from indexer.store.approximate import FORMS, ApproximateIndex, Form, choose_form
+from indexer.store.approximate import FORMS, LEAST_ROWS, ApproximateIndex, Form, choose_form
 from indexer.store.store import Store
 
 TAIL_ROWS = 50_000  # new vectors that are compared one by one before they go into the lists
@@ -75,4 +75,6 @@ def _keep_up(store: Store, kind: str, tell: Tell, *, anew: bool) -> KindReport:
 
 
 def _wanted_form(store: Store, rows: int) -> Form:
-    return next((form for form in FORMS if form == store.index_form), choose_form(rows))
+    chosen = store.index_form
+    form = next((form for form in FORMS if form == chosen), choose_form(rows))
+    return form if rows >= LEAST_ROWS[form] else "exact"

@@ -152,8 +152,9 @@ class SearchEngine:
     def query_vector(self, query: Query) -> FloatArray:
         """Return the region vector (E,) that describes a query's image or box.
 
-        It is cut out and seen at several scales. A box is also seen as the windows of the store
-        are: in the grid scheme in its place, in the sliding scheme as a crop, without its margin.
+        It is cut out and seen at several scales. A box is also seen in its place, in the grid
+        scheme, as the windows of the store are; and as a crop without its margin, in the sliding
+        scheme and for re-ranking.
         """
         image, box = self.load_query(query)
         spec, backbone = self.store.spec, self.extractor.backbone
@@ -165,7 +166,7 @@ class SearchEngine:
         views = [(cut, WHOLE, max(backbone.min_size_px, round(size))) for size in sizes]
         if box is not None and spec.regions == "grid":
             views.append((image, to_boxes([box], *image.size), spec.size_px))
-        elif box is not None:
+        if box is not None and (spec.regions == "sliding" or query.rerank):
             tight = image.crop(box.padded(TIGHTENED, *image.size).as_tuple())
             views.append((tight, WHOLE, spec.crop_px))
         vectors = self.extractor.describe_views(views)

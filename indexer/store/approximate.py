@@ -8,6 +8,7 @@ finds there is scored anew with the stored vectors, so that scores are exact.
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,8 @@ Form = Literal["exact", "balanced", "compact"]
 FORMS: tuple[Form, ...] = ("exact", "balanced", "compact")
 BALANCED_ROWS = 50_000  # from here on, comparing with all is no longer the quickest
 COMPACT_ROWS = 5_000_000  # from here on, memory counts more than time
+# What a form can be trained on.
+LEAST_ROWS: dict[Form, int] = {"exact": 0, "balanced": 1, "compact": 256}
 
 RECALL_AT = 10
 HELD_OUT = 256  # stored vectors that are asked, without their own image, to set `nprobe`
@@ -33,8 +36,9 @@ TRAINED_PER_LIST = 40
 TRAINED_PER_CODE = 64  # vectors for each of the 256 values of a byte of the compact form
 FAMILIAR = 0.3  # what a stored vector adds to a question
 ROUNDS = 10  # of k-means
+NOT_ASKED_FOR = -2.0  # below any cosine
 SEED = 20_260_101
-BYTES_A_VECTOR = 290  # of the balanced form, without its id
+BYTES_A_VECTOR = 290  # of the balanced form, without its id, where 6 bits a value can keep to it
 CODE_BYTES = 64  # of the compact form
 
 
@@ -68,7 +72,7 @@ def describe_lists(form: Form, dimension: int, rows: int) -> str:
     lists = 2 ** round(math.log2(4 * math.sqrt(max(rows, 1))))
     lists = min(max(lists, LISTS[0]), LISTS[1], max(1, rows // TRAINED_PER_LIST))
     if form == "balanced":
-        bits = next((b for b in (8, 6) if dimension * b / 8 <= BYTES_A_VECTOR), 4)
+        bits = next((b for b in (8, 6) if dimension * b / 8 <= BYTES_A_VECTOR), 8)
         return f"IVF{lists},SQ{bits}"
     parts = max(n for n in range(1, CODE_BYTES + 1) if dimension % n == 0)
     return f"IVF{lists},PQ{parts}"
@@ -133,7 +137,7 @@ class ApproximateIndex:
                 others = faiss.IDSelectorNot(faiss.IDSelectorRange(*span))
                 found, _ = self._search(rows, query, RECALL_AT, others)
                 hits += len(np.intersect1d(found, true))
-            self.recall = hits / max(1, truth.size)
+            self.recall = hits / max(1, int(np.count_nonzero(truth >= 0)))
             if self.recall >= RECIPES[self.form].recall:
                 break
 
@@ -162,8 +166,23 @@ class ApproximateIndex:
         return candidates[order], scores[order]
 
     def write(self, path: Path) -> None:
-        """Write the index to a file."""
-        faiss.write_index(self.index, str(path))
+        """Write the index to a file and sync it to the disk; raises `OSError`."""
+        with path.open("wb") as file:
+            failed: list[OSError] = []
+
+            def put(data: bytes) -> int:
+                try:
+                    return file.write(data)
+                except OSError as error:
+                    failed.append(error)  # faiss would lose it
+                    raise
+
+            try:
+                faiss.write_index(self.index, faiss.PyCallbackIOWriter(put))
+            except RuntimeError as error:
+                raise (failed or [OSError(str(error))])[0] from error
+            file.flush()
+            os.fsync(file.fileno())
 
     @classmethod
     def read(
@@ -200,19 +219,23 @@ def make_questions(vectors: FloatArray) -> FloatArray:
 
 
 def nearest_rows(rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k: int) -> IdArray:
-    """Return the rows (Q, k) truly nearest to `queries` (Q, D), but for those in `own` (Q, 2)."""
+    """Return the rows (Q, k) truly nearest to `queries` (Q, D), but for those in `own` (Q, 2).
+
+    Where there are fewer than k others, the last ones are -1.
+    """
     best = np.empty((len(queries), 0), np.int64)
     scores = np.empty((len(queries), 0), np.float32)
     for start, vectors in rows.chunks():
         part = queries @ vectors.T
         for i, (a, b) in enumerate((own - start).tolist()):
-            part[i, max(a, 0) : max(b, 0)] = -2
+            part[i, max(a, 0) : max(b, 0)] = NOT_ASKED_FOR
         top = np.argpartition(-part, min(k, part.shape[1]) - 1, axis=1)[:, :k]
         best = np.hstack([best, top + start])
         scores = np.hstack([scores, np.take_along_axis(part, top, 1)])
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         best = np.take_along_axis(best, order, 1)
         scores = np.take_along_axis(scores, order, 1)
+    best[scores == NOT_ASKED_FOR] = -1
     return best
 
 

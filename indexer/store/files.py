@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from indexer.errors import StoreError
+from indexer.errors import StoreCorruptError, StoreError
 from indexer.store.approximate import FORMS, ApproximateIndex, Form
 from indexer.store.catalog import Catalog, ListsRow, RemovedRow, SegmentRow
 from indexer.store.segments import (
@@ -104,7 +104,13 @@ class VectorFiles:
         """Open inverted lists; raises `StoreCorruptError`."""
         path = self.folder / f"{_lists_name(row)}.faiss"
         form: Form = next(form for form in FORMS if form == row.form)
-        return ApproximateIndex.read(path, form, row.nprobe, row.recall, to_extend=to_extend)
+        lists = ApproximateIndex.read(path, form, row.nprobe, row.recall, to_extend=to_extend)
+        if len(lists) != row.rows:
+            raise StoreCorruptError(
+                f"The index file {path} holds {len(lists)} vectors, the catalogue says {row.rows}. "
+                "Make it anew with: cbir optimize"
+            )
+        return lists
 
     def replace_lists(self, kind: str, lists: ApproximateIndex | None, trained_rows: int) -> None:
         """Make these lists, or none, the live ones of a kind, in one transaction."""

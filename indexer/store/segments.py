@@ -109,18 +109,18 @@ def write_merged(
     rows = sum(int(kept.sum()) for kept in keep)
     for part, field in (("ids", "ids"), ("images", "image_ids"), ("vectors", "vectors")):
         sources = [getattr(segment, field) for segment in parts]
-        path = folder / f"{name}.{part}.npy"
-        merged = np.lib.format.open_memmap(
-            path, "w+", dtype=sources[0].dtype, shape=(rows, *sources[0].shape[1:])
-        )
-        end = 0
-        for source, kept in zip(sources, keep, strict=True):
-            for start in range(0, len(source), CHUNK_ROWS):
-                chunk = source[start : start + CHUNK_ROWS][kept[start : start + CHUNK_ROWS]]
-                merged[end : end + len(chunk)] = chunk
-                end += len(chunk)
-        merged.flush()
-        with path.open("rb") as file:
+        header = {
+            "descr": np.lib.format.dtype_to_descr(sources[0].dtype),
+            "fortran_order": False,
+            "shape": (rows, *sources[0].shape[1:]),
+        }
+        with (folder / f"{name}.{part}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for source, kept in zip(sources, keep, strict=True):
+                for start in range(0, len(source), CHUNK_ROWS):
+                    stop = start + CHUNK_ROWS
+                    file.write(np.ascontiguousarray(source[start:stop][kept[start:stop]]).tobytes())
+            file.flush()
             os.fsync(file.fileno())
 
 

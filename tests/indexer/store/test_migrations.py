@@ -16,6 +16,7 @@ from PIL import Image
 
 from indexer.errors import StoreCorruptError, StoreError
 from indexer.features.spec import FeatureSpec
+from indexer.optimize import optimize_store
 from indexer.store.catalog import SCHEMA_VERSIONS, Catalog
 from indexer.store.segments import write_segment
 from indexer.store.store import Store
@@ -174,4 +175,15 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
     assert "regions" not in tables
     store = Store.open(old)
     assert store.summarize().images == 2
+    store.close()
+
+
+def test_a_store_of_the_second_schema_opens_without_lists(old: Path) -> None:
+    upgrade_to(old / "catalog.sqlite", "0002")
+    store = Store.open(old)
+    assert store.index_form == "auto"
+    assert [store.files.lists_row(kind) for kind in store.spec.kinds] == [None, None]
+    assert store.vector_index("conv").lists is None
+    reports = optimize_store(store)
+    assert [(report.rows, report.form) for report in reports] == [(2, "exact"), (2, "exact")]
     store.close()

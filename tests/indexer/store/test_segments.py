@@ -1,0 +1,84 @@
+"""Segments as one table of rows, and their merging."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.store import segments
+from indexer.store.segments import Rows, Segment, read_segment, write_merged
+
+DIMENSION = 3
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Rows:
+    """A few segments, empty ones among them, of images of one to four rows."""
+    parts, image, row = [], 0, 0
+    for sizes in draw(st.lists(st.lists(st.integers(1, 4), max_size=5), min_size=1, max_size=4)):
+        count = sum(sizes)
+        owners = np.repeat(np.arange(image, image + len(sizes)) * 2, sizes)
+        values = np.arange(row, row + count)
+        vectors = np.repeat(values[:, None], DIMENSION, axis=1).astype(np.float16)
+        parts.append(Segment(values + 100, owners.astype(np.int64), vectors))
+        image, row = image + len(sizes), row + count
+    return Rows(parts)
+
+
+def joined(rows: Rows) -> np.ndarray:
+    return np.concatenate([part.vectors for part in rows.segments]).astype(np.float32)
+
+
+@given(tables(), st.data())
+def test_take_is_indexing_of_the_whole(rows: Rows, data: st.DataObject) -> None:
+    assert len(rows) == len(joined(rows)) == len(rows.ids) == len(rows.image_ids)
+    wanted = data.draw(st.lists(st.integers(0, len(rows) - 1))) if len(rows) else []
+    places = np.array(wanted, np.int64)
+    taken = rows.take(places)
+    assert taken.dtype == np.float32
+    np.testing.assert_array_equal(taken, joined(rows)[places])
+
+
+@given(tables(), st.integers(0, 30), st.integers(1, 7))
+def test_chunks_cover_the_rest_once(rows: Rows, skipped: int, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "CHUNK_ROWS", size)
+        chunks = list(rows.chunks(skipped))
+    seen = [start + i for start, vectors in chunks for i in range(len(vectors))]
+    assert seen == list(range(skipped, len(rows)))
+    assert all(len(vectors) <= size and vectors.dtype == np.float32 for _, vectors in chunks)
+    rest = np.concatenate([np.empty((0, DIMENSION)), *(vectors for _, vectors in chunks)])
+    np.testing.assert_array_equal(rest, joined(rows)[skipped:])
+
+
+@given(tables())
+def test_the_span_of_an_image_holds_its_rows_and_no_others(rows: Rows) -> None:
+    for image in [*np.unique(rows.image_ids).tolist(), -1, 3, 1000]:
+        start, stop = rows.span_of_image(image)
+        np.testing.assert_array_equal(
+            np.arange(start, stop), np.flatnonzero(rows.image_ids == image)
+        )
+
+
+@pytest.mark.parametrize("size", [2, 5, 100])
+def test_merging_keeps_the_order_and_drops_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(segments, "CHUNK_ROWS", size)
+    random = np.random.default_rng(1)
+    parts = [
+        Segment(
+            np.arange(n) + 10 * n, np.arange(n) + 50 * n, random.normal(size=(n, 4)).astype("f2")
+        )
+        for n in (7, 8, 9)
+    ]
+    keep = [random.random(7) < 0.5, np.zeros(8, bool), np.ones(9, bool)]
+    write_merged(tmp_path, "m", parts, keep)
+    merged = read_segment(tmp_path, "m", int(sum(kept.sum() for kept in keep)), 4)
+    for field in ("ids", "image_ids", "vectors"):
+        expected = [getattr(part, field)[kept] for part, kept in zip(parts, keep, strict=True)]
+        np.testing.assert_array_equal(getattr(merged, field), np.concatenate(expected))

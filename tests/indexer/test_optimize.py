@@ -1,0 +1,319 @@
+"""Optimising: fewer files, the same answers, and lists where there are many vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import func, select
+
+from indexer.adapt import adapt_store
+from indexer.errors import StoreError
+from indexer.optimize import keep_up, optimize_store
+from indexer.remove import remove_images
+from indexer.store.approximate import ApproximateIndex
+from indexer.store.catalog import RemovedRow, SegmentRow
+from indexer.store.store import Store
+from retrieval.engine import SearchEngine
+from retrieval.query import Query
+from tests.desk import Desk, noisy_desk
+from tests.pictures import noise
+
+WINDOWS = 10  # of a picture of the desk
+
+
+@pytest.fixture
+def grown(tmp_path: Path) -> Iterator[Desk]:
+    """Ten pictures of three runs, the fourth of them removed."""
+    made = noisy_desk(tmp_path)
+    for seed in (8, 9):
+        add(made, seed)
+    remove_images(made.store, [made.photos / "3.png"])
+    (made.photos / "3.png").unlink()
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty vectors are many, so that those of windows are, and those of pictures are not."""
+    monkeypatch.setattr("indexer.store.approximate.BALANCED_ROWS", 40)
+    monkeypatch.setattr("indexer.store.vectors.FEW_ROWS", 5)
+    monkeypatch.setattr("indexer.optimize.TAIL_ROWS", 2 * WINDOWS)
+
+
+def add(desk: Desk, seed: int) -> None:
+    Image.fromarray(noise(seed, 80, 80)).save(desk.photos / f"{seed}.png")
+    assert desk.index().added == 1
+
+
+def answers(search: SearchEngine) -> list[list[tuple[str, float]]]:
+    """The hits of whole pictures by each kind, and of a search by regions."""
+    return [
+        [(hit.path.name, round(hit.score, 5)) for hit in search.search(query)]
+        for name in ("0.png", "8.png")
+        for photo in [next(iter(search.store.roots().values())) / name]
+        for query in (
+            Query(path=photo, feature="conv", k=5),
+            Query(path=photo, feature="fc", k=5),
+            Query(path=photo, search="region", k=5),
+        )
+    ]
+
+
+def segments(store: Store, kind: str) -> int:
+    with store.catalog.session() as session:
+        wanted = select(func.count()).where(SegmentRow.kind == kind)
+        return session.scalar(wanted) or 0
+
+
+def files(store: Store) -> set[str]:
+    return {file.name for file in (store.path / "vectors").iterdir()}
+
+
+def clear(store: Store) -> set[str]:
+    with store.writing():
+        return files(store)
+
+
+def listed_rows(store: Store, kind: str = "region") -> int | None:
+    row = store.files.lists_row(kind)
+    return None if row is None else row.rows
+
+
+def test_segments_become_one_and_answers_stay(grown: Desk) -> None:
+    before = answers(grown.search())
+    assert segments(grown.store, "region") == 3
+    reports = optimize_store(grown.store)
+    assert [(r.kind, r.rows, r.form) for r in reports] == [
+        ("conv", 9, "exact"),
+        ("fc", 9, "exact"),
+        ("region", 9 * WINDOWS, "exact"),
+    ]
+    assert [segments(grown.store, kind) for kind in grown.store.spec.kinds] == [1, 1, 1]
+    assert answers(grown.search()) == before
+    assert len(clear(grown.store)) == 3 * 3
+    grown.check_vectors()
+
+
+def test_removed_vectors_are_gone_from_the_files(grown: Desk) -> None:
+    with grown.store.catalog.session() as session:
+        [gone] = session.scalars(select(RemovedRow.image_id)).all()
+    optimize_store(grown.store)
+    clear(grown.store)
+    for file in (grown.store.path / "vectors").glob("*.images.npy"):
+        assert gone not in np.load(file)
+    with grown.store.catalog.session() as session:
+        assert not session.scalars(select(RemovedRow.image_id)).all()
+    assert grown.paths() == sorted(f"{seed}.png" for seed in range(10) if seed != 3)
+
+
+def test_optimizing_again_changes_nothing(grown: Desk) -> None:
+    optimize_store(grown.store)
+    before = clear(grown.store)
+    optimize_store(grown.store)
+    assert clear(grown.store) == before
+
+
+def test_a_store_grows_on_after_all_of_it_was_removed(grown: Desk) -> None:
+    remove_images(grown.store, [grown.photos])
+    reports = optimize_store(grown.store)
+    assert [report.rows for report in reports] == [0, 0, 0]
+    assert clear(grown.store) == set()
+    grown.index()
+    grown.check_vectors()
+
+
+@pytest.mark.usefixtures("large")
+def test_many_vectors_get_lists_and_answers_stay(grown: Desk) -> None:
+    before = answers(grown.search())
+    *_, report = optimize_store(grown.store)
+    assert (report.kind, report.form) == ("region", "balanced")
+    assert report.nprobe is not None
+    assert report.recall is not None
+    assert report.recall > 0.9
+    assert listed_rows(grown.store) == 9 * WINDOWS
+    assert listed_rows(grown.store, "conv") is None
+    assert grown.store.vector_index("region").lists is not None
+    assert answers(grown.search()) == before
+    assert sum(name.endswith(".faiss") for name in clear(grown.store)) == 1
+
+
+@pytest.mark.usefixtures("large")
+def test_an_exact_search_asked_for_drops_the_lists(grown: Desk) -> None:
+    before = answers(grown.search())
+    optimize_store(grown.store)
+    grown.store.index_form = "exact"
+    keep_up(grown.store)
+    assert listed_rows(grown.store) is None
+    assert not any(name.endswith(".faiss") for name in clear(grown.store))
+    assert answers(grown.search()) == before
+
+
+def test_a_form_asked_for_is_made_of_any_number(grown: Desk) -> None:
+    grown.store.index_form = "balanced"
+    assert [report.form for report in optimize_store(grown.store)] == ["balanced"] * 3
+    assert Store.open(grown.store.path).index_form == "balanced"
+
+
+@pytest.mark.usefixtures("large")
+def test_new_vectors_go_into_the_lists_once_they_are_many(grown: Desk) -> None:
+    optimize_store(grown.store)
+    add(grown, 20)
+    keep_up(grown.store)
+    assert listed_rows(grown.store) == 9 * WINDOWS
+    assert grown.store.vector_index("region").vectors_of_image(grown.id_of("20.png")).any()
+    add(grown, 21)
+    keep_up(grown.store)
+    assert listed_rows(grown.store) == 11 * WINDOWS
+    row = grown.store.files.lists_row("region")
+    assert row is not None
+    assert row.trained_rows == 9 * WINDOWS
+    assert sum(name.endswith(".faiss") for name in clear(grown.store)) == 1
+    assert answers(grown.search())[0][0][0] == "0.png"
+
+
+@pytest.mark.usefixtures("large")
+def test_outgrown_lists_are_trained_anew(grown: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    optimize_store(grown.store)
+    monkeypatch.setattr("indexer.optimize.OUTGROWN", 1)
+    add(grown, 20)
+    keep_up(grown.store)
+    row = grown.store.files.lists_row("region")
+    assert row is not None
+    # The vectors of removed images went with the merging.
+    assert (row.rows, row.trained_rows) == (10 * WINDOWS, 10 * WINDOWS)
+
+
+@pytest.mark.usefixtures("large")
+def test_whitening_drops_the_lists_of_regions_alone(grown: Desk) -> None:
+    grown.store.index_form = "balanced"
+    optimize_store(grown.store)
+    adapt_store(grown.store)
+    assert listed_rows(grown.store) is None
+    assert listed_rows(grown.store, "conv") == 9
+    keep_up(grown.store)
+    assert listed_rows(grown.store) == 9 * WINDOWS
+    grown.check_vectors()
+
+
+def check_untouched(desk: Desk, before: list[list[tuple[str, float]]], live: set[str]) -> None:
+    """The store answers as it did, and what was left half done goes with the next write."""
+    reopened = Desk(desk.photos, Store.open(desk.store.path))
+    assert answers(reopened.search()) == before
+    assert clear(reopened.store) == live
+    reopened.check_vectors()
+    reopened.store.close()
+
+
+def test_a_merge_that_ends_half_way_changes_nothing(
+    grown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, live = answers(grown.search()), clear(grown.store)
+
+    def stop(folder: Path, name: str, *_: object) -> None:
+        (folder / f"{name}.ids.npy").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.store.files.write_merged", stop)
+        with pytest.raises(KeyboardInterrupt):
+            optimize_store(grown.store)
+    assert len(files(grown.store)) == len(live) + 1
+    check_untouched(grown, before, live)
+    optimize_store(grown.store)
+    assert answers(grown.search()) == before
+
+
+def test_a_merge_between_two_kinds_that_ends_forgets_no_removal(
+    grown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = answers(grown.search())
+    merge = type(grown.store.files).merge
+
+    def stop(self: object, kind: str) -> None:
+        if kind == "region":
+            raise KeyboardInterrupt
+        merge(self, kind)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.store.files.VectorFiles.merge", stop)
+        with pytest.raises(KeyboardInterrupt):
+            optimize_store(grown.store)
+    check_untouched(grown, before, clear(grown.store))
+
+
+@pytest.mark.usefixtures("large")
+def test_lists_that_are_half_written_leave_the_old_ones(
+    grown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimize_store(grown.store)
+    before, live = answers(grown.search()), clear(grown.store)
+
+    def stop(_: ApproximateIndex, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ApproximateIndex, "write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            optimize_store(grown.store)
+    assert len(files(grown.store)) == len(live) + 1
+    assert listed_rows(grown.store) == 9 * WINDOWS
+    check_untouched(grown, before, live)
+
+
+def test_a_disk_that_is_full_is_an_error_of_the_store(
+    grown: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, live = answers(grown.search()), clear(grown.store)
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.store.files.write_merged", refuse)
+        with pytest.raises(StoreError, match="No space left on device"):
+            optimize_store(grown.store)
+    check_untouched(grown, before, live)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_search_that_was_open_before_goes_on(grown: Desk) -> None:
+    optimize_store(grown.store)
+    add(grown, 20)
+    search = grown.search()
+    before = answers(search)
+    other = Store.open(grown.store.path)
+    optimize_store(other)
+    clear(other)  # the files that the search reads are unlinked
+    assert answers(search) == before
+    search.reload()
+    assert answers(search) == before
+    other.close()
+
+
+@pytest.mark.parametrize("form", ["balanced", "compact"])
+def test_kinds_with_few_vectors_or_none_are_compared_one_by_one(tmp_path: Path, form: str) -> None:
+    desk = noisy_desk(tmp_path)
+    desk.store.index_form = form
+    optimize_store(desk.store)
+    remove_images(desk.store, [desk.photos])
+    reports = optimize_store(desk.store)
+    assert {report.form for report in reports} == {"exact"}
+
+
+def test_a_full_disk_while_the_lists_are_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = noisy_desk(tmp_path)
+    desk.store.index_form = "balanced"
+    write = ApproximateIndex.write
+    monkeypatch.setattr(ApproximateIndex, "write", lambda self, _: write(self, Path("/dev/full")))
+    with pytest.raises(StoreError, match="No space left on device"):
+        optimize_store(desk.store)
+    monkeypatch.undo()
+    assert desk.store.files.lists_row("conv") is None

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tests.ui.conftest import Album
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def copy(album: Album, tmp_path: Path) -> Album:
+    """An album that a test may change."""
+    shutil.copytree(album.photos.parent, tmp_path / "copy")
+    return Album(tmp_path / "copy" / "photos", tmp_path / "copy" / ".cbir", album.indexed)
+
+
+def test_optimize(copy: Album, cbir: Run) -> None:
+    cbir("remove", copy.photos / "coffee.jpg", "--store", copy.store)
+    done = cbir("optimize", "--store", copy.store)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[:2] == ["conv: 3 vectors, exact", "fc: 3 vectors, exact"]
+    assert "Merging the region vectors …" in done.stderr
+
+
+def test_optimize_in_json(copy: Album, cbir: Run) -> None:
+    done = cbir("optimize", "--store", copy.store, "--json")
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [report["kind"] for report in reports] == ["conv", "fc", "region"]
+    assert reports[0] == {
+        **{"kind": "conv", "rows": 4, "form": "exact"},
+        **{"nprobe": None, "recall": None},
+    }
+
+
+def test_index_form_and_info(copy: Album, cbir: Run) -> None:
+    info = json.loads(cbir("info", "--store", copy.store, "--json").stdout)
+    assert info["searched"] == {kind: {"form": "exact"} for kind in info["vectors"]}
+    assert info["index_form"] == "auto"
+    assert info["engine"] in ("openvino", "torch")
+
+    done = cbir("index", copy.photos, "--store", copy.store, "--index", "balanced", "--json")
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 1)
+    info = json.loads(cbir("info", "--store", copy.store, "--json").stdout)
+    assert info["index_form"] == "balanced"
+    region = info["searched"]["region"]
+    assert (region["form"], region["rows"]) == ("balanced", info["vectors"]["region"])
+    assert 0 < region["recall_at_10"] <= 1
+    assert "balanced, recall@10" in cbir("info", "--store", copy.store).stdout
+
+    query = cbir("query", copy.photos / "chelsea.jpg", "--store", copy.store, "--json")
+    assert json.loads(query.stdout)["hits"][0]["path"].endswith("chelsea.jpg")
+
+    # The choice stays, and `exact` takes it back.
+    cbir("index", copy.photos, "--store", copy.store)
+    assert (
+        json.loads(cbir("info", "--store", copy.store, "--json").stdout)["searched"]
+        == (info["searched"])
+    )
+    cbir("index", copy.photos, "--store", copy.store, "--index", "exact")
+    info = json.loads(cbir("info", "--store", copy.store, "--json").stdout)
+    assert info["searched"]["region"] == {"form": "exact"}
+
+
+def test_an_unknown_form_is_a_usage_error(cbir: Run, here: Path) -> None:
+    done = cbir("index", here, "--store", here / ".cbir", "--index", "nonsense")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "nonsense" in done.stderr
+    assert not (here / ".cbir").exists()
+
+
+def test_optimize_without_a_store(cbir: Run, here: Path) -> None:
+    done = cbir("optimize", "--store", here / "none")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: ")

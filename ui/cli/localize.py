@@ -1,0 +1,67 @@
+"""`cbir localize`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from indexer.errors import CbirError
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, engine_name
+
+
+@app.command()
+def localize(
+    image: Annotated[Path, typer.Argument(metavar="QUERY", help="The query image.")],
+    target: Annotated[Path, typer.Argument(help="The image to look in, indexed or not.")],
+    store: StoreOption = None,
+    box: Annotated[
+        str | None, typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image.")
+    ] = None,
+    context: Annotated[
+        float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
+    ] = 0.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write box.png, heat.png, mask.png and overlay.png into this folder."),
+    ] = None,
+    engine: EngineOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Show where in one image the query is: box, score, heat map and mask."""
+    from indexer.features.regions import Region
+    from indexer.images import load_image
+    from retrieval.engine import SearchEngine
+    from retrieval.localize import localize as find
+    from retrieval.query import Query
+
+    searcher = SearchEngine.open(store, engine=engine_name(engine))
+    region = None if box is None else Region.parse(box)
+    asked = Query(path=image, box=region, context=context, search="region")
+    found = find(searcher, asked, load_image(target).pixels)
+    files: dict[str, Path] = {}
+    if out is not None:
+        from ui.overlay import write_overlays
+
+        try:
+            files = write_overlays(out, found)
+        except OSError as error:
+            raise CbirError(
+                f"{error.filename or out} cannot be written: {error.strerror}."
+            ) from error
+    if as_json:
+        answer = {
+            "query": {"path": str(image), "box": list(region.as_tuple()) if region else None},
+            "target": str(target),
+            "box": list(found.box.as_tuple()),
+            "score": round(found.score, 6),
+            "mask_pixels": int(found.mask.sum()),
+            "files": {name: str(path) for name, path in files.items()},
+        }
+        typer.echo(json.dumps(answer))
+        return
+    typer.echo(f"box {found.box}  score {found.score:.3f}  mask {int(found.mask.sum())} pixels")
+    for path in files.values():
+        typer.echo(f"wrote {path}")

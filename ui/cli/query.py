@@ -1,0 +1,197 @@
+"""`cbir query`, of one image or of a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from indexer.errors import CbirError, InvalidQueryError
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, engine_name
+
+if TYPE_CHECKING:
+    from retrieval.engine import SearchEngine
+    from retrieval.query import Hit, Query
+
+
+@app.command()
+def query(
+    image: Annotated[
+        Path | None, typer.Argument(help="The query image, in the index or not.")
+    ] = None,
+    store: StoreOption = None,
+    k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = 10,
+    feature: Annotated[
+        str, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
+    ] = "conv",
+    box: Annotated[
+        str | None,
+        typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image, in pixels."),
+    ] = None,
+    context: Annotated[
+        float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
+    ] = 0.0,
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare with whole images (image), or with all their regions (region).",
+            show_default="region for a box, image for a whole picture",
+        ),
+    ] = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Examine the best regions finely; slower, sharper.")
+    ] = False,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="How many images --rerank examines.")
+    ] = 100,
+    batch: Annotated[
+        Path | None,
+        typer.Option(help="Answer many: a file of JSON lines with id, image and box (or null)."),
+    ] = None,
+    as_json: JsonOption = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV.")] = False,
+    montage: Annotated[
+        Path | None, typer.Option(help="Write query and hits as one contact sheet (.jpg, .png).")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write query and hits as one self-contained page.")
+    ] = None,
+    engine: EngineOption = "auto",
+) -> None:
+    """Find the images nearest to an image, or to a box in it."""
+    from retrieval.engine import SearchEngine
+
+    if (image is None) == (batch is None):
+        raise typer.BadParameter("give either an image or --batch FILE")
+    if batch and (montage or html or box):
+        raise typer.BadParameter("--montage, --html and --box go with a single image, not --batch")
+    if feature not in ("conv", "fc"):
+        raise typer.BadParameter(f"{feature!r} is not conv or fc", param_hint="--feature")
+    if montage and montage.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
+        raise typer.BadParameter(
+            f"{montage} must end in .jpg, .png or .webp", param_hint="--montage"
+        )
+    if search not in (None, "image", "region"):
+        raise typer.BadParameter(f"{search!r} is not image or region", param_hint="--search")
+    searcher = SearchEngine.open(store, engine=engine_name(engine))
+    settings = {
+        "feature": feature,
+        "k": k or None,
+        "context": context,
+        "search": search,
+        "rerank": rerank,
+        "candidates": candidates,
+    }
+    if batch:
+        _answer_batch(searcher, batch, settings, csv)
+        return
+    import time
+
+    started = time.perf_counter()
+    asked = _make_query(searcher, {"image": str(image), "box": box}, settings)
+    hits = searcher.search(asked)
+    elapsed_s = time.perf_counter() - started
+    _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
+    try:
+        if montage:
+            from ui.contact_sheet import write_contact_sheet
+
+            write_contact_sheet(montage, asked, hits)
+            typer.echo(f"The contact sheet is {montage}", err=True)
+        if html:
+            from ui.render import write_html
+
+            write_html(html, asked, hits)
+            typer.echo(f"The page is {html}", err=True)
+    except OSError as error:
+        raise CbirError(
+            f"{error.filename or montage or html} cannot be written: {error.strerror}."
+        ) from error
+
+
+def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any]) -> Query:
+    """Make a query; a box, or re-ranking, means a search of regions where nothing else is said."""
+    from indexer.features.regions import Region
+    from retrieval.query import Query
+
+    box = line.get("box")
+    if box is not None and not isinstance(box, str):
+        box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
+    region = None if box is None else Region.parse(box)
+    by_regions = settings["rerank"] or (
+        region is not None and _region_kind(settings["feature"]) in searcher.store.spec.kinds
+    )
+    default = "region" if by_regions else "image"
+    return Query(
+        path=Path(line["image"]),
+        box=region,
+        **(settings | {"search": settings["search"] or default}),
+    )
+
+
+def _region_kind(feature: str) -> str:
+    return "region" if feature == "conv" else "region_fc"
+
+
+def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv: bool) -> None:
+    from ui import render
+
+    if as_json:
+        typer.echo(json.dumps(render.answer_as_dict(asked, hits, elapsed_s)))
+    elif csv:
+        typer.echo(render.hits_as_csv([(None, hits)]), nl=False)
+    else:
+        render.print_hits(asked, hits, elapsed_s)
+
+
+def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any], csv: bool) -> None:
+    from ui import render
+
+    answers: list[tuple[str | None, list[Hit]]] = []
+    failed = 0
+    for line in _read_batch(batch):
+        try:
+            hits = searcher.search(_make_query(searcher, line, settings))
+        except CbirError as error:
+            failed += 1
+            typer.echo(f"Query {line['id']}: {error}", err=True)
+            if not csv:
+                typer.echo(json.dumps({"id": line["id"], "hits": [], "error": str(error)}))
+            continue
+        if csv:
+            answers.append((str(line["id"]), hits))
+        else:
+            found = [render.hit_as_dict(hit) for hit in hits]
+            typer.echo(json.dumps({"id": line["id"], "hits": found}))
+    if csv:
+        typer.echo(render.hits_as_csv(answers), nl=False)
+    if failed:
+        typer.echo(f"{failed} queries could not be answered.", err=True)
+        raise typer.Exit(1)
+
+
+def _read_batch(batch: Path) -> Iterator[dict[str, Any]]:
+    try:
+        text = batch.read_text("utf-8")
+    except OSError as error:
+        raise InvalidQueryError(f"{batch} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidQueryError(f"{batch} is not a text file in UTF-8.") from error
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            parsed = json.loads(line)
+            if not isinstance(parsed, dict) or not {"id", "image"} <= parsed.keys():
+                raise ValueError("id and image are needed")
+            if not isinstance(parsed["image"], str):
+                raise ValueError("image must be a path")
+        except ValueError as error:
+            raise InvalidQueryError(
+                f"Line {number} of {batch} is not a query like "
+                f'{{"id": "1", "image": "cat.jpg", "box": null}}: {error}.'
+            ) from error
+        yield parsed

@@ -1,0 +1,66 @@
+"""What the commands share: the app, how errors are told, options, the store that is meant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from indexer.errors import CbirError
+
+if TYPE_CHECKING:
+    from indexer.store.store import Store
+
+
+class ErrorReportingGroup(TyperGroup):
+    """Turns every `CbirError` into one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().invoke(ctx)
+        except CbirError as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=ErrorReportingGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find where you have seen an image, or a part of it, before: on your own machine.",
+    epilog="Start with: cbir index PHOTOS, then: cbir query IMAGE",
+)
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        help="The store's folder; else CBIR_STORE, else .cbir here or in a folder above.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object a line on stdout, and nothing else.")
+]
+EngineOption = Annotated[
+    str, typer.Option("--engine", help="What runs the network: auto, openvino or torch.")
+]
+
+
+def engine_name(name: str) -> Any:
+    if name not in ("auto", "openvino", "torch"):
+        raise typer.BadParameter(f"{name!r} is not auto, openvino or torch", param_hint="--engine")
+    return name
+
+
+def open_store(path: Path | None) -> Store:
+    from retrieval.engine import SearchEngine
+
+    return SearchEngine.open(path).store

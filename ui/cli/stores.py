@@ -1,0 +1,89 @@
+"""Commands on the store as a whole: `whiten`, `optimize`, `info`, `remove`; and `backbones`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ui.cli.shell import JsonOption, StoreOption, app, open_store
+
+
+@app.command()
+def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Learn a whitening from your own collection and re-encode its regions; no image is read.
+
+    It helps to find instances, such as logos and prints; it can cost where you look for kinds.
+    """
+    from indexer.adapt import adapt_store
+
+    opened = open_store(store)
+    spec = adapt_store(opened)
+    count = opened.summarize().vectors["region"]
+    if as_json:
+        typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
+    else:
+        typer.echo(f"Learned the whitening {spec.adaptation}; {count:,} regions are re-encoded.")
+
+
+@app.command()
+def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Merge what many runs of index left, drop removed vectors, train large indexes anew.
+
+    It is safe to interrupt, and queries go on meanwhile.
+    """
+    import dataclasses
+
+    from indexer.optimize import optimize_store
+
+    reports = optimize_store(open_store(store), lambda line: typer.echo(f"{line} …", err=True))
+    for report in reports:
+        if as_json:
+            typer.echo(json.dumps(dataclasses.asdict(report)))
+            continue
+        recall = "" if report.recall is None else f", recall@10 {report.recall:.3f}"
+        typer.echo(f"{report.kind}: {report.rows:,} vectors, {report.form}{recall}")
+
+
+@app.command()
+def info(store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Show what the store holds: images, failed files, vectors, spec, bytes on disk."""
+    from ui import render
+
+    opened = open_store(store)
+    if as_json:
+        typer.echo(json.dumps(render.summary_as_dict(opened)))
+    else:
+        render.print_summary(opened)
+
+
+@app.command()
+def remove(
+    photos: Annotated[
+        list[Path], typer.Argument(help="Indexed images, or folders: all indexed images below.")
+    ],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Forget images; the files themselves are not touched."""
+    from indexer.remove import remove_images
+
+    removed = remove_images(open_store(store), photos)
+    if as_json:
+        typer.echo(json.dumps({"removed": removed}))
+    else:
+        typer.echo(f"Removed {removed} images from the index; the files are untouched.")
+
+
+@app.command()
+def backbones(as_json: JsonOption = False) -> None:
+    """List the networks, their taps, and which are here or would be downloaded."""
+    from ui import render
+
+    if as_json:
+        for row in render.backbones_as_dicts():
+            typer.echo(json.dumps(row))
+    else:
+        render.print_backbones()
