@@ -99,6 +99,7 @@ class Builder:
         self.store = store
         self.options = options or BuildOptions()
         self.report = IndexReport()
+        self.interrupted = False  # set from outside: a run stops after the window it is at
         self._load_extractor = load_extractor
         self._progress = progress
         self._extractor: FeatureExtractor | None = None
@@ -152,9 +153,11 @@ class Builder:
         done = 0
         self._tell(0, len(tasks))
         # While one window is described, the next is in the network.
-        with ThreadPoolExecutor(1, "network") as network, threadpool_limits(1, "blas"):
+        with ThreadPoolExecutor(1, "network") as network, _one_blas_thread(network):
             waiting: _Forwarded | None = None
             for window in _windows(self._decode_ahead(tasks)):
+                if self.interrupted:
+                    raise KeyboardInterrupt
                 entering = self._enter(window, network)
                 if waiting is not None:
                     done += self._finish(waiting)
@@ -298,6 +301,15 @@ class Builder:
         self.store.commit(self._pending)
         self._pending = []
         self._committed_at = time.monotonic()
+
+
+def _one_blas_thread(thread: ThreadPoolExecutor) -> threadpool_limits:
+    """Keep BLAS to one thread while the context is open: the network needs the others.
+
+    The libraries are looked for in another thread, for a Ctrl-C that arrives in the callbacks that
+    this takes would be lost; signals reach the main thread only.
+    """
+    return thread.submit(threadpool_limits, 1, "blas").result()
 
 
 def _windows(items: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:

@@ -229,3 +229,15 @@ def test_an_empty_drive_is_not_taken_for_deleted_photos(desk: Desk) -> None:
     with pytest.raises(NoImagesError, match="no file or folder"):
         desk.index()
     assert desk.paths() == ["sub/a.png"]
+
+
+def test_a_run_that_is_told_to_stop_keeps_what_it_has(desk: Desk) -> None:
+    for number in range(40):
+        plain(desk.photos / f"{number}.png", RED)
+    builder = Builder(desk.store, desk.extractor)
+    builder.interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        builder.run([desk.photos])
+    builder.interrupted = False
+    report = builder.run([desk.photos])
+    assert report.added + report.unchanged == 40

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +15,7 @@ import typer
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, engine_name
 
 if TYPE_CHECKING:
+    from indexer.build import Builder
     from indexer.store.store import Store
 
 
@@ -143,7 +146,8 @@ def index(
         if index_form is not None:
             opened.index_form = index_form
         try:
-            report = builder.run(photos)
+            with _interrupting(builder):
+                report = builder.run(photos)
             keep_up(opened, progress.tell)
         except KeyboardInterrupt as stop:
             progress.stop()
@@ -155,6 +159,24 @@ def index(
         text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
         progress.stop()
         typer.echo(text)
+
+
+@contextmanager
+def _interrupting(builder: Builder) -> Iterator[None]:
+    """Tell the builder of a Ctrl-C too.
+
+    Python loses a KeyboardInterrupt that happens to be raised in a destructor or a callback.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        builder.interrupted = True
+        signal.default_int_handler(number, frame)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
