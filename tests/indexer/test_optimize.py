@@ -16,6 +16,7 @@ from indexer.optimize import keep_up, optimize_store
 from indexer.remove import remove_images
 from indexer.store.approximate import ApproximateIndex
 from indexer.store.catalog import RemovedRow, SegmentRow
+from indexer.store.files import VectorFiles
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
@@ -234,10 +235,10 @@ def test_a_merge_between_two_kinds_that_ends_forgets_no_removal(
     before = answers(grown.search())
     merge = type(grown.store.files).merge
 
-    def stop(self: object, kind: str) -> None:
+    def stop(self: VectorFiles, kind: str) -> None:
         if kind == "region":
             raise KeyboardInterrupt
-        merge(self, kind)  # type: ignore[arg-type]
+        merge(self, kind)
 
     with monkeypatch.context() as patch:
         patch.setattr("indexer.store.files.VectorFiles.merge", stop)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from indexer.store.approximate import ApproximateIndex, Form
-from indexer.store.segments import Rows, Segment
+from indexer.store.segments import FloatArray, IdArray, Rows, Segment
 from indexer.store.vectors import VectorIndex
 from tests.clusters import DIMENSION, ROWS, clustered, segment, trained
 
@@ -40,7 +41,13 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     search = ApproximateIndex.search
 
-    def counted(self: ApproximateIndex, rows: Rows, query, k, keep):  # type: ignore[no-untyped-def]
+    def counted(
+        self: ApproximateIndex,
+        rows: Rows,
+        query: FloatArray,
+        k: int,
+        keep: npt.NDArray[np.bool_] | None,
+    ) -> tuple[IdArray, FloatArray]:
         seen.append(k)
         return search(self, rows, query, k, keep)
 
