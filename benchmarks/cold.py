@@ -1,6 +1,6 @@
 """A query from a cold start, as a person runs it: against a script in torch on the same vectors.
 
-Run: python -m benchmarks.cold IMAGE [--images 100000] [--repeats 5]
+Run: python -m benchmarks.cold IMAGE [--images 100000] [--repeats 5] [--json]
 The store is made of random vectors, clustered as those of photos are. Both sides are started anew
 each time, in turn; the files are in the page cache.
 """
@@ -8,6 +8,7 @@ each time, in turn; the files are in the page cache.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -18,17 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.features.extractor import ImageFeatures
-from indexer.features.pooling import FloatArray
+from benchmarks.collections import fill
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import unit_rows
-from indexer.images import ImageFacts
 from indexer.optimize import keep_up
-from indexer.store.records import Entry, FileState
 from indexer.store.store import Store
 
-PART = 5_000
-CENTRES = 500
 SCRIPT = """
 import sys
 import numpy as np, timm, torch
@@ -50,44 +45,6 @@ print(np.argsort(-scores)[:10])
 """
 
 
-def fill(store: Store, images: int) -> None:
-    """Commit images that do not exist, with vectors like those of photos."""
-    random = np.random.default_rng(0)
-    root = store.add_root(store.path.parent / "photos")
-    sizes = {"conv": 1280, "fc": 1000}
-    centres = {
-        kind: np.maximum(random.normal(size=(CENTRES, d)), 0).astype(np.float32)
-        for kind, d in sizes.items()
-    }
-    nothing: FloatArray = np.empty((0, 4), np.float32)
-    facts = ImageFacts(width=640, height=480, format="JPEG", taken_at=None, camera=None)
-    with store.writing():
-        for start in range(0, images, PART):
-            drawn = {
-                kind: unit_rows(
-                    centre[random.integers(CENTRES, size=PART)]
-                    + 0.5 * np.abs(random.normal(size=(PART, centre.shape[1]))).astype(np.float32)
-                )
-                for kind, centre in centres.items()
-            }
-            store.commit(
-                [
-                    Entry(
-                        FileState(root, f"{i // 1000}/{i}.jpg", 1, 1, i.to_bytes(32, "big")),
-                        facts,
-                        ImageFeatures(
-                            drawn["conv"][i - start],
-                            drawn["fc"][i - start],
-                            nothing,
-                            nothing,
-                            nothing,
-                        ),
-                    )
-                    for i in range(start, start + PART)
-                ]
-            )
-
-
 def run_s(command: list[str]) -> float:
     """Run a command to its end and return the seconds it took."""
     started = time.perf_counter()
@@ -101,6 +58,7 @@ def main() -> None:
     parser.add_argument("image", type=Path)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         spec = FeatureSpec.create(regions="none")
@@ -117,10 +75,13 @@ def main() -> None:
         run_s(ours), run_s(theirs)
         times = [(run_s(ours), run_s(theirs)) for _ in range(arguments.repeats)]
         cbir_s, torch_s = (statistics.median(column) for column in zip(*times, strict=True))
-        print(
-            f"{arguments.images:,} images: cbir {cbir_s:.2f} s, torch script {torch_s:.2f} s, "
-            f"ratio {cbir_s / torch_s:.2f}"
-        )
+        row = {
+            "images": arguments.images,
+            "cbir_s": round(cbir_s, 2),
+            "torch_script_s": round(torch_s, 2),
+            "ratio": round(statistics.median(ours_s / script_s for ours_s, script_s in times), 3),
+        }
+        print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
 
 
 def _weights() -> Path:

@@ -1,6 +1,6 @@
 """Peak memory of `cbir index` against the number of photos: re-encodings of given photos.
 
-Run: python -m benchmarks.memory PHOTOS [--counts 1000 10000] [--json]
+Run: python -m benchmarks.memory PHOTOS [--counts 2000 20000] [--json]
 """
 
 from __future__ import annotations
@@ -13,18 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
-from indexer.images import find_images
-
-
-def multiply(photos: list[Path], count: int, folder: Path) -> None:
-    """Write `count` re-encodings of `photos` into `folder`."""
-    for i in range(count):
-        source = photos[i % len(photos)]
-        with Image.open(source) as image:
-            copy = image.convert("RGB")
-        copy.save(folder / f"{i:06d}.jpg", quality=60 + i // len(photos) % 35)
+from benchmarks.collections import photos_in, reencode
 
 
 def index_peak_mb(folder: Path, store: Path) -> float:
@@ -41,16 +30,15 @@ def main() -> None:
     """Print the peak for each number of photos, and the ratio of the last to the first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--counts", nargs="+", type=int, default=[1000, 10000])
+    parser.add_argument("--counts", nargs="+", type=int, default=[2000, 20000])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    photos = [Path(entry.path) for entry in find_images(arguments.photos)]
+    photos = photos_in(arguments.photos)
     peaks = {}
     for count in arguments.counts:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "photos"
-            folder.mkdir()
-            multiply(photos, count, folder)
+            reencode(photos, count, folder)
             peaks[count] = index_peak_mb(folder, Path(scratch) / "store")
         if not arguments.json:
             print(f"{count:7} photos: peak {peaks[count]:.0f} MB", flush=True)

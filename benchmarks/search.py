@@ -2,15 +2,17 @@
 
 Run: python -m benchmarks.search PHOTOS [--rows 100000 1000000] [--forms balanced compact] [--json]
 The vectors are the region vectors of the photos, their first 256 dimensions, multiplied by adding
-differences of other such vectors, which keeps their spectrum. The queries are regions of photos
-that are left out of it. Times are those of one thread, of each form and of a comparison with all
-in turn.
+differences of other such vectors, which keeps their spectrum. They go into a store, whose index
+is built, saved, opened and asked as `cbir` does it. The queries are regions of photos that
+are left out of it. Times are those of one thread, of each form and of a comparison with all in
+turn; `peak_gb` is the most memory that the process had in use so far.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -19,44 +21,29 @@ from typing import Any
 import faiss
 import numpy as np
 
-from indexer.build import Builder
-from indexer.features.extractor import FeatureExtractor
+from benchmarks.collections import jitter, region_vectors
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import unit_rows
-from indexer.store.approximate import ApproximateIndex, Form
-from indexer.store.segments import FloatArray, IdArray, Rows, Segment
+from indexer.optimize import keep_up
+from indexer.store.segments import FloatArray, IdArray, Rows
 from indexer.store.store import Store
 
 DIMENSION = 256
 QUERIES = 200
-JITTER = 0.35
 WINDOWS = 50  # rows of an image
 PART = 250_000
 K = 10
+EXACT_ROWS = 2_000_000  # beyond, comparing with all would take too much memory
 
 
-def region_vectors(photos: Path) -> FloatArray:
-    """Return region vectors (N, 256) of the photos, in order of the photos."""
-    with tempfile.TemporaryDirectory() as scratch:
-        spec = FeatureSpec.create()
-        store = Store.create(Path(scratch) / "store", spec)
-        Builder(store, lambda: FeatureExtractor(spec)).run([photos])
-        rows = store.files.rows("region")
-        return unit_rows(rows.take(np.arange(len(rows)))[:, :DIMENSION])
-
-
-def multiply(base: FloatArray, count: int, folder: Path) -> Rows:
-    """Return `count` rows like `base`, kept in files."""
-    random = np.random.default_rng(0)
-    segments = []
+def fill(store: Store, base: FloatArray, count: int) -> None:
+    """Put `count` region vectors like `base` into a store, without images."""
     for start in range(0, count, PART):
-        rows = min(PART, count - start)
-        one, two, three = (base[random.integers(len(base), size=rows)] for _ in range(3))
-        path = folder / f"{start}.npy"
-        np.save(path, unit_rows(one + JITTER * (two - three)).astype(np.float16))
-        ids: IdArray = np.arange(start, start + rows, dtype=np.int64)
-        segments.append(Segment(ids, ids // WINDOWS, np.load(path, mmap_mode="r")))
-    return Rows(segments)
+        ids: IdArray = np.arange(start, min(start + PART, count), dtype=np.int64)
+        with store.catalog.session() as session:
+            vectors = jitter(base, len(ids), seed=start)
+            store.files.add(session, "region", ids, ids // WINDOWS, vectors)
+            session.commit()
 
 
 def exact_ids(rows: Rows, queries: FloatArray) -> IdArray:
@@ -72,18 +59,19 @@ def exact_ids(rows: Rows, queries: FloatArray) -> IdArray:
 
 
 def measure(
-    rows: Rows, queries: FloatArray, truth: IdArray, flat: Any, form: Form, folder: Path
+    store: Store, queries: FloatArray, truth: IdArray, flat: Any, form: str
 ) -> dict[str, Any]:
     """Build one form and compare it with the flat index."""
+    store.index_form = form
     started = time.perf_counter()
-    lists = ApproximateIndex.train(rows, form)
-    lists.extend(rows)
-    lists.calibrate(rows)
+    keep_up(store)
     build_s = time.perf_counter() - started
-    path = folder / f"{form}.faiss"
-    lists.write(path)
-    lists = ApproximateIndex.read(path, form, lists.nprobe, lists.recall)
-    lists.search(rows, queries[0], K, None)
+    started = time.perf_counter()
+    index = store.vector_index("region")
+    open_s = time.perf_counter() - started
+    lists = index.lists
+    assert lists is not None
+    index.search(queries[:1], K)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     times: list[float] = []
@@ -91,9 +79,9 @@ def measure(
     hits = 0
     for query, true in zip(queries, truth, strict=True):
         started = time.perf_counter()
-        found, _ = lists.search(rows, query, K, None)
+        found, _ = index.search(query[None], K)
         times.append(time.perf_counter() - started)
-        hits += len(np.intersect1d(found, true))
+        hits += len(np.intersect1d(found[0], true))
         if flat is not None and len(flat_times) < QUERIES // 5:
             started = time.perf_counter()
             flat.search(query[None], K)
@@ -101,8 +89,9 @@ def measure(
     faiss.omp_set_num_threads(threads)
     ms = 1000 * float(np.median(times))
     exact_ms = 1000 * float(np.median(flat_times)) if flat_times else None
+    (file,) = store.files.folder.glob(f"*-{form}.faiss")
     return {
-        "rows": len(rows),
+        "rows": len(index),
         "form": form,
         "lists": int(lists.index.nlist),
         "nprobe": lists.nprobe,
@@ -111,8 +100,10 @@ def measure(
         "ms": round(ms, 2),
         "exact_ms": None if exact_ms is None else round(exact_ms, 1),
         "share_of_exact": None if exact_ms is None else round(ms / exact_ms, 4),
-        "bytes_a_vector": round(path.stat().st_size / len(rows), 1),
+        "bytes_a_vector": round(file.stat().st_size / len(index), 1),
         "build_s": round(build_s, 1),
+        "open_s": round(open_s, 3),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1),
     }
 
 
@@ -124,20 +115,22 @@ def main() -> None:
     parser.add_argument("--forms", nargs="+", default=["balanced", "compact"])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    vectors = region_vectors(arguments.photos)
+    vectors = unit_rows(region_vectors(arguments.photos)[:, :DIMENSION])
     held_out = len(vectors) // 10
     queries = vectors[: held_out : max(1, held_out // QUERIES)][:QUERIES]
     for count in arguments.rows:
         with tempfile.TemporaryDirectory() as scratch:
-            rows = multiply(vectors[held_out:], count, Path(scratch))
+            store = Store.create(Path(scratch) / "store", FeatureSpec.create())
+            fill(store, vectors[held_out:], count)
+            rows = store.files.rows("region")
             truth = exact_ids(rows, queries)
             flat = None
-            if count <= 2_000_000:
+            if count <= EXACT_ROWS:
                 flat = faiss.IndexFlatIP(DIMENSION)
                 for _, chunk in rows.chunks():
                     flat.add(chunk)
             for form in arguments.forms:
-                row = measure(rows, queries, truth, flat, form, Path(scratch))
+                row = measure(store, queries, truth, flat, form)
                 text = (
                     json.dumps(row)
                     if arguments.json

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from indexer.errors import ImageError, InvalidQueryError, StoreNotFoundError
+from indexer.errors import CbirError, ImageError, InvalidQueryError, StoreNotFoundError
 from indexer.features.engine import EngineName
-from indexer.features.extractor import WHOLE, FeatureExtractor, unit
+from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.features.whitening import (
     COLLECTION_POWER,
@@ -20,23 +20,19 @@ from indexer.features.whitening import (
     VECTORS_PER_DIMENSION,
     principal_axes,
 )
-from indexer.features.windows import to_boxes
 from indexer.images import load_image
 from indexer.store.segments import FloatArray, IdArray
 from indexer.store.store import Store, find_store
 from indexer.store.vectors import VectorIndex
+from retrieval.describe import QueryDescriber
 from retrieval.query import Hit, Query
-from retrieval.ranking import Candidate, Reranker, vote_box
+from retrieval.ranking import VOTERS, Candidate, Reranker, vote_box
 
-# A query meets regions as described at these shares of the network's native size: an object's
-# scale in the query and in the photo is never known, so both a small and a large view count.
-QUERY_SCALES = (0.71, 1.0)
-SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 PIXELS_KEPT = 256
 VECTORS_KEPT = 4096
-TIGHTENED = -0.1  # a box is also seen without its margin: people draw with room to spare
 BACKGROUND_VECTORS = 50_000
 VOTED = 50  # hits whose windows vote for the box
+ANY_BOX = Region(0, 0, 1, 1)
 WHOLE_WEIGHT = 0.5  # of the whole image's score, where the query is a whole image too
 
 
@@ -61,7 +57,7 @@ class SearchEngine:
         # Kept for the next query, the least used given up first.
         self._pixels = lru_cache(PIXELS_KEPT)(self._load_pixels)
         self._space_vectors = lru_cache(VECTORS_KEPT)(self._load_space_vectors)
-        self._boxes = lru_cache(VECTORS_KEPT)(self._load_boxes)
+        self._boxes: dict[int, IdArray] = {}
 
     @classmethod
     def open(cls, path: Path | str | None = None, *, engine: EngineName = "auto") -> SearchEngine:
@@ -99,26 +95,45 @@ class SearchEngine:
             del self.__dict__["extractor"]  # the store was whitened
         self._indexes.clear()
         self._space_vectors.cache_clear()
-        self._boxes.cache_clear()
+        self._boxes.clear()
         self.__dict__.pop("background", None)
 
     def search(self, query: Query) -> list[Hit]:
-        """Return the hits of `query`, best first, ties by image id.
+        """Return the hits of `query`, best first, ties by image id. Threads may ask at once.
 
         Raises `ImageError` for an unusable query image, `InvalidRegionError` for a box outside it,
         `InvalidQueryError` for an image id that is not in the store, and `StoreError` where the
         store has no vectors of the kind asked for.
         """
-        allowed: IdArray | None = None
-        if query.allowed is not None:
-            allowed = np.array(sorted(query.allowed), np.int64)
-        if query.search == "region":
-            return self._search_regions(query, allowed)
-        index = self.index(query.feature)
-        vector = self._image_vector(query, index)
-        ids, scores = index.search(vector[None], query.k or max(1, len(index)), allowed)
-        found = zip(ids[0].tolist(), scores[0].tolist(), strict=True)
-        return self._to_hits([Candidate(i, score, None) for i, score in found])
+        [answer] = self.search_many([query])
+        if isinstance(answer, CbirError):
+            raise answer
+        return answer
+
+    def search_many(self, queries: Sequence[Query]) -> list[list[Hit] | CbirError]:
+        """Return for each query what `search` returns, or the error that it raises.
+
+        All are forwarded through the network together, and those that search alike are compared
+        with the store together.
+        """
+        vectors = self._vectors(queries)
+        answers: list[list[Hit] | CbirError] = []
+        alike: dict[Query, list[int]] = {}
+        for i, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
+            if isinstance(vector, CbirError):
+                answers.append(vector)
+            else:
+                answers.append([])
+                alike.setdefault(_search_of(query), []).append(i)
+        for members in alike.values():
+            rows = np.stack([v for i in members if not isinstance(v := vectors[i], CbirError)])
+            try:
+                found = self._find(queries[members[0]], rows)
+            except CbirError as error:
+                found = [error] * len(members)
+            for i, answer in zip(members, found, strict=True):
+                answers[i] = answer
+        return answers
 
     def index(self, kind: str) -> VectorIndex:
         """The vectors of one kind, opened on first use."""
@@ -145,47 +160,43 @@ class SearchEngine:
         """Return an image's region vectors (R, E) in the collection's own space."""
         return self._space_vectors(image_id)
 
-    def region_at(self, image_id: int, row: int) -> Region:
-        """Return the region of an image that `row` of its vectors describes."""
-        return self._boxes(image_id)[row]
+    def boxes_of(self, image_ids: Iterable[int]) -> dict[int, IdArray]:
+        """Return the boxes (R, 4) of these images, see `StoreReader.boxes_of`."""
+        wanted = set(image_ids)
+        kept = {i: boxes for i in wanted if (boxes := self._boxes.get(i)) is not None}
+        loaded = self.store.boxes_of(wanted - kept.keys()) if len(kept) < len(wanted) else {}
+        if len(self._boxes) + len(loaded) > VECTORS_KEPT:
+            self._boxes.clear()
+        self._boxes.update(loaded)
+        return kept | loaded
 
     def query_vector(self, query: Query) -> FloatArray:
-        """Return the region vector (E,) that describes a query's image or box.
+        """Return the vector (D,) that describes a query; raises what `search` does."""
+        [vector] = self._vectors([query])
+        if isinstance(vector, CbirError):
+            raise vector
+        return vector
 
-        It is cut out and seen at several scales. A box is also seen in its place, in the grid
-        scheme, as the windows of the store are; and as a crop without its margin, in the sliding
-        scheme and for re-ranking.
-        """
-        image, box = self.load_query(query)
-        spec, backbone = self.store.spec, self.extractor.backbone
-        if spec.regions == "sliding":
-            sizes = [spec.crop_px * scale for scale in SLIDING_QUERY_SCALES]
-        else:
-            sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
-        cut = image if box is None else image.crop(box.as_tuple())
-        views = [(cut, WHOLE, max(backbone.min_size_px, round(size))) for size in sizes]
-        if box is not None and spec.regions == "grid":
-            views.append((image, to_boxes([box], *image.size), spec.size_px))
-        if box is not None and (spec.regions == "sliding" or query.rerank):
-            tight = image.crop(box.padded(TIGHTENED, *image.size).as_tuple())
-            views.append((tight, WHOLE, spec.crop_px))
-        vectors = self.extractor.describe_views(views)
-        return unit(np.sum([view[0] for view in vectors], axis=0))
+    def _vectors(self, queries: Sequence[Query]) -> list[FloatArray | CbirError]:
+        """Return the vector (D,) of each query, or why it has none."""
+        vectors: list[FloatArray | CbirError | None] = [self._stored_vector(q) for q in queries]
+        shown = [q for q, vector in zip(queries, vectors, strict=True) if vector is None]
+        if not shown:
+            return [vector for vector in vectors if vector is not None]
+        described = iter(QueryDescriber(self.store, self.extractor).describe(shown))
+        return [next(described) if vector is None else vector for vector in vectors]
 
-    def load_query(self, query: Query) -> tuple[Image.Image, Region | None]:
-        """Return the upright pixels of a query's image, and its box, the context included."""
-        source: Path | bytes = query.path if query.path is not None else query.data or b""
-        if query.image_id is not None:
-            infos = self.store.image_infos([query.image_id])
-            if query.image_id not in infos:
-                raise InvalidQueryError(f"There is no image {query.image_id} in the store.")
-            source = infos[query.image_id].path
-        if query.box is None:
-            return load_image(source, at_least=self.store.spec.size_px).pixels, None
-        loaded = load_image(source)
-        width, height = loaded.facts.width, loaded.facts.height
-        query.box.require_inside(width, height)
-        return loaded.pixels, query.box.padded(query.context, width, height)
+    def _stored_vector(self, query: Query) -> FloatArray | CbirError | None:
+        """Return the vector of a whole image of the store, None for a query that must be seen."""
+        if query.image_id is None or query.box is not None or query.search == "region":
+            return None
+        try:
+            index = self.index(query.feature)
+            return index.vectors_of(np.array([query.image_id])).reshape(-1)
+        except KeyError:
+            return InvalidQueryError(f"There is no image {query.image_id} in the store.")
+        except CbirError as error:
+            return error
 
     def _load_pixels(self, image_id: int) -> Image.Image | None:
         info = self.store.image_infos([image_id]).get(image_id)
@@ -200,60 +211,81 @@ class SearchEngine:
     def _load_space_vectors(self, image_id: int) -> FloatArray:
         return self.background(self.index("region").vectors_of_image(image_id))
 
-    def _load_boxes(self, image_id: int) -> list[Region]:
-        return self.store.regions_of(image_id)
+    def _find(self, query: Query, vectors: FloatArray) -> list[list[Hit] | CbirError]:
+        """Return the hits of queries (Q, D) that search as `query` does."""
+        allowed: IdArray | None = None
+        if query.allowed is not None:
+            allowed = np.array(sorted(query.allowed), np.int64)
+        if query.search == "region":
+            return self._find_regions(query, vectors, allowed)
+        index = self.index(query.feature)
+        ids, scores = index.search(vectors, query.k or max(1, len(index)), allowed)
+        return self._to_hits(
+            [
+                [Candidate(i, score, None) for i, score in zip(*found, strict=True)]
+                for found in zip(ids.tolist(), scores.tolist(), strict=True)
+            ]
+        )
 
-    def _search_regions(self, query: Query, allowed: IdArray | None) -> list[Hit]:
-        if query.feature == "fc":
-            index = self.index("region_fc")
-            vector = self.extractor.extract([self._cut(query)])[0].fc
-        else:
-            index = self.index("region")
-            vector = self.query_vector(query)
+    def _find_regions(
+        self, query: Query, vectors: FloatArray, allowed: IdArray | None
+    ) -> list[list[Hit] | CbirError]:
+        index = self.index("region" if query.feature == "conv" else "region_fc")
         # Asked with a whole picture, an image that is alike as a whole counts more.
         whole = WHOLE_WEIGHT if query.box is None else 0.0
         k = query.k or max(1, len(index))
         if query.rerank:
             k = max(k, query.candidates)
-        matches = index.search_images(vector[None], k, allowed, whole)
-        boxes = self.store.regions(matches.ids[0].tolist())
-        found = [
+        matches = index.search_images(vectors, k, allowed, whole)
+        found = []
+        columns = (array.tolist() for array in matches)
+        for vector, *match in zip(vectors, *columns, strict=True):
+            image_ids, ids, scores = match
+            if query.rerank:
+                candidates = self._candidates(image_ids, ids, scores)
+                found.append(Reranker(self, query).rerank(vector, candidates)[: query.k])
+            else:
+                voted = self._vote(index, vector, image_ids[:VOTED], scores[:VOTED])
+                rest = self._candidates(image_ids[VOTED:], ids[VOTED:], scores[VOTED:])
+                found.append(voted + rest)
+        return self._to_hits(found)
+
+    def _candidates(
+        self, image_ids: list[int], ids: list[int], scores: list[float]
+    ) -> list[Candidate]:
+        boxes = self.store.regions(ids)
+        return [
             Candidate(image_id, score, boxes[region_id])
-            for image_id, region_id, score in zip(
-                *(array[0].tolist() for array in matches), strict=True
-            )
+            for image_id, region_id, score in zip(image_ids, ids, scores, strict=True)
             if region_id in boxes  # else removed since the vectors were opened
         ]
-        if query.rerank:
-            found = Reranker(self, query).rerank(vector, found)
-        else:
-            found[:VOTED] = [self._vote(index, vector, candidate) for candidate in found[:VOTED]]
-        return self._to_hits(found[: query.k])
 
-    def _vote(self, index: VectorIndex, vector: FloatArray, candidate: Candidate) -> Candidate:
-        """Let the best windows of an image vote for the box; its score stays."""
-        scores = index.vectors_of_image(candidate.image_id) @ vector
-        return replace(candidate, region=vote_box(self._boxes(candidate.image_id), scores))
+    def _vote(
+        self, index: VectorIndex, vector: FloatArray, image_ids: list[int], scores: list[float]
+    ) -> list[Candidate]:
+        """Let the best windows of each image vote for its box."""
+        boxes = self.boxes_of(image_ids)
+        found = []
+        for image_id, score in zip(image_ids, scores, strict=True):
+            if image_id in boxes:  # else removed since the vectors were opened
+                cosines = index.vectors_of_image(image_id) @ vector
+                near = np.argsort(-cosines, kind="stable")[:VOTERS]
+                windows = [Region(*box) for box in boxes[image_id][near].tolist()]
+                found.append(Candidate(image_id, score, vote_box(windows, cosines[near])))
+        return found
 
-    def _cut(self, query: Query) -> Image.Image:
-        image, box = self.load_query(query)
-        return image if box is None else image.crop(box.as_tuple())
-
-    def _to_hits(self, found: list[Candidate]) -> list[Hit]:
-        infos = self.store.image_infos(candidate.image_id for candidate in found)
-        there = [candidate for candidate in found if candidate.image_id in infos]
+    def _to_hits(self, found: list[list[Candidate]]) -> list[list[Hit] | CbirError]:
+        infos = self.store.image_infos({c.image_id for candidates in found for c in candidates})
         return [
-            Hit(rank, c.image_id, infos[c.image_id].path, min(c.score, 1.0), c.region)
-            for rank, c in enumerate(there, 1)
+            [
+                Hit(rank, c.image_id, infos[c.image_id].path, min(c.score, 1.0), c.region)
+                for rank, c in enumerate((c for c in candidates if c.image_id in infos), 1)
+            ]
+            for candidates in found
         ]
 
-    def _image_vector(self, query: Query, index: VectorIndex) -> FloatArray:
-        if query.image_id is not None and query.box is None:
-            try:
-                return index.vectors_of(np.array([query.image_id])).reshape(-1)
-            except KeyError as error:
-                raise InvalidQueryError(
-                    f"There is no image {query.image_id} in the store."
-                ) from error
-        features = self.extractor.extract([self._cut(query)])[0]
-        return features.conv if query.feature == "conv" else features.fc
+
+def _search_of(query: Query) -> Query:
+    """Return the query without its source: what queries that search alike have in common."""
+    box = None if query.box is None else ANY_BOX
+    return replace(query, path=None, data=None, image_id=0, box=box, context=0.0)

@@ -128,13 +128,18 @@ class Reranker:
         expanded = expand(own, scores, [v[r] for v, r in zip(stored, rows, strict=True)])
         scores, rows = best_rows(stored, expanded)
         order = np.argsort(-scores, kind="stable")
-        pool = [self._at(pool[i], float(scores[i]), int(rows[i])) for i in order]
+        boxes = self.search.boxes_of(c.image_id for c in pool)
+        pool = [
+            Candidate(
+                pool[i].image_id,
+                float(scores[i]),
+                Region(*boxes[pool[i].image_id][rows[i]].tolist()),
+            )
+            for i in order
+        ]
         first, rest = pool[: self.query.candidates], pool[self.query.candidates :]
         first = self._examine(own, expanded, first)
         return first + rest + found[len(pool) :]
-
-    def _at(self, candidate: Candidate, score: float, row: int) -> Candidate:
-        return Candidate(candidate.image_id, score, self.search.region_at(candidate.image_id, row))
 
     def _examine(
         self, own: FloatArray, expanded: FloatArray, first: list[Candidate]

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from indexer.features.engine import Activations, Pixels
+from indexer.features.engine import Activations
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes
+from indexer.images import Pixels
 
 GRID = 4
 

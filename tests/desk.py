@@ -14,7 +14,8 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.images import load_image
 from indexer.store.catalog import RegionRow
-from indexer.store.store import IMAGE_KINDS, REGION_KINDS, Store
+from indexer.store.reading import REGION_KINDS
+from indexer.store.store import IMAGE_KINDS, Store
 from retrieval.engine import SearchEngine
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
 from tests.pictures import noise

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from skimage import data
 
-from indexer.features.engine import Pixels
+from indexer.images import Pixels
 
 Colour = tuple[int, int, int]
 RED: Colour = (220, 20, 20)

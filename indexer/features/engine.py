@@ -14,9 +14,9 @@ import platformdirs
 
 from indexer.errors import EngineError
 from indexer.features.backbones import Backbone
+from indexer.images import Pixels
 
 EngineName = Literal["auto", "openvino", "torch"]
-Pixels = npt.NDArray[np.uint8]
 Activations = dict[str, npt.NDArray[np.float32]]
 
 

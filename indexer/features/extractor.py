@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 from indexer.errors import DegenerateFeatureError
 from indexer.features.backbones import Backbone, get_backbone
-from indexer.features.engine import Activations, EngineName, InferenceEngine, Pixels, load_engine
+from indexer.features.compiled import CompiledWhitening
+from indexer.features.engine import Activations, EngineName, InferenceEngine, load_engine
 from indexer.features.pooling import FloatArray, pool
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes, shipped_whitening, unit_rows
 from indexer.features.windows import Boxes, grow_to_sight, pool_boxes
+from indexer.images import Pixels, resize_pixels
 
 # A panorama's long side is at most this many times the short side at the network's input.
 MAX_ELONGATION = 16
+MANY_ROWS = 256  # region vectors from which on it pays to compile the whitening
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
 
 
@@ -94,9 +98,7 @@ class FeatureExtractor:
     def resize(self, image: Image.Image, size_px: int) -> Pixels:
         """Return an image as network input of about `size_px`² pixels: (H, W, 3) uint8."""
         size = input_size(*image.size, size_px, self.backbone)
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.BICUBIC)
-        return np.asarray(image)
+        return resize_pixels(np.asarray(image), size, self.spec.resampling)
 
     def extract(self, images: Sequence[Image.Image]) -> list[ImageFeatures]:
         """Return the features of upright RGB images, in order.
@@ -137,6 +139,14 @@ class FeatureExtractor:
         """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
         pixels = [self.resize(image, size_px) for image, _, size_px in views]
         return self.many_region_vectors(self.inference.run(pixels), [b for _, b, _ in views])
+
+    def conv_vector(self, activations: Activations) -> FloatArray:
+        """Return the pooled conv vector (D,) of an image; raises `DegenerateFeatureError`."""
+        return unit(pool(activations[self.spec.conv], self.spec.pooling, self.spec.gem_p))
+
+    def fc_vector(self, activations: Activations) -> FloatArray:
+        """Return the fc vector (D',) of an image; raises `DegenerateFeatureError`."""
+        return unit(activations[self.spec.fc])
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
         """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
@@ -187,8 +197,15 @@ class FeatureExtractor:
 
     def _join(self, pooled: dict[str, FloatArray]) -> FloatArray:
         if self._whitening is not None:
-            return self._whitening.apply(pooled)
+            many = len(next(iter(pooled.values()))) >= MANY_ROWS
+            return (self._compiled if many else self._whitening).apply(pooled)
         return unit_rows(np.hstack([unit_rows(values) for values in pooled.values()]))
+
+    @cached_property
+    def _compiled(self) -> CompiledWhitening:
+        if self._whitening is None:
+            raise ValueError("the spec names no whitening")
+        return CompiledWhitening(self._whitening)
 
     def _adapt(self, vectors: FloatArray) -> FloatArray:
         return vectors if self._adaptation is None else self._adaptation.apply(vectors)
@@ -197,8 +214,7 @@ class FeatureExtractor:
         self, item: Prepared, activations: Activations, region: FloatArray | None
     ) -> ImageFeatures:
         spec = self.spec
-        conv = unit(pool(activations[spec.conv], spec.pooling, spec.gem_p))
-        fc = unit(activations[spec.fc])
+        conv, fc = self.conv_vector(activations), self.fc_vector(activations)
         nothing = np.empty((0, 0), np.float32)
         if spec.regions == "none":
             return ImageFeatures(conv, fc, item.boxes, nothing, nothing)

@@ -17,7 +17,8 @@ import numpy as np
 import openvino as ov
 
 from indexer.features.backbones import Backbone
-from indexer.features.engine import Activations, Pixels, cache_folder
+from indexer.features.engine import Activations, cache_folder
+from indexer.images import Pixels
 
 # Raised when the conversion changes, so that models converted before are not used.
 CONVERSION = 3

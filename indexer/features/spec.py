@@ -12,6 +12,7 @@ from indexer.errors import FeatureError, SpecMismatchError
 from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
 from indexer.features.pooling import POOLINGS, Pooling
 from indexer.features.windows import SCHEMES, Scheme, WindowLayout
+from indexer.images import RESAMPLINGS, Resampling
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class FeatureSpec:
     """Everything that decides what the vectors of a store mean.
 
     `size_px` is the side of a square of the network input's area: a photo keeps its aspect ratio
-    and is resized to about `size_px`² pixels. `gem_p` is the exponent of GeM and unused otherwise.
+    and is resized to about `size_px`² pixels, by `resampling` (see `resize_pixels`). `gem_p` is
+    the exponent of GeM and unused otherwise.
 
     `regions` is the scheme of the windows, `scales`, `aspects` and `overlap` their layout (see
     `WindowLayout`), `region_taps` the conv taps whose pooled vectors describe a window,
@@ -37,6 +39,7 @@ class FeatureSpec:
     pooling: Pooling = "rmac"
     gem_p: float = 3.0
     size_px: int = 320
+    resampling: Resampling = "linear"
     regions: Scheme = "grid"
     scales: tuple[float, ...] = (0.7, 0.47, 0.31)
     aspects: tuple[float, ...] = (1.0,)
@@ -79,6 +82,10 @@ class FeatureSpec:
         for kind, name in taps:
             if network.tap(name).kind != kind:
                 raise FeatureError(f"{name} of {self.backbone} is no {kind} tap.")
+        if self.resampling not in RESAMPLINGS:
+            raise FeatureError(
+                f"There is no resampling {self.resampling!r}; choose from {', '.join(RESAMPLINGS)}."
+            )
         if self.pooling not in POOLINGS:
             raise FeatureError(
                 f"There is no pooling {self.pooling!r}; choose from {', '.join(POOLINGS)}."

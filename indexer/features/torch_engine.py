@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from indexer.features.backbones import Backbone
-from indexer.features.engine import Activations, Pixels
+from indexer.features.engine import Activations
 from indexer.features.networks import build_network
+from indexer.images import Pixels
 
 BATCH = 16
 

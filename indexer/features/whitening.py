@@ -25,6 +25,7 @@ from indexer.features.pooling import FloatArray
 COLLECTION_POWER = 0.75
 COLLECTION_SHRINKAGE = 0.5
 _FILE_FAULTS = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
+SHORTEST = 1e-12  # shorter vectors have no direction
 VECTORS_PER_DIMENSION = 10  # fewer than this, and the small eigenvalues are noise
 
 
@@ -44,7 +45,7 @@ class Axes:
 
         Lengths are divided out after the projection, where rows are short.
         """
-        lengths = np.maximum(row_lengths(vectors), 1e-12)[:, None]
+        lengths = np.maximum(row_lengths(vectors), SHORTEST)[:, None]
         projected: FloatArray = (vectors @ self.projection).astype(np.float32, copy=False)
         projected /= lengths
         return unit_rows(projected - self._mean_projected)
@@ -243,7 +244,7 @@ def principal_axes(vectors: FloatArray, size: int, power: float, shrinkage: floa
 
 def unit_rows(vectors: FloatArray) -> FloatArray:
     """Return rows at L2 length 1; a zero row stays zero."""
-    lengths = np.maximum(row_lengths(vectors), 1e-12)[:, None]
+    lengths = np.maximum(row_lengths(vectors), SHORTEST)[:, None]
     unit: FloatArray = (vectors / lengths).astype(np.float32, copy=False)
     return unit
 

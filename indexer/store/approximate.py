@@ -156,14 +156,17 @@ class ApproximateIndex:
     def _search(
         self, rows: Rows, query: FloatArray, k: int, selector: Any
     ) -> tuple[IdArray, FloatArray]:
-        recipe = RECIPES[self.form]
         options = faiss.SearchParametersIVF(nprobe=self.nprobe, sel=selector)
-        wanted = min(max(k * recipe.factor, recipe.least), len(self))
-        _, found = self.index.search(query[None], wanted, params=options)
+        _, found = self.index.search(query[None], self.finds(k), params=options)
         candidates: IdArray = np.sort(found[0][found[0] >= 0])
         scores = rows.take(candidates) @ query
         order = np.argsort(-scores, kind="stable")[:k]
         return candidates[order], scores[order]
+
+    def finds(self, k: int) -> int:
+        """Return how many finds of the lists are scored anew for `k` hits."""
+        recipe = RECIPES[self.form]
+        return min(max(k * recipe.factor, recipe.least), len(self))
 
     def write(self, path: Path) -> None:
         """Write the index to a file and sync it to the disk; raises `OSError`."""

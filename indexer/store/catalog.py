@@ -29,6 +29,7 @@ SCHEMA_VERSIONS = (
     "0001",
     "0002",
     "0003",
+    "0004",
 )  # in order; the last one is what this program reads and writes
 _PRIVATE_USE = 0x10FF00  # where bytes that are not UTF-8 are kept, see PathText
 

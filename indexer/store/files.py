@@ -15,6 +15,7 @@ from indexer.store.approximate import FORMS, ApproximateIndex, Form
 from indexer.store.catalog import Catalog, ListsRow, RemovedRow, SegmentRow
 from indexer.store.segments import (
     FloatArray,
+    HalfArray,
     IdArray,
     Rows,
     Segment,
@@ -35,7 +36,12 @@ class VectorFiles:
     # --- segments ----------------------------------------------------------------------------
 
     def add(
-        self, session: Session, kind: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
+        self,
+        session: Session,
+        kind: str,
+        ids: IdArray,
+        image_ids: IdArray,
+        vectors: FloatArray | HalfArray,
     ) -> None:
         """Write vectors (N, D) as a segment, which becomes live when `session` commits."""
         row = SegmentRow(kind=kind, rows=len(ids), dimension=vectors.shape[1])

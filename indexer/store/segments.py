@@ -87,13 +87,13 @@ def _joined(parts: Sequence[IdArray]) -> IdArray:
 
 
 def write_segment(
-    folder: Path, name: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray
+    folder: Path, name: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray | HalfArray
 ) -> None:
-    """Write a segment as `.npy` files and sync them to the disk."""
+    """Write a segment as `.npy` files, vectors as float16, and sync them to the disk."""
     parts: dict[str, np.ndarray] = {
         "ids": ids,
         "images": image_ids,
-        "vectors": vectors.astype(np.float16),
+        "vectors": vectors.astype(np.float16, copy=False),
     }
     for part, array in parts.items():
         with (folder / f"{name}.{part}.npy").open("wb") as file:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from filelock import FileLock, Timeout
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from indexer.errors import (
@@ -22,9 +22,7 @@ from indexer.errors import (
     StoreNotFoundError,
 )
 from indexer.features.extractor import ImageFeatures
-from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import Axes
 from indexer.features.windows import to_pixels
 from indexer.store.catalog import (
     Catalog,
@@ -32,17 +30,14 @@ from indexer.store.catalog import (
     RegionRow,
     RemovedRow,
     RootRow,
-    SegmentRow,
     SpecRow,
 )
-from indexer.store.files import VectorFiles
-from indexer.store.records import Entry, FileState, ImageInfo, KnownFile, StoreSummary
-from indexer.store.segments import FloatArray
-from indexer.store.vectors import VectorIndex
+from indexer.store.reading import REGION_KINDS, StoreReader
+from indexer.store.records import Entry, FileState
+from indexer.store.segments import FloatArray, HalfArray
 
 STORE_NAME = ".cbir"
 IMAGE_KINDS = ("conv", "fc")
-REGION_KINDS = ("region", "region_fc")
 
 
 def find_store(start: Path | None = None) -> Path | None:
@@ -59,14 +54,8 @@ def find_store(start: Path | None = None) -> Path | None:
     return None
 
 
-class Store:
+class Store(StoreReader):
     """An open store. Reading needs no lock; writing happens inside `writing()`."""
-
-    def __init__(self, path: Path, catalog: Catalog, spec: FeatureSpec) -> None:
-        self.path = path
-        self.catalog = catalog
-        self.files = VectorFiles(path / "vectors", catalog)
-        self.spec = spec
 
     @classmethod
     def create(cls, path: Path, spec: FeatureSpec) -> Store:
@@ -103,11 +92,6 @@ class Store:
         """Take up the spec as another process may have left it."""
         self.spec = _read_spec(self.catalog, self.path)
 
-    def is_empty(self) -> bool:
-        """Whether no image, good or failed, is in the store."""
-        with self.catalog.session() as session:
-            return session.scalar(select(ImageRow.id).limit(1)) is None
-
     def close(self) -> None:
         """Close the catalogue."""
         self.catalog.close()
@@ -126,6 +110,9 @@ class Store:
                     "opened it. Nothing was written; run the same command again."
                 )
             self.files.clear_leftovers()
+            for file in self.path.glob("adaptation-*.npz"):
+                if file != self.adaptation_file:
+                    file.unlink()
             yield
 
     @staticmethod
@@ -142,21 +129,6 @@ class Store:
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
             path.rmdir()
 
-    def adaptation(self) -> Axes | None:
-        """The second whitening, learned from the collection, that the spec names, if any."""
-        if not self.spec.adaptation:
-            return None
-        path = self.path / f"adaptation-{self.spec.adaptation}.npz"
-        return Axes.read(path)
-
-    # --- roots -------------------------------------------------------------------------------
-
-    def roots(self) -> dict[int, Path]:
-        """Return the folders of photos by id, as absolute paths."""
-        with self.catalog.session() as session:
-            rows = session.execute(select(RootRow.id, RootRow.path)).all()
-        return {id_: Path(os.path.normpath(self.path.parent / path)) for id_, path in rows}
-
     def add_root(self, folder: Path) -> int:
         """Return the id of the root `folder`, made where it is new."""
         for root_id, path in self.roots().items():
@@ -169,78 +141,6 @@ class Store:
             session.add(row)
             session.commit()
             return row.id
-
-    # --- images ------------------------------------------------------------------------------
-
-    def known_files(self) -> dict[tuple[int, str], KnownFile]:
-        """Return every image row, good or failed, by (root id, path)."""
-        columns = (
-            ImageRow.id,
-            ImageRow.root_id,
-            ImageRow.path,
-            ImageRow.size_bytes,
-            ImageRow.mtime_ns,
-            ImageRow.content_hash,
-            ImageRow.reason,
-        )
-        with self.catalog.session() as session:
-            return {
-                (row.root_id, row.path): KnownFile(row.id, FileState(*row[1:6]), row.reason)
-                for row in session.execute(select(*columns))
-            }
-
-    def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
-        """Return what is known of these images, by id; ids that are gone are left out."""
-        roots = self.roots()
-        wanted = list(ids)
-        infos: dict[int, ImageInfo] = {}
-        with self.catalog.session() as session:
-            for start in range(0, len(wanted), 500):
-                rows = session.scalars(
-                    select(ImageRow).where(ImageRow.id.in_(wanted[start : start + 500]))
-                )
-                infos |= {row.id: _info(row, roots) for row in rows}
-        return infos
-
-    def find_image(self, path: Path) -> ImageInfo | None:
-        """Return the good image that this file is in the store, or None."""
-        file = Path(os.path.abspath(path))
-        roots = self.roots()
-        with self.catalog.session() as session:
-            for root_id, root in roots.items():
-                if file.is_relative_to(root):
-                    row = session.scalar(
-                        select(ImageRow).where(
-                            ImageRow.root_id == root_id,
-                            ImageRow.path == file.relative_to(root).as_posix(),
-                            ImageRow.state == "ok",
-                        )
-                    )
-                    if row is not None:
-                        return _info(row, roots)
-        return None
-
-    def regions(self, ids: Iterable[int]) -> dict[int, Region]:
-        """Return the boxes of these regions by id, in pixels of the upright original."""
-        wanted = list(ids)
-        found: dict[int, Region] = {}
-        with self.catalog.session() as session:
-            for start in range(0, len(wanted), 500):
-                rows = session.scalars(
-                    select(RegionRow).where(RegionRow.id.in_(wanted[start : start + 500]))
-                )
-                found |= {r.id: Region(r.x0, r.y0, r.x1, r.y1) for r in rows}
-        return found
-
-    def regions_of(self, image_id: int) -> list[Region]:
-        """Return the boxes of an image in the order of its region vectors."""
-        with self.catalog.session() as session:
-            rows = session.scalars(
-                select(RegionRow).where(RegionRow.image_id == image_id).order_by(RegionRow.id)
-            )
-            return [Region(r.x0, r.y0, r.x1, r.y1) for r in rows]
-
-    # --- writing -----------------------------------------------------------------------------
 
     def commit(self, entries: Sequence[Entry]) -> None:
         """Make these images live, all or none: vectors first, then one catalogue transaction."""
@@ -255,7 +155,7 @@ class Store:
             if good:
                 ids = np.array([image_id for image_id, _ in good], np.int64)
                 for kind in IMAGE_KINDS:
-                    vectors = np.stack([getattr(features, kind) for _, features in good])
+                    vectors = _halved([getattr(f, kind)[None] for _, f in good])
                     self.files.add(session, kind, ids, ids, vectors)
                 if self.spec.regions != "none":
                     self._add_regions(session, good, {row.id: row for row in rows})
@@ -283,7 +183,7 @@ class Store:
         )
         for kind in REGION_KINDS:
             if kind in self.spec.kinds:
-                vectors = np.vstack([getattr(features, kind) for _, features in good])
+                vectors = _halved([getattr(features, kind) for _, features in good])
                 self.files.add(session, kind, ids, owners, vectors)
 
     def move(self, image_id: int, file: FileState) -> None:
@@ -337,8 +237,6 @@ class Store:
                 insert(RemovedRow).prefix_with("OR IGNORE"), [{"image_id": i} for i in part]
             )
 
-    # --- vectors -----------------------------------------------------------------------------
-
     @property
     def index_form(self) -> str:
         """How vectors are to be searched: a form, or `auto`, by their number."""
@@ -350,46 +248,6 @@ class Store:
         with self.catalog.session() as session:
             session.execute(update(SpecRow).values(index_form=form))
             session.commit()
-
-    def vector_index(self, kind: str) -> VectorIndex:
-        """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""
-        index = self.files.open_index(kind)
-        if index is not None:
-            return index
-        if kind not in self.spec.kinds:
-            raise StoreError(
-                f"The store at {self.path} holds no {kind} vectors: it was built with --regions "
-                f"{self.spec.regions}. Rebuild it with cbir index --rebuild --regions "
-                f"{'sliding' if kind == 'region_fc' else 'grid'}."
-            )
-        raise StoreError(
-            f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
-        )
-
-    def summarize(self) -> StoreSummary:
-        """Count what the store holds."""
-        roots = self.roots()
-        with self.catalog.session() as session:
-            images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
-            failed = [
-                (str(roots[row.root_id] / row.path), row.reason or "")
-                for row in session.scalars(
-                    select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
-                )
-            ]
-            regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
-            kinds = session.execute(
-                select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
-            ).all()
-        files = [file for file in self.path.rglob("*") if file.is_file()]
-        return StoreSummary(
-            images=images,
-            failed=failed,
-            vectors={k: regions if k in REGION_KINDS else images for k, _ in kinds},
-            dimensions={row.kind: row[1] for row in kinds},
-            bytes_on_disk=sum(file.stat().st_size for file in files),
-            roots=[str(path) for path in roots.values()],
-        )
 
 
 def _last_region_id(session: Session) -> int:
@@ -409,7 +267,7 @@ def _read_spec(catalog: Catalog, path: Path) -> FeatureSpec:
     except (ValueError, TypeError) as error:
         raise StoreCorruptError(
             f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
-            "or a newer cbir wrote it; build it anew with cbir index --rebuild."
+            "or another version of cbir wrote it; build it anew with cbir index --rebuild."
         ) from error
 
 
@@ -428,6 +286,11 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
+def _halved(parts: Sequence[FloatArray]) -> HalfArray:
+    """Join rows of vectors in the precision in which they are stored."""
+    return np.concatenate(parts, dtype=np.float16, casting="same_kind")
+
+
 def _to_row(entry: Entry) -> ImageRow:
     file, facts = entry.file, entry.facts
     return ImageRow(
@@ -443,15 +306,4 @@ def _to_row(entry: Entry) -> ImageRow:
         format=facts.format if facts else None,
         taken_at=facts.taken_at if facts else None,
         camera=facts.camera if facts else None,
-    )
-
-
-def _info(row: ImageRow, roots: dict[int, Path]) -> ImageInfo:
-    return ImageInfo(
-        id=row.id,
-        path=roots[row.root_id] / row.path,
-        width=row.width or 0,
-        height=row.height or 0,
-        taken_at=row.taken_at,
-        camera=row.camera,
     )

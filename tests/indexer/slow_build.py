@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer import build
-from indexer.features.engine import Activations, Pixels
+from indexer.features.engine import Activations
+from indexer.images import Pixels
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine, colour_extractor
 

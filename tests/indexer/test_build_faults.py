@@ -10,7 +10,8 @@ import pytest
 
 from indexer import build
 from indexer.build import BuildOptions
-from indexer.features.engine import Activations, Pixels
+from indexer.features.engine import Activations
+from indexer.images import Pixels
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk

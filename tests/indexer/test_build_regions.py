@@ -11,11 +11,11 @@ from sqlalchemy import func, select
 
 from indexer import build
 from indexer.build import BuildOptions
-from indexer.features.engine import Activations, Pixels
+from indexer.features.engine import Activations
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import to_regions
-from indexer.images import load_image
+from indexer.images import Pixels, load_image
 from indexer.remove import remove_images
 from indexer.store.catalog import RegionRow
 from indexer.store.segments import IdArray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,8 @@ import typer
 
 from indexer.errors import CbirError, InvalidQueryError
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, engine_name
+
+BATCH = 16  # queries that are forwarded and compared together
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
@@ -152,25 +154,40 @@ def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any],
 
     answers: list[tuple[str | None, list[Hit]]] = []
     failed = 0
-    for line in _read_batch(batch):
-        try:
-            hits = searcher.search(_make_query(searcher, line, settings))
-        except CbirError as error:
-            failed += 1
-            typer.echo(f"Query {line['id']}: {error}", err=True)
-            if not csv:
-                typer.echo(json.dumps({"id": line["id"], "hits": [], "error": str(error)}))
-            continue
-        if csv:
-            answers.append((str(line["id"]), hits))
-        else:
-            found = [render.hit_as_dict(hit) for hit in hits]
-            typer.echo(json.dumps({"id": line["id"], "hits": found}))
+    lines = list(_read_batch(batch))
+    size = 1 if settings["rerank"] else BATCH
+    for start in range(0, len(lines), size):
+        part = lines[start : start + size]
+        for line, answer in zip(part, _answer(searcher, part, settings), strict=True):
+            if isinstance(answer, CbirError):
+                failed += 1
+                typer.echo(f"Query {line['id']}: {answer}", err=True)
+                if not csv:
+                    typer.echo(json.dumps({"id": line["id"], "hits": [], "error": str(answer)}))
+            elif csv:
+                answers.append((str(line["id"]), answer))
+            else:
+                found = [render.hit_as_dict(hit) for hit in answer]
+                typer.echo(json.dumps({"id": line["id"], "hits": found}))
     if csv:
         typer.echo(render.hits_as_csv(answers), nl=False)
     if failed:
         typer.echo(f"{failed} queries could not be answered.", err=True)
         raise typer.Exit(1)
+
+
+def _answer(
+    searcher: SearchEngine, lines: Sequence[dict[str, Any]], settings: dict[str, Any]
+) -> list[list[Hit] | CbirError]:
+    """Answer a few queries together; an error takes the place of the answer that it prevents."""
+    queries: list[Query | CbirError] = []
+    for line in lines:
+        try:
+            queries.append(_make_query(searcher, line, settings))
+        except CbirError as error:
+            queries.append(error)
+    found = iter(searcher.search_many([q for q in queries if not isinstance(q, CbirError)]))
+    return [q if isinstance(q, CbirError) else next(found) for q in queries]
 
 
 def _read_batch(batch: Path) -> Iterator[dict[str, Any]]:

@@ -10,10 +10,11 @@ from PIL import Image
 
 from indexer.errors import DegenerateFeatureError
 from indexer.features.backbones import BACKBONES
-from indexer.features.engine import Activations, Pixels
+from indexer.features.engine import Activations
 from indexer.features.extractor import FeatureExtractor, input_size, unit
 from indexer.features.whitening import Axes
 from indexer.features.windows import to_regions
+from indexer.images import Pixels
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
 from tests.pictures import BLUE, ORANGE, PHOTOS, RED, noise, photo, quadrants
 

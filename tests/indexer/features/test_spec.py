@@ -30,7 +30,8 @@ def test_the_fingerprint_of_a_written_spec_never_changes() -> None:
     text = (
         '{"adaptation":"","aspects":[0.5,2.0],"backbone":"efficientnet_lite0","conv":"head",'
         '"crop_px":160,"fc":"fc","gem_p":3.0,"overlap":0.45,"pooling":"rmac",'
-        '"region_taps":["stage4","head"],"regions":"grid","scales":[0.7,0.31],"size_px":256,'
+        '"region_taps":["stage4","head"],"regions":"grid","resampling":"linear",'
+        '"scales":[0.7,0.31],"size_px":256,'
         '"weights":"efficientnet-lite0-57934424","whitening":"f3a53cb92759d109"}'
     )
     spec = FeatureSpec(
@@ -50,7 +51,7 @@ def test_the_fingerprint_of_a_written_spec_never_changes() -> None:
         whitening="f3a53cb92759d109",
     )
     assert spec.to_json() == text
-    digest = "242f830f2bae4beab38944de618f407b0358232f52d160c817e31bdd1e284b83"
+    digest = "21fff92c335b315c43bf80ca3acd8a190eeca621e603c870d64afce336a1aaad"
     assert spec.fingerprint == digest
 
 
@@ -64,6 +65,7 @@ def test_the_fingerprint_of_a_written_spec_never_changes() -> None:
         {"pooling": "mac"},
         {"gem_p": 4.0},
         {"size_px": 224},
+        {"resampling": "bicubic"},
         {"regions": "sliding"},
         {"scales": (0.5,)},
         {"aspects": (1.0, 2.0)},

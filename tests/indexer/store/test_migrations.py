@@ -96,7 +96,9 @@ def test_a_store_of_the_first_schema_opens_without_regions(old: Path) -> None:
     store = Store.open(old)
     assert store.spec.regions == "none"
     assert store.spec.kinds == ("conv", "fc")
-    assert store.spec == FeatureSpec.create(pooling="spoc", size_px=64, regions="none")
+    assert store.spec == FeatureSpec.create(
+        pooling="spoc", size_px=64, resampling="bicubic", regions="none"
+    )
     summary = store.summarize()
     assert (summary.images, summary.vectors) == (2, {"conv": 2, "fc": 2})
     with pytest.raises(StoreError, match="--rebuild --regions grid"):

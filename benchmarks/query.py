@@ -1,0 +1,161 @@
+"""A warm region query, as the browser or a batch asks it, split into its parts.
+
+Run: python -m benchmarks.query PHOTOS [--regions 1000000] [--queries 60] [--json]
+The store holds jittered region vectors of half the photos; the queries are photos, and boxes in
+photos, of the other half. In turn with each query runs what it cannot do without: one forward of
+what the query shows to the network, and a search of faiss alone with the same index, parameters
+and number of finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import faiss as typed_faiss
+import numpy as np
+
+from benchmarks.collections import fill, photos_in, region_vectors
+from indexer.features.regions import Region
+from indexer.features.spec import FeatureSpec
+from indexer.images import load_image
+from indexer.optimize import keep_up
+from indexer.store.approximate import ApproximateIndex
+from indexer.store.store import Store
+from retrieval.engine import SearchEngine
+from retrieval.query import Query
+
+faiss: Any = typed_faiss  # its type stubs lag behind its Python interface
+Samples = dict[str, list[float]]
+
+
+def main() -> None:
+    """Print a row for queries of whole photos and one for queries of boxes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--regions", type=int, default=1_000_000)
+    parser.add_argument("--queries", type=int, default=60)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    vectors = region_vectors(arguments.photos)
+    photos = photos_in(arguments.photos)
+    asked = photos[len(photos) // 2 :][-arguments.queries :]
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Store.create(Path(scratch) / "store", FeatureSpec.create())
+        rows_an_image = len(store.spec.layout.boxes(640, 480))
+        fill(store, arguments.regions // rows_an_image, vectors[: len(vectors) // 2])
+        keep_up(store)
+        engine = SearchEngine(store)
+        for kind in ("photo", "box"):
+            queries = [to_query(path, kind) for path in asked]
+            row = {"query": kind, "regions": len(engine.index("region"))} | measure(engine, queries)
+            text = "  ".join(f"{name} {value}" for name, value in row.items())
+            print(json.dumps(row) if arguments.json else text, flush=True)
+
+
+def to_query(path: Path, kind: str) -> Query:
+    """Return a region query of a whole photo, or of the middle of it."""
+    if kind == "photo":
+        return Query(path=path, search="region")
+    facts = load_image(path).facts
+    w, h = facts.width, facts.height
+    return Query(path=path, search="region", box=Region(w // 4, h // 4, 3 * w // 4, 3 * h // 4))
+
+
+def measure(engine: SearchEngine, queries: list[Query]) -> dict[str, Any]:
+    """Return the times of the queries in ms, and of what each cannot do without."""
+    for query in queries[:5]:
+        engine.search(query)
+    totals: list[float] = []
+    floors: list[float] = []
+    samples: Samples = defaultdict(list)
+    for query in queries:
+        with watching(engine, samples) as calls:
+            totals.append(timed(partial(engine.search, query)))
+        floors.append(timed(partial(repeat_least, engine, calls)))
+    parts = {name: 1000 * float(np.median(times)) for name, times in samples.items()}
+    p50, p95 = (1000 * float(np.percentile(totals, q)) for q in (50, 95))
+    rest = p50 - sum(parts.values())
+    return {
+        "p50_ms": round(p50, 2),
+        "p95_ms": round(p95, 2),
+        **{f"{name}_ms": round(ms, 2) for name, ms in parts.items()},
+        "rest_ms": round(rest, 2),
+        "forward_and_faiss_ms": round(1000 * float(np.median(floors)), 2),
+        "ratio": round(float(np.median(totals) / np.median(floors)), 3),
+    }
+
+
+@contextmanager
+def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]:
+    """Add the time of each part of one query to `samples`; yield what was asked of the engines."""
+    calls: dict[str, Any] = {}
+    spent: dict[str, float] = dict.fromkeys(("decode", "embed", "search", "metadata"), 0.0)
+    depth = 0
+
+    def watched(part: str, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal depth
+            calls[name] = (function, args, kwargs)
+            started, depth = time.perf_counter(), depth + 1
+            try:
+                return function(*args, **kwargs)
+            finally:
+                depth -= 1
+                if depth == 0:
+                    spent[part] += time.perf_counter() - started
+
+        return call
+
+    lists = engine.index("region").lists
+    places: list[tuple[str, Any, str]] = [
+        ("decode", engine, "load_query"),
+        ("embed", engine.extractor, "describe_views"),
+        ("embed", engine.extractor.inference, "run"),
+        ("search", engine.index("region"), "search_images"),
+        ("metadata", engine.store, "regions"),
+        ("metadata", engine.store, "boxes_of"),
+        ("metadata", engine.store, "image_infos"),
+    ]
+    if lists is not None:
+        places.append(("search", lists, "search"))
+    with ExitStack() as stack:
+        for part, owner, name in places:
+            key = "lists" if owner is lists else name
+            function = watched(part, getattr(owner, name), key)
+            stack.enter_context(mock.patch.object(owner, name, function))
+        yield calls
+    for part, seconds in spent.items():
+        samples[part].append(seconds)
+
+
+def repeat_least(engine: SearchEngine, calls: dict[str, Any]) -> None:
+    """Do again what a query cannot do without: one forward, and one search of faiss."""
+    run, images, _ = calls["run"]
+    run(*images)
+    lists: ApproximateIndex | None = engine.index("region").lists
+    if lists is None:
+        raise SystemExit("Too few regions for inverted lists: raise --regions.")
+    _, (_, query, k, _), _ = calls["lists"]
+    options = faiss.SearchParametersIVF(nprobe=lists.nprobe)
+    lists.index.search(query[None], lists.finds(k), params=options)
+
+
+def timed(function: Callable[[], Any]) -> float:
+    """Return the seconds that a call takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""StoreReader: what can be asked of a store; no lock is needed for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from sqlalchemy import func, select
+
+from indexer.errors import StoreError
+from indexer.features.regions import Region
+from indexer.features.spec import FeatureSpec
+from indexer.features.whitening import Axes
+from indexer.store.catalog import Catalog, ImageRow, RegionRow, RootRow, SegmentRow
+from indexer.store.files import VectorFiles
+from indexer.store.records import FileState, ImageInfo, KnownFile, StoreSummary
+from indexer.store.segments import IdArray
+from indexer.store.vectors import VectorIndex
+
+REGION_KINDS = ("region", "region_fc")
+
+
+class StoreReader:
+    """The reading side of `Store`: each answer is that of one moment."""
+
+    def __init__(self, path: Path, catalog: Catalog, spec: FeatureSpec) -> None:
+        self.path = path
+        self.catalog = catalog
+        self.files = VectorFiles(path / "vectors", catalog)
+        self.spec = spec
+
+    def is_empty(self) -> bool:
+        """Whether no image, good or failed, is in the store."""
+        with self.catalog.session() as session:
+            return session.scalar(select(ImageRow.id).limit(1)) is None
+
+    @property
+    def adaptation_file(self) -> Path | None:
+        """Where the second whitening that the spec names is kept, if it names one."""
+        name = self.spec.adaptation
+        return self.path / f"adaptation-{name}.npz" if name else None
+
+    def adaptation(self) -> Axes | None:
+        """The second whitening, learned from the collection, that the spec names, if any."""
+        file = self.adaptation_file
+        return Axes.read(file) if file is not None else None
+
+    def roots(self) -> dict[int, Path]:
+        """Return the folders of photos by id, as absolute paths."""
+        with self.catalog.session() as session:
+            rows = session.execute(select(RootRow.id, RootRow.path)).all()
+        return {id_: Path(os.path.normpath(self.path.parent / path)) for id_, path in rows}
+
+    def known_files(self) -> dict[tuple[int, str], KnownFile]:
+        """Return every image row, good or failed, by (root id, path)."""
+        columns = (
+            ImageRow.id,
+            ImageRow.root_id,
+            ImageRow.path,
+            ImageRow.size_bytes,
+            ImageRow.mtime_ns,
+            ImageRow.content_hash,
+            ImageRow.reason,
+        )
+        with self.catalog.session() as session:
+            return {
+                (row.root_id, row.path): KnownFile(row.id, FileState(*row[1:6]), row.reason)
+                for row in session.execute(select(*columns))
+            }
+
+    def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
+        """Return what is known of these images, by id; ids that are gone are left out."""
+        roots = self.roots()
+        wanted = list(ids)
+        infos: dict[int, ImageInfo] = {}
+        with self.catalog.session() as session:
+            for start in range(0, len(wanted), 500):
+                rows = session.scalars(
+                    select(ImageRow).where(ImageRow.id.in_(wanted[start : start + 500]))
+                )
+                infos |= {row.id: _info(row, roots) for row in rows}
+        return infos
+
+    def find_image(self, path: Path) -> ImageInfo | None:
+        """Return the good image that this file is in the store, or None."""
+        file = Path(os.path.abspath(path))
+        roots = self.roots()
+        with self.catalog.session() as session:
+            for root_id, root in roots.items():
+                if file.is_relative_to(root):
+                    row = session.scalar(
+                        select(ImageRow).where(
+                            ImageRow.root_id == root_id,
+                            ImageRow.path == file.relative_to(root).as_posix(),
+                            ImageRow.state == "ok",
+                        )
+                    )
+                    if row is not None:
+                        return _info(row, roots)
+        return None
+
+    def regions(self, ids: Iterable[int]) -> dict[int, Region]:
+        """Return the boxes of these regions by id, in pixels of the upright original."""
+        found = self._region_rows("id", ids)
+        return {region_id: Region(*box) for region_id, _, *box in found.tolist()}
+
+    def boxes_of(self, image_ids: Iterable[int]) -> dict[int, IdArray]:
+        """Return the boxes (R, 4) of these images, in the order of their region vectors.
+
+        They are (x0, y0, x1, y1) in pixels of the upright original, see `Region`. Images without
+        regions are left out.
+        """
+        rows = self._region_rows("image_id", image_ids)
+        if not len(rows):
+            return {}
+        firsts = np.flatnonzero(np.r_[True, rows[1:, 1] != rows[:-1, 1]])
+        parts = np.split(rows[:, 2:], firsts[1:])
+        return dict(zip(rows[firsts, 1].tolist(), parts, strict=True))
+
+    def _region_rows(self, column: Literal["id", "image_id"], values: Iterable[int]) -> IdArray:
+        """Return (N, 6) id, image id and box of regions, sorted by image and id."""
+        wanted = list(values)
+        rows: list[tuple[int, ...]] = []
+        with self.catalog.session() as session:
+            for start in range(0, len(wanted), 500):
+                part = tuple(wanted[start : start + 500])
+                # Thousands of rows a query: they come as tuples, not as objects of the mapper.
+                places = ",".join("?" * len(part))
+                query = f"SELECT id, image_id, x0, y0, x1, y1 FROM regions WHERE {column} IN "
+                rows += session.connection().exec_driver_sql(f"{query}({places})", part)
+        table = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 6)
+        return table[np.lexsort((table[:, 0], table[:, 1]))]
+
+    def vector_index(self, kind: str) -> VectorIndex:
+        """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""
+        index = self.files.open_index(kind)
+        if index is not None:
+            return index
+        if kind not in self.spec.kinds:
+            raise StoreError(
+                f"The store at {self.path} holds no {kind} vectors: it was built with --regions "
+                f"{self.spec.regions}. Rebuild it with cbir index --rebuild --regions "
+                f"{'sliding' if kind == 'region_fc' else 'grid'}."
+            )
+        raise StoreError(
+            f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
+        )
+
+    def summarize(self) -> StoreSummary:
+        """Count what the store holds."""
+        roots = self.roots()
+        with self.catalog.session() as session:
+            images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
+            failed = [
+                (str(roots[row.root_id] / row.path), row.reason or "")
+                for row in session.scalars(
+                    select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
+                )
+            ]
+            regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
+            kinds = session.execute(
+                select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
+            ).all()
+        files = [file for file in self.path.rglob("*") if file.is_file()]
+        return StoreSummary(
+            images=images,
+            failed=failed,
+            vectors={k: regions if k in REGION_KINDS else images for k, _ in kinds},
+            dimensions={row.kind: row[1] for row in kinds},
+            bytes_on_disk=sum(file.stat().st_size for file in files),
+            roots=[str(path) for path in roots.values()],
+        )
+
+
+def _info(row: ImageRow, roots: dict[int, Path]) -> ImageInfo:
+    return ImageInfo(
+        id=row.id,
+        path=roots[row.root_id] / row.path,
+        width=row.width or 0,
+        height=row.height or 0,
+        taken_at=row.taken_at,
+        camera=row.camera,
+    )
