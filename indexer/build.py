@@ -23,6 +23,7 @@ from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
 WINDOW = 32  # images decoded ahead and run through the network together
+WINDOWS_AHEAD = 3  # in the network while one is described
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
 
@@ -152,19 +153,19 @@ class Builder:
             return
         done = 0
         self._tell(0, len(tasks))
-        # While one window is described, the next is in the network.
-        with ThreadPoolExecutor(1, "network") as network, _one_blas_thread(network):
-            waiting: _Forwarded | None = None
+        # While one window is described, the next ones are in the network: two at a time, so that
+        # it never waits for the last image of a window.
+        with ThreadPoolExecutor(2, "network") as network, _one_blas_thread(network):
+            waiting: deque[_Forwarded] = deque()
             for window in _windows(self._decode_ahead(tasks)):
                 if self.interrupted:
                     raise KeyboardInterrupt
-                entering = self._enter(window, network)
-                if waiting is not None:
-                    done += self._finish(waiting)
+                waiting.append(self._enter(window, network))
+                if len(waiting) > WINDOWS_AHEAD:
+                    done += self._finish(waiting.popleft())
                     self._tell(done, len(tasks))
-                waiting = entering
-            if waiting is not None:
-                done += self._finish(waiting)
+            while waiting:
+                done += self._finish(waiting.popleft())
                 self._tell(done, len(tasks))
 
     def _tell(self, done: int, total: int) -> None:

@@ -114,7 +114,33 @@ def _load_lite(backbone: Backbone) -> nn.Module:
             f"reinstall {backbone.weights_package}."
         )
     network.load_state_dict(dict(zip(names, stored.values(), strict=True)))
+    _fix_padding(network)
     return network
+
+
+def _fix_padding(network: nn.Module) -> None:
+    """Pad as TensorFlow does for even sides, instead of working the padding out for every image.
+
+    Sides that are multiples of 32 are even at each of the strides. A padding that is known when
+    a model is converted becomes part of the convolution; else the maps are copied to be padded.
+    """
+    from timm.layers.conv2d_same import Conv2dSame
+
+    for name, module in list(network.named_modules()):
+        if isinstance(module, Conv2dSame):
+            pads = [k - s for k, s in zip(module.kernel_size, module.stride, strict=True)]
+            (top, bottom), (left, right) = ((pad // 2, pad - pad // 2) for pad in pads)
+            plain = nn.Conv2d(
+                module.in_channels,
+                module.out_channels,
+                (module.kernel_size[0], module.kernel_size[1]),
+                (module.stride[0], module.stride[1]),
+                groups=module.groups,
+                bias=module.bias is not None,
+            )
+            plain.load_state_dict(module.state_dict())
+            padded = nn.Sequential(nn.ZeroPad2d((left, right, top, bottom)), plain)
+            network.set_submodule(name, padded)
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:

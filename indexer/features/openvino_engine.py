@@ -21,7 +21,7 @@ from indexer.features.engine import Activations, cache_folder
 from indexer.images import Pixels
 
 # Raised when the conversion changes, so that models converted before are not used.
-CONVERSION = 3
+CONVERSION = 4
 SPARE_THREADS = 2  # so that no stream waits while Python hands results on
 
 
@@ -41,7 +41,7 @@ class OpenVinoEngine:
         has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         precision = "bf16" if has_bf16 else "f32"
         self._stages = []
-        for path in _converted(backbone, self.taps):
+        for path in _converted(backbone, self.taps, precision):
             options = {
                 "PERFORMANCE_HINT": "THROUGHPUT",
                 "INFERENCE_PRECISION_HINT": "f32" if path.stem.endswith("-front") else precision,
@@ -77,12 +77,12 @@ class OpenVinoEngine:
         }
 
 
-def _converted(backbone: Backbone, taps: Sequence[str]) -> list[Path]:
+def _converted(backbone: Backbone, taps: Sequence[str], precision: str) -> list[Path]:
     """Return the converted models, to be run one after the other; they are made on first use.
 
     An unfinished file is never left behind.
     """
-    key = "|".join((str(CONVERSION), ov.__version__, backbone.weights, *taps))
+    key = "|".join((str(CONVERSION), ov.__version__, precision, backbone.weights, *taps))
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder = cache_folder() / "models"
     name = backbone.name.replace(":", "-").replace("/", "-")
@@ -91,7 +91,9 @@ def _converted(backbone: Backbone, taps: Sequence[str]) -> list[Path]:
     if not all(path.exists() for path in paths):
         folder.mkdir(parents=True, exist_ok=True)
         model = _convert(backbone, taps)
-        models = cut(model, backbone.precise_module) if backbone.precise_module else [model]
+        models = [model]
+        if backbone.precise_module:
+            models = cut(model, backbone.precise_module, getattr(ov.Type, precision))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             for path, part in zip(paths, models, strict=True):
                 made = Path(scratch) / path.name
@@ -101,8 +103,11 @@ def _converted(backbone: Backbone, taps: Sequence[str]) -> list[Path]:
     return paths
 
 
-def cut(model: Any, module: str) -> list[Any]:
-    """Cut a converted model behind the torch module of this name; what runs first comes first."""
+def cut(model: Any, module: str, precision: ov.Type) -> list[Any]:
+    """Cut a converted model behind the torch module of this name; what runs first comes first.
+
+    The second part runs in `precision`.
+    """
     prefix = f"__module.network.{module}"
     edge = [
         op.output(0)
@@ -111,14 +116,12 @@ def cut(model: Any, module: str) -> list[Any]:
         and len(op.output(0).get_partial_shape()) == 4  # (B, channels, h, w)
     ][-1]
     targets = list(edge.get_target_inputs())
-    # Channels last, as the layers work inside: otherwise each side turns the tensor round.
-    shape = edge.get_partial_shape()
-    turned = ov.PartialShape([shape[0], shape[2], shape[3], shape[1]])
-    rest = ov.opset13.parameter(turned, edge.get_element_type())
-    upright = ov.opset13.transpose(rest, np.array([0, 3, 1, 2]))
+    # What is handed over has the precision of the second part: half of the bytes are to be moved.
+    rest = ov.opset13.parameter(edge.get_partial_shape(), precision)
+    widened = ov.opset13.convert(rest, edge.get_element_type())
     for target in targets:
-        target.replace_source_output(upright.output(0))
-    front = ov.opset13.transpose(edge, np.array([0, 2, 3, 1]))
+        target.replace_source_output(widened.output(0))
+    front = ov.opset13.convert(edge, precision)
     return [
         ov.Model([ov.opset13.result(front)], model.get_parameters()),
         ov.Model(model.get_results(), [rest]),
