@@ -44,7 +44,7 @@ from indexer.store.store import Store
 SIDES = ("cbir", "plain", "plain-224", "batches", "imagededup", "img2vec", "decode", "model")
 BATCH = 16
 SIZE_PX = 320
-SMALL, LARGE = 640, 128  # photos in the folders
+SMALL, LARGE = 1280, 128  # photos in the folders
 SHARE = {"plain": 5, "plain-224": 4, "batches": 4, "imagededup": 4, "img2vec": 4}
 """Slow sides take one in so many of the photos."""
 

@@ -22,7 +22,7 @@ from indexer.images import Pixels, resize_pixels
 
 # A panorama's long side is at most this many times the short side at the network's input.
 MAX_ELONGATION = 16
-MANY_ROWS = 256  # region vectors from which on it pays to compile the whitening
+MANY_ROWS = 16  # region vectors from which on it pays to compile the whitening
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
 
 
@@ -76,6 +76,7 @@ class FeatureExtractor:
         self.inference = inference or load_engine(self.backbone, spec.taps, engine)
         self._whitening = shipped_whitening(spec.whitening) if spec.whitening else None
         self._adaptation = adaptation
+        self._whitened = 0  # rows so far
 
     @property
     def pixels_needed(self) -> int:
@@ -197,7 +198,8 @@ class FeatureExtractor:
 
     def _join(self, pooled: dict[str, FloatArray]) -> FloatArray:
         if self._whitening is not None:
-            many = len(next(iter(pooled.values()))) >= MANY_ROWS
+            self._whitened += len(next(iter(pooled.values())))
+            many = self._whitened >= MANY_ROWS
             return (self._compiled if many else self._whitening).apply(pooled)
         return unit_rows(np.hstack([unit_rows(values) for values in pooled.values()]))
 

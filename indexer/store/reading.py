@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from indexer.errors import StoreError
 from indexer.features.regions import Region
@@ -21,6 +22,17 @@ from indexer.store.segments import IdArray
 from indexer.store.vectors import VectorIndex
 
 REGION_KINDS = ("region", "region_fc")
+INFO_COLUMNS = (
+    ImageRow.id,
+    ImageRow.root_id,
+    ImageRow.path,
+    ImageRow.width,
+    ImageRow.height,
+    ImageRow.taken_at,
+    ImageRow.camera,
+)
+# Made once: what the library works out for a statement stays with it.
+INFOS = select(*INFO_COLUMNS).where(ImageRow.id.in_(bindparam("ids", expanding=True)))
 
 
 class StoreReader:
@@ -78,9 +90,7 @@ class StoreReader:
         infos: dict[int, ImageInfo] = {}
         with self.catalog.session() as session:
             for start in range(0, len(wanted), 500):
-                rows = session.scalars(
-                    select(ImageRow).where(ImageRow.id.in_(wanted[start : start + 500]))
-                )
+                rows = session.execute(INFOS, {"ids": wanted[start : start + 500]})
                 infos |= {row.id: _info(row, roots) for row in rows}
         return infos
 
@@ -91,13 +101,13 @@ class StoreReader:
         with self.catalog.session() as session:
             for root_id, root in roots.items():
                 if file.is_relative_to(root):
-                    row = session.scalar(
-                        select(ImageRow).where(
+                    row = session.execute(
+                        select(*INFO_COLUMNS).where(
                             ImageRow.root_id == root_id,
                             ImageRow.path == file.relative_to(root).as_posix(),
                             ImageRow.state == "ok",
                         )
-                    )
+                    ).first()
                     if row is not None:
                         return _info(row, roots)
         return None
@@ -130,8 +140,9 @@ class StoreReader:
                 # Thousands of rows a query: they come as tuples, not as objects of the mapper.
                 places = ",".join("?" * len(part))
                 query = f"SELECT id, image_id, x0, y0, x1, y1 FROM regions WHERE {column} IN "
-                rows += session.connection().exec_driver_sql(f"{query}({places})", part)
-        table = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 6)
+                found = session.connection().exec_driver_sql(f"{query}({places})", part)
+                rows += found.cursor.fetchall()
+        table = np.fromiter(chain.from_iterable(rows), np.int64, 6 * len(rows)).reshape(-1, 6)
         return table[np.lexsort((table[:, 0], table[:, 1]))]
 
     def vector_index(self, kind: str) -> VectorIndex:
@@ -175,7 +186,7 @@ class StoreReader:
         )
 
 
-def _info(row: ImageRow, roots: dict[int, Path]) -> ImageInfo:
+def _info(row: Any, roots: dict[int, Path]) -> ImageInfo:
     return ImageInfo(
         id=row.id,
         path=roots[row.root_id] / row.path,

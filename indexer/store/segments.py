@@ -148,4 +148,4 @@ def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
             f"The vector file {path} holds {array.dtype} {array.shape}, the catalogue says "
             f"{dtype} {shape}. {remedy}"
         )
-    return array
+    return np.asarray(array)  # as a plain view of the map: indexing a memmap costs ten times more
