@@ -36,13 +36,20 @@ demo: setup
 		--store demo-out/.cbir --out demo-out/cup
 	@echo "Look at demo-out/cat.jpg (or cat.html), cup-regions.jpg and cup/overlay.png"
 
-# PHOTOS=folder and MANIFESTS="a.json b.json": your own labelled photos to measure on.
+# PHOTOS=folder: photos to measure the speed with; MANIFESTS="a.json b.json": labelled ones to
+# measure the quality with. About an hour for a thousand photos.
 bench: setup
 	@test -n "$(MANIFESTS)" -a -n "$(PHOTOS)" \
 		|| { echo 'usage: make bench MANIFESTS="a/manifest.json b/manifest.json" PHOTOS=folder'; exit 2; }
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks.pooling $(MANIFESTS)
 	$(BIN)/python -m benchmarks.regions $(MANIFESTS)
-	$(BIN)/python -m benchmarks.memory $(PHOTOS)
+	$(BIN)/python -m benchmarks.localization
+	$(BIN)/python -m benchmarks.cold $(PHOTOS) --json
+	$(BIN)/python -m benchmarks.indexing $(PHOTOS) --json
+	$(BIN)/python -m benchmarks.query $(PHOTOS) --json
+	$(BIN)/python -m benchmarks.search $(PHOTOS) --rows 100000 1000000 10000000 --json
+	$(BIN)/python -m benchmarks.memory $(PHOTOS) --json
 
 clean:
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

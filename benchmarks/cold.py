@@ -1,8 +1,8 @@
-"""A query from a cold start, as a person runs it: against a script in torch on the same vectors.
+"""A query from a cold start, as a person runs it, and a script in torch on the same vectors.
 
-Run: python -m benchmarks.cold IMAGE [--images 100000] [--repeats 5] [--json]
+Run: python -m benchmarks.cold PHOTOS [--images 100000] [--repeats 5] [--json]
 The store is made of random vectors, clustered as those of photos are. Both sides are started anew
-each time, in turn; the files are in the page cache.
+each time, in turn, with the first photo of a folder; the files are in the page cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.collections import fill
+from benchmarks.collections import fill, photos_in
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import keep_up
 from indexer.store.store import Store
@@ -55,11 +55,12 @@ def run_s(command: list[str]) -> float:
 def main() -> None:
     """Print the seconds of both sides and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("image", type=Path)
+    parser.add_argument("photos", type=Path)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    image = str(photos_in(arguments.photos)[0])
     with tempfile.TemporaryDirectory() as scratch:
         spec = FeatureSpec.create(regions="none")
         store = Store.create(Path(scratch) / "store", spec)
@@ -69,9 +70,9 @@ def main() -> None:
         np.save(vectors, np.concatenate([s.vectors for s in rows.segments]))
         keep_up(store)
         weights = str(_weights())
-        ours = [sys.executable, "-m", "ui.cli", "query", str(arguments.image)]
+        ours = [sys.executable, "-m", "ui.cli", "query", image]
         ours += ["--store", str(store.path), "--json"]
-        theirs = [sys.executable, "-c", SCRIPT, str(arguments.image), weights, str(vectors)]
+        theirs = [sys.executable, "-c", SCRIPT, image, weights, str(vectors)]
         run_s(ours), run_s(theirs)
         times = [(run_s(ours), run_s(theirs)) for _ in range(arguments.repeats)]
         cbir_s, torch_s = (statistics.median(column) for column in zip(*times, strict=True))

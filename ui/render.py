@@ -10,7 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -102,6 +101,8 @@ def _shorten(path: Path) -> Path:
 
 def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
     """Write query and hits as one page with the thumbnails inside."""
+    from jinja2 import Environment, PackageLoader
+
     page = Environment(loader=PackageLoader("ui"), autoescape=True).get_template("results.html")
     cards = [
         {

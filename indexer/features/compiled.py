@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as op
 
+from indexer.features.openvino_runtime import ov
 from indexer.features.pooling import FloatArray
 from indexer.features.whitening import SHORTEST, Axes, Whitening
+
+op = ov.opset13
 
 
 class CompiledWhitening:

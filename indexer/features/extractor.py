@@ -6,19 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from indexer.errors import DegenerateFeatureError
 from indexer.features.backbones import Backbone, get_backbone
-from indexer.features.compiled import CompiledWhitening
 from indexer.features.engine import Activations, EngineName, InferenceEngine, load_engine
 from indexer.features.pooling import FloatArray, pool
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes, shipped_whitening, unit_rows
 from indexer.features.windows import Boxes, grow_to_sight, pool_boxes
 from indexer.images import Pixels, resize_pixels
+
+if TYPE_CHECKING:
+    from indexer.features.compiled import CompiledWhitening
 
 # A panorama's long side is at most this many times the short side at the network's input.
 MAX_ELONGATION = 16
@@ -207,6 +210,8 @@ class FeatureExtractor:
     def _compiled(self) -> CompiledWhitening:
         if self._whitening is None:
             raise ValueError("the spec names no whitening")
+        from indexer.features.compiled import CompiledWhitening
+
         return CompiledWhitening(self._whitening)
 
     def _adapt(self, vectors: FloatArray) -> FloatArray:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 
 from indexer.features.backbones import Backbone
 from indexer.features.engine import Activations, cache_folder
+from indexer.features.openvino_runtime import load_converter, ov
 from indexer.images import Pixels
 
 # Raised when the conversion changes, so that models converted before are not used.
@@ -138,6 +138,6 @@ def _convert(backbone: Backbone, taps: Sequence[str]) -> Any:
     example = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), contextlib.redirect_stdout(None):
         warnings.simplefilter("ignore")  # torch.jit's deprecation and tracer notes
-        model = ov.convert_model(network, example_input=example)
+        model = load_converter()(network, example_input=example)
     model.reshape(ov.PartialShape([1, -1, -1, 3]))
     return model

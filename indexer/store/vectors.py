@@ -68,7 +68,7 @@ class VectorIndex:
 
     def remove(self, ids: IdArray) -> None:
         """Hide the vectors with these ids from now on; unknown ids are ignored."""
-        self._removed = np.union1d(self._removed, np.asarray(ids, np.int64))
+        self._removed = np.concatenate([self._removed, np.asarray(ids, np.int64)])
 
     def search(
         self, queries: FloatArray, k: int, allowed: IdArray | None = None

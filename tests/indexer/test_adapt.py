@@ -102,6 +102,15 @@ def test_the_old_vectors_go_with_the_next_write(noisy: Desk) -> None:
         assert len(list((noisy.store.path / "vectors").iterdir())) == files
 
 
+def test_a_whitening_that_no_spec_names_goes_with_the_next_write(noisy: Desk) -> None:
+    adapt_store(noisy.store)
+    used = noisy.store.adaptation_file
+    left = noisy.store.path / "adaptation-0123456789abcdef.npz"
+    left.write_bytes(b"left by a run that was killed")
+    with noisy.store.writing():
+        assert list(noisy.store.path.glob("adaptation-*")) == [used]
+
+
 def test_a_second_whitening_is_refused_with_a_remedy(noisy: Desk) -> None:
     spec = adapt_store(noisy.store)
     before = vectors(noisy.store)

@@ -91,6 +91,31 @@ def test_a_query_on_the_default_network_never_loads_torch(album: Album) -> None:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+def test_nothing_is_sent_anywhere(album: Album, tmp_path: Path) -> None:
+    watched = tmp_path / "watched.py"
+    watched.write_text(
+        "import sys\n"
+        "def watch(event, arguments):\n"
+        "    if event in ('socket.connect', 'socket.getaddrinfo', 'socket.gethostbyname'):\n"
+        "        print('REACHES OUT', event, arguments, file=sys.stderr, flush=True)\n"
+        "sys.addaudithook(watch)\n"
+        "from ui.cli import main\n"
+        "main()\n"
+    )
+    photos, store = tmp_path / "photos", tmp_path / "store"
+    photos.mkdir()
+    shutil.copy(album.photos / "chelsea.jpg", photos)
+    environment = {**os.environ, "CBIR_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(TREE)}
+    environment |= {"HOME": str(tmp_path), "CI": ""}  # not a machine where vendors keep still
+    for arguments in (["index", photos], ["query", photos / "chelsea.jpg"]):
+        command = [sys.executable, *map(str, [watched, *arguments, "--store", store])]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=180, check=True, env=environment
+        )
+        assert "REACHES OUT" not in done.stderr
+    assert not (tmp_path / "intel").exists()  # where OpenVINO counts what it reports
+
+
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="names there are always Unicode")
 def test_a_name_that_cannot_be_printed(album: Album, tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9\x1b[31m.jpg")

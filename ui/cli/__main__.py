@@ -1,5 +1,5 @@
 """`python -m ui.cli`."""
 
-from ui.cli import app
+from ui.cli import main
 
-app()
+main()

@@ -71,6 +71,20 @@ def test_embedded_networks_know_a_cat(name: str) -> None:
     assert int(features.fc.argmax()) in CATS
 
 
+@pytest.mark.parametrize("size", [(32, 32), (64, 320), (224, 160)])
+def test_padding_that_is_fixed_changes_nothing(size: tuple[int, int]) -> None:
+    backbone = BACKBONES[DEFAULT_BACKBONE]
+    network = build_network(backbone, ["head", "fc"])
+    plain = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    values = network.network.state_dict().values()
+    plain.load_state_dict(dict(zip(plain.state_dict(), values, strict=True)))
+    pixels = torch.from_numpy(noise(3, *size).copy())[None]
+    with torch.inference_mode():
+        _, fc = network(pixels)
+        expected: torch.Tensor = plain((pixels.permute(0, 3, 1, 2).float() - 127.5) / 127.5)
+    torch.testing.assert_close(fc, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["timm:resnet18", "timm:vit_tiny_patch16_224"])
 def test_taps_of_timm_networks(name: str) -> None:
     backbone = get_backbone(name)

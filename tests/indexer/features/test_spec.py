@@ -146,6 +146,8 @@ def test_unknown_names_list_the_known_ones() -> None:
         FeatureSpec.create("vgg16", conv="conv9")
     with pytest.raises(FeatureError, match="spoc, mac, gem, rmac"):
         FeatureSpec.create(pooling="median")
+    with pytest.raises(FeatureError, match="linear, bicubic"):
+        FeatureSpec.create(resampling="nearest")
 
 
 @pytest.mark.parametrize(

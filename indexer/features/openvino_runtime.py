@@ -1,0 +1,33 @@
+"""OpenVINO as this project uses it: without its telemetry, and the converter only when needed.
+
+Left alone, `import openvino` reports itself to a web service, and so does each conversion. Where
+the package that does so cannot be imported, OpenVINO goes on without; so it is kept out. Import
+OpenVINO from here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+TELEMETRY = "openvino_telemetry"
+CONVERTER = "openvino.tools.ovc"
+
+if "openvino" not in sys.modules:
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # importing it now fails
+    sys.modules[CONVERTER] = None  # type: ignore[assignment]  # saves a tenth of a second
+    import openvino as ov
+
+    del sys.modules[CONVERTER]
+else:
+    import openvino as ov
+
+__all__ = ["load_converter", "ov"]
+
+
+def load_converter() -> Callable[..., Any]:
+    """Return `openvino.convert_model`."""
+    from openvino.tools.ovc import convert_model
+
+    return convert_model  # type: ignore[no-any-return]
