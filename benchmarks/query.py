@@ -131,7 +131,6 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
         ("embed", engine.extractor, "many_region_vectors"),
         ("search", engine.index("region"), "search_images"),
         ("metadata", engine.store, "regions"),
-        ("metadata", engine.store, "boxes_of"),
         ("metadata", engine.store, "image_infos"),
     ]
     if lists is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -57,7 +57,6 @@ class SearchEngine:
         # Kept for the next query, the least used given up first.
         self._pixels = lru_cache(PIXELS_KEPT)(self._load_pixels)
         self._space_vectors = lru_cache(VECTORS_KEPT)(self._load_space_vectors)
-        self._boxes: dict[int, IdArray] = {}
 
     @classmethod
     def open(cls, path: Path | str | None = None, *, engine: EngineName = "auto") -> SearchEngine:
@@ -95,7 +94,6 @@ class SearchEngine:
             del self.__dict__["extractor"]  # the store was whitened
         self._indexes.clear()
         self._space_vectors.cache_clear()
-        self._boxes.clear()
         self.__dict__.pop("background", None)
 
     def search(self, query: Query) -> list[Hit]:
@@ -159,16 +157,6 @@ class SearchEngine:
     def space_vectors(self, image_id: int) -> FloatArray:
         """Return an image's region vectors (R, E) in the collection's own space."""
         return self._space_vectors(image_id)
-
-    def boxes_of(self, image_ids: Iterable[int]) -> dict[int, IdArray]:
-        """Return the boxes (R, 4) of these images, see `StoreReader.boxes_of`."""
-        wanted = set(image_ids)
-        kept = {i: boxes for i in wanted if (boxes := self._boxes.get(i)) is not None}
-        loaded = self.store.boxes_of(wanted - kept.keys()) if len(kept) < len(wanted) else {}
-        if len(self._boxes) + len(loaded) > VECTORS_KEPT:
-            self._boxes.clear()
-        self._boxes.update(loaded)
-        return kept | loaded
 
     def query_vector(self, query: Query) -> FloatArray:
         """Return the vector (D,) that describes a query; raises what `search` does."""
@@ -264,15 +252,17 @@ class SearchEngine:
         self, index: VectorIndex, vector: FloatArray, image_ids: list[int], scores: list[float]
     ) -> list[Candidate]:
         """Let the best windows of each image vote for its box."""
-        boxes = self.boxes_of(image_ids)
-        found = []
-        for image_id, score in zip(image_ids, scores, strict=True):
-            if image_id in boxes:  # else removed since the vectors were opened
-                cosines = index.vectors_of_image(image_id) @ vector
-                near = np.argsort(-cosines, kind="stable")[:VOTERS]
-                windows = [Region(*box) for box in boxes[image_id][near].tolist()]
-                found.append(Candidate(image_id, score, vote_box(windows, cosines[near])))
-        return found
+        voters: list[tuple[list[int], FloatArray]] = []
+        for image_id in image_ids:
+            cosines = index.vectors_of_image(image_id) @ vector
+            near = np.argsort(-cosines, kind="stable")[:VOTERS]
+            voters.append((index.ids_of_image(image_id)[near].tolist(), cosines[near]))
+        boxes = self.store.regions(region_id for ids, _ in voters for region_id in ids)
+        return [
+            Candidate(image_id, score, vote_box([boxes[i] for i in ids], cosines))
+            for image_id, score, (ids, cosines) in zip(image_ids, scores, voters, strict=True)
+            if boxes.keys() >= set(ids)  # else removed since the vectors were opened
+        ]
 
     def _to_hits(self, found: list[list[Candidate]]) -> list[list[Hit] | CbirError]:
         infos = self.store.image_infos({c.image_id for candidates in found for c in candidates})

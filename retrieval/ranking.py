@@ -128,14 +128,13 @@ class Reranker:
         expanded = expand(own, scores, [v[r] for v, r in zip(stored, rows, strict=True)])
         scores, rows = best_rows(stored, expanded)
         order = np.argsort(-scores, kind="stable")
-        boxes = self.search.boxes_of(c.image_id for c in pool)
+        index = self.search.index("region")
+        ids = [int(index.ids_of_image(c.image_id)[row]) for c, row in zip(pool, rows, strict=True)]
+        boxes = self.search.store.regions(ids)
         pool = [
-            Candidate(
-                pool[i].image_id,
-                float(scores[i]),
-                Region(*boxes[pool[i].image_id][rows[i]].tolist()),
-            )
+            Candidate(pool[i].image_id, float(scores[i]), boxes[ids[i]])
             for i in order
+            if ids[i] in boxes  # else removed since the vectors were opened
         ]
         first, rest = pool[: self.query.candidates], pool[self.query.candidates :]
         first = self._examine(own, expanded, first)

@@ -218,6 +218,7 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.execute("PRAGMA busy_timeout = 30000")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA mmap_size = 1073741824")  # boxes of many regions: four times as fast
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 

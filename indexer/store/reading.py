@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from sqlalchemy import bindparam, func, select
 
 from indexer.errors import StoreError
@@ -18,7 +16,6 @@ from indexer.features.whitening import Axes
 from indexer.store.catalog import Catalog, ImageRow, RegionRow, RootRow, SegmentRow
 from indexer.store.files import VectorFiles
 from indexer.store.records import FileState, ImageInfo, KnownFile, StoreSummary
-from indexer.store.segments import IdArray
 from indexer.store.vectors import VectorIndex
 
 REGION_KINDS = ("region", "region_fc")
@@ -32,7 +29,11 @@ INFO_COLUMNS = (
     ImageRow.camera,
 )
 # Made once: what the library works out for a statement stays with it.
-INFOS = select(*INFO_COLUMNS).where(ImageRow.id.in_(bindparam("ids", expanding=True)))
+INFOS = (
+    select(*INFO_COLUMNS, RootRow.path.label("root"))
+    .join(RootRow, RootRow.id == ImageRow.root_id)
+    .where(ImageRow.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 class StoreReader:
@@ -64,7 +65,10 @@ class StoreReader:
         """Return the folders of photos by id, as absolute paths."""
         with self.catalog.session() as session:
             rows = session.execute(select(RootRow.id, RootRow.path)).all()
-        return {id_: Path(os.path.normpath(self.path.parent / path)) for id_, path in rows}
+        return {id_: self._root(path) for id_, path in rows}
+
+    def _root(self, path: str) -> Path:
+        return Path(os.path.normpath(self.path.parent / path))
 
     def known_files(self) -> dict[tuple[int, str], KnownFile]:
         """Return every image row, good or failed, by (root id, path)."""
@@ -85,13 +89,12 @@ class StoreReader:
 
     def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
         """Return what is known of these images, by id; ids that are gone are left out."""
-        roots = self.roots()
         wanted = list(ids)
         infos: dict[int, ImageInfo] = {}
         with self.catalog.session() as session:
             for start in range(0, len(wanted), 500):
                 rows = session.execute(INFOS, {"ids": wanted[start : start + 500]})
-                infos |= {row.id: _info(row, roots) for row in rows}
+                infos |= {row.id: _info(row, self._root(row.root)) for row in rows}
         return infos
 
     def find_image(self, path: Path) -> ImageInfo | None:
@@ -109,41 +112,24 @@ class StoreReader:
                         )
                     ).first()
                     if row is not None:
-                        return _info(row, roots)
+                        return _info(row, root)
         return None
 
     def regions(self, ids: Iterable[int]) -> dict[int, Region]:
         """Return the boxes of these regions by id, in pixels of the upright original."""
-        found = self._region_rows("id", ids)
-        return {region_id: Region(*box) for region_id, _, *box in found.tolist()}
-
-    def boxes_of(self, image_ids: Iterable[int]) -> dict[int, IdArray]:
-        """Return the boxes (R, 4) of these images, in the order of their region vectors.
-
-        They are (x0, y0, x1, y1) in pixels of the upright original, see `Region`. Images without
-        regions are left out.
-        """
-        rows = self._region_rows("image_id", image_ids)
-        if not len(rows):
-            return {}
-        firsts = np.flatnonzero(np.r_[True, rows[1:, 1] != rows[:-1, 1]])
-        parts = np.split(rows[:, 2:], firsts[1:])
-        return dict(zip(rows[firsts, 1].tolist(), parts, strict=True))
-
-    def _region_rows(self, column: Literal["id", "image_id"], values: Iterable[int]) -> IdArray:
-        """Return (N, 6) id, image id and box of regions, sorted by image and id."""
-        wanted = list(values)
-        rows: list[tuple[int, ...]] = []
+        wanted = list(ids)
+        found: dict[int, Region] = {}
+        if not wanted:
+            return found
         with self.catalog.session() as session:
             for start in range(0, len(wanted), 500):
                 part = tuple(wanted[start : start + 500])
-                # Thousands of rows a query: they come as tuples, not as objects of the mapper.
+                # Hundreds of rows a query: they come as tuples, not as objects of the mapper.
                 places = ",".join("?" * len(part))
-                query = f"SELECT id, image_id, x0, y0, x1, y1 FROM regions WHERE {column} IN "
-                found = session.connection().exec_driver_sql(f"{query}({places})", part)
-                rows += found.cursor.fetchall()
-        table = np.fromiter(chain.from_iterable(rows), np.int64, 6 * len(rows)).reshape(-1, 6)
-        return table[np.lexsort((table[:, 0], table[:, 1]))]
+                query = f"SELECT id, x0, y0, x1, y1 FROM regions WHERE id IN ({places})"
+                rows = session.connection().exec_driver_sql(query, part).cursor.fetchall()
+                found |= {region_id: Region(*box) for region_id, *box in rows}
+        return found
 
     def vector_index(self, kind: str) -> VectorIndex:
         """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""
@@ -186,10 +172,10 @@ class StoreReader:
         )
 
 
-def _info(row: Any, roots: dict[int, Path]) -> ImageInfo:
+def _info(row: Any, root: Path) -> ImageInfo:
     return ImageInfo(
         id=row.id,
-        path=roots[row.root_id] / row.path,
+        path=root / row.path,
         width=row.width or 0,
         height=row.height or 0,
         taken_at=row.taken_at,

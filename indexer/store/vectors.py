@@ -143,13 +143,21 @@ class VectorIndex:
 
     def vectors_of_image(self, image_id: int) -> FloatArray:
         """Return the vectors (R, D) float32 of one image, in order; raises `KeyError`."""
-        if image_id in self._removed:
-            raise KeyError(f"no vectors of image {image_id}")
-        for segment in self._segments:
-            # A segment's image ids ascend: ids are given in the order of the commits.
-            start, stop = np.searchsorted(segment.image_ids, [image_id, image_id + 1])
-            if stop > start:
-                return segment.vectors[start:stop].astype(np.float32)
+        segment, rows = self._home(image_id)
+        return segment.vectors[rows].astype(np.float32)
+
+    def ids_of_image(self, image_id: int) -> IdArray:
+        """Return the ids (R,) of the vectors of one image, in order; raises `KeyError`."""
+        segment, rows = self._home(image_id)
+        return np.asarray(segment.ids[rows])
+
+    def _home(self, image_id: int) -> tuple[Segment, slice]:
+        if image_id not in self._removed:
+            for segment in self._segments:
+                # A segment's image ids ascend: ids are given in the order of the commits.
+                start, stop = np.searchsorted(segment.image_ids, [image_id, image_id + 1])
+                if stop > start:
+                    return segment, slice(start, stop)
         raise KeyError(f"no vectors of image {image_id}")
 
     def sample(self, count: int) -> FloatArray:

@@ -173,19 +173,19 @@ def test_removing_images_takes_their_regions_out(desk: Desk) -> None:
     desk.check_vectors()
 
 
-def test_boxes_come_by_image_in_the_order_of_the_vectors(desk: Desk) -> None:
+def test_the_ids_of_an_image_come_in_the_order_of_its_vectors(desk: Desk) -> None:
     for i, colour in enumerate(shades(3)):
         plain(desk.photos / f"{i}.png", colour, (60 + 40 * i, 60))
     desk.index()
     remove_images(desk.store, [desk.photos / "1.png"])
-    first, gone, last = 1, 2, desk.id_of("2.png")
-    boxes = desk.store.boxes_of([last, first, gone, 99])
-    assert boxes.keys() == {first, last}
-    for name, image_id in {"0.png": first, "2.png": last}.items():
-        expected = [region.as_tuple() for region in desk.regions_of(name).values()]
-        assert boxes[image_id].tolist() == [list(box) for box in expected]
-        assert len(desk.store.vector_index("region").vectors_of_image(image_id)) == len(expected)
-    assert desk.store.boxes_of([]) == {}
+    index = desk.store.vector_index("region")
+    for name in ("0.png", "2.png"):
+        ids = index.ids_of_image(desk.id_of(name))
+        assert ids.tolist() == sorted(desk.regions_of(name))
+        vectors = index.vectors_of_image(desk.id_of(name))
+        assert vectors.tolist() == index.vectors_of(ids).tolist()
+    with pytest.raises(KeyError):
+        index.ids_of_image(2)
 
 
 def test_an_emptied_store_finds_nothing(desk: Desk) -> None:
