@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 SAMPLE := data/sample
 
-.PHONY: setup check test demo bench clean
+.PHONY: setup check test demo screenshots bench clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ demo: setup
 	$(BIN)/cbir localize $(SAMPLE)/images/coffee-1.jpg $(SAMPLE)/images/scene-cat-and-cup.jpg \
 		--store demo-out/.cbir --out demo-out/cup
 	@echo "Look at demo-out/cat.jpg (or cat.html), cup-regions.jpg and cup/overlay.png"
+
+# Needs Chromium: apt-get install chromium
+screenshots: setup
+	$(BIN)/python -m docs.make_screenshots
 
 # PHOTOS=folder: photos to measure the speed with; MANIFESTS="a.json b.json": labelled ones to
 # measure the quality with. About an hour for a thousand photos.

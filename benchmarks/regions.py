@@ -1,6 +1,7 @@
 """Region search on labelled photos: how well, how exactly, how fast and how large.
 
 Run: python -m benchmarks.regions MANIFEST... [--schemes grid sliding] [--every 1] [--json]
+     [--k 100] [--engine openvino torch] [--index exact balanced compact]
 It indexes the photos by each scheme into a temporary store, and asks every query, or every nth of
 them, of whole images, of regions, and of regions with re-ranking.
 """
@@ -12,12 +13,15 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from indexer.build import Builder, IndexReport
+from indexer.features.engine import EngineName
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
+from indexer.optimize import keep_up
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest
@@ -42,23 +46,27 @@ MODES = (
 )
 
 
-def build(manifest: Manifest, scheme: str, folder: Path) -> tuple[Store, IndexReport]:
+def build(
+    manifest: Manifest, scheme: str, folder: Path, name: EngineName
+) -> tuple[Store, IndexReport]:
     """Index the photos of a manifest."""
     spec = FeatureSpec.create(regions=scheme)
     store = Store.create(folder, spec)
-    extractor = FeatureExtractor(spec)
+    extractor = FeatureExtractor(spec, engine=name)
     places = sorted({(manifest.folder / entry).parent for entry in manifest.database})
     tops = [p for p in places if not any(o in p.parents for o in places)]
     return store, Builder(store, lambda: extractor).run(tops)
 
 
-def ask(engine: SearchEngine, manifest: Manifest, mode: Mode, every: int) -> dict[str, Any]:
-    """Ask the queries and score the answers."""
+def ask(
+    engine: SearchEngine, manifest: Manifest, mode: Mode, every: int, k: int | None
+) -> dict[str, Any]:
+    """Ask the queries and score the answers: all images in order, or the first `k`."""
     answers: dict[str, list[Hit]] = {}
     started = time.perf_counter()
     for query in manifest.queries[::every]:
         answers[query.id] = engine.search(
-            Query(path=query.image, box=query.box, k=None, **mode.options)
+            Query(path=query.image, box=query.box, k=k, **mode.options)
         )
     elapsed_s = time.perf_counter() - started
     scores = score_answers(manifest, answers).as_dict()
@@ -72,29 +80,37 @@ def main() -> None:
     parser.add_argument("--schemes", nargs="+", default=["grid", "sliding"])
     parser.add_argument("--modes", nargs="+", default=[mode.name for mode in MODES])
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--k", type=int, help="hits a query; all images where it is not given")
+    parser.add_argument("--engine", nargs="+", default=["auto"])
+    parser.add_argument("--index", nargs="+", default=["auto"])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     if not arguments.json:
-        print(f"{'set':20} {'scheme':8} {'search':18} " + " ".join(f"{c:>14}" for c in COLUMNS))
+        print(f"{'set, scheme, engine, index, search':60} " + " ".join(f"{c:>14}" for c in COLUMNS))
     for path in arguments.manifests:
         manifest = Manifest.read(path)
-        for scheme in arguments.schemes:
+        for scheme, name in product(arguments.schemes, arguments.engine):
             with tempfile.TemporaryDirectory() as scratch:
-                store, report = build(manifest, scheme, Path(scratch) / "store")
+                store, report = build(manifest, scheme, Path(scratch) / "store", name)
                 summary = store.summarize()
-                engine = SearchEngine(store)
-                for mode in (m for m in MODES if m.name in arguments.modes):
-                    row = ask(engine, manifest, mode, arguments.every) | {
-                        "regions": round(report.regions / max(1, summary.images), 1),
-                        "index_s": round(report.elapsed_s, 1),
-                        "bytes_an_image": summary.bytes_on_disk // max(1, summary.images),
-                    }
-                    labels = {"set": manifest.name, "scheme": scheme, "search": mode.name}
-                    if arguments.json:
-                        print(json.dumps(labels | row), flush=True)
-                    else:
-                        cells = " ".join(f"{row[c]!s:>14}" for c in COLUMNS)
-                        print(f"{manifest.name:20} {scheme:8} {mode.name:18} {cells}", flush=True)
+                sizes = {
+                    "regions": round(report.regions / max(1, summary.images), 1),
+                    "index_s": round(report.elapsed_s, 1),
+                    "bytes_an_image": summary.bytes_on_disk // max(1, summary.images),
+                }
+                for form in arguments.index:
+                    store.index_form = form
+                    keep_up(store)
+                    engine = SearchEngine(store, engine=name)
+                    for mode in (m for m in MODES if m.name in arguments.modes):
+                        row = ask(engine, manifest, mode, arguments.every, arguments.k) | sizes
+                        labels = [manifest.name, scheme, name, form, mode.name]
+                        if arguments.json:
+                            names = ("set", "scheme", "engine", "index", "search")
+                            print(json.dumps(dict(zip(names, labels, strict=True)) | row))
+                        else:
+                            cells = " ".join(f"{row[c]!s:>14}" for c in COLUMNS)
+                            print(f"{', '.join(labels):60} {cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ class Builder:
                 self._commit()
             vanished = [row.id for rows in self._missing.values() for row in rows]
             self.store.remove(gone + vanished)
+        self._extractor = None  # the network's memory is given back: training lists comes next
         self.report.removed = len(vanished)
         self.report.elapsed_s = time.monotonic() - started
         return self.report

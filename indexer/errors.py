@@ -7,6 +7,8 @@ CbirError
 ├── NoImagesError               a place to index holds nothing to index
 ├── InvalidRegionError          a box that does not lie inside its image
 ├── InvalidQueryError           a query that cannot be answered as asked
+├── InvalidLabelsError          a file of labels that is none
+├── OutsideRootsError           an image that lies outside the folders of photos
 ├── FeatureError
 │   ├── UnknownBackboneError    no backbone or tap of that name
 │   ├── WeightsMissingError     the weights are neither here nor to be had
@@ -57,6 +59,14 @@ class InvalidRegionError(CbirError):
 
 class InvalidQueryError(CbirError):
     """A query cannot be answered as asked."""
+
+
+class InvalidLabelsError(CbirError):
+    """A file of labels that is none."""
+
+
+class OutsideRootsError(CbirError):
+    """An image lies outside the folders of photos, say through a link: it is not shown."""
 
 
 class FeatureError(CbirError):

@@ -87,7 +87,7 @@ class QueryDescriber:
         also seen in its place, in the grid scheme, as the windows of the store are; and as a crop
         without its margin, in the sliding scheme and for re-ranking.
         """
-        image, box = self._load(query)
+        image, box = self.load(query)
         spec, backbone = self.store.spec, self.extractor.backbone
         cut = image if box is None else image.crop(box.as_tuple())
         if query.search == "image" or query.feature == "fc":
@@ -107,7 +107,7 @@ class QueryDescriber:
     def _view(self, image: Image.Image, size_px: int, box: Boxes = WHOLE) -> View:
         return View(self.extractor.resize(image, size_px), box)
 
-    def _load(self, query: Query) -> tuple[Image.Image, Region | None]:
+    def load(self, query: Query) -> tuple[Image.Image, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""
         source: Path | bytes = query.path if query.path is not None else query.data or b""
         if query.image_id is not None:

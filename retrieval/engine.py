@@ -133,6 +133,16 @@ class SearchEngine:
                 answers[i] = answer
         return answers
 
+    def search_by_vector(self, vector: FloatArray, query: Query) -> list[Hit]:
+        """Return the hits of `query`, had it this unit vector (D,) in place of its own.
+
+        Raises `StoreError` where the store has no vectors of the kind asked for.
+        """
+        [answer] = self._find(query, vector[None])
+        if isinstance(answer, CbirError):
+            raise answer
+        return answer
+
     def index(self, kind: str) -> VectorIndex:
         """The vectors of one kind, opened on first use."""
         if kind not in self._indexes:
@@ -164,6 +174,13 @@ class SearchEngine:
         if isinstance(vector, CbirError):
             raise vector
         return vector
+
+    def query_image(self, query: Query) -> tuple[Image.Image, Region | None]:
+        """Return the upright RGB pixels of a query's image, and its box with the context.
+
+        Without a box the pixels may be fewer than the file has. Raises what `search` does.
+        """
+        return QueryDescriber(self.store, self.extractor).load(query)
 
     def _vectors(self, queries: Sequence[Query]) -> list[FloatArray | CbirError]:
         """Return the vector (D,) of each query, or why it has none."""

@@ -33,9 +33,11 @@ RECALL_AT = 10
 HELD_OUT = 256  # stored vectors that are asked, without their own image, to set `nprobe`
 LISTS = (16, 4096)
 TRAINED_PER_LIST = 40
+TRAINED_ROWS = 65_536  # for the codes, and at least for the centroids
 TRAINED_PER_CODE = 64  # vectors for each of the 256 values of a byte of the compact form
 FAMILIAR = 0.3  # what a stored vector adds to a question
 ROUNDS = 10  # of k-means
+BLOCK_ROWS = 8192  # compared with the questions at a time
 NOT_ASKED_FOR = -2.0  # below any cosine
 SEED = 20_260_101
 BYTES_A_VECTOR = 290  # of the balanced form, without its id, where 6 bits a value can keep to it
@@ -55,8 +57,8 @@ class Recipe:
 
 
 RECIPES: dict[Form, Recipe] = {
-    "balanced": Recipe(recall=0.97, factor=2, least=40),
-    "compact": Recipe(recall=0.93, factor=8, least=400),
+    "balanced": Recipe(recall=0.975, factor=2, least=40),
+    "compact": Recipe(recall=0.95, factor=10, least=800),
 }
 
 
@@ -105,13 +107,16 @@ class ApproximateIndex:
         index.cp.niter = ROUNDS
         index.cp.seed = SEED
         index.cp.spherical = True
-        wanted = min(len(rows), max(TRAINED_PER_LIST * index.nlist, 65_536))
+        wanted = min(len(rows), max(TRAINED_PER_LIST * index.nlist, TRAINED_ROWS))
+        index.cp.max_points_per_centroid = max(1, math.ceil(wanted / index.nlist))
+        index.cp.min_points_per_centroid = 1
+        # The centroids first, then the codes, of fewer vectors: half the memory of both at once.
+        centroids = faiss.Clustering(dimension, index.nlist, index.cp)
+        centroids.train(rows.take_apart(_spread(len(rows), wanted)), index.quantizer)
         if form == "compact":
             index.pq.cp.niter = ROUNDS
             index.pq.cp.max_points_per_centroid = TRAINED_PER_CODE
-        index.cp.max_points_per_centroid = max(1, math.ceil(wanted / index.nlist))
-        index.cp.min_points_per_centroid = 1
-        index.train(rows.take(_spread(len(rows), wanted)))
+        index.train(rows.take_apart(_spread(len(rows), min(len(rows), TRAINED_ROWS))))
         return cls(index, form)
 
     def extend(self, rows: Rows) -> None:
@@ -127,7 +132,7 @@ class ApproximateIndex:
         each began with is left out of its answers.
         """
         asked = _spread(len(rows), HELD_OUT)
-        queries = make_questions(rows.take(asked))
+        queries = make_questions(rows.take_apart(asked))
         own = np.array([rows.span_of_image(i) for i in rows.image_ids[asked].tolist()])
         truth = nearest_rows(rows, queries, own, RECALL_AT)
         for nprobe in _steps(int(self.index.nlist)):
@@ -137,6 +142,7 @@ class ApproximateIndex:
                 others = faiss.IDSelectorNot(faiss.IDSelectorRange(*span))
                 found, _ = self._search(rows, query, RECALL_AT, others)
                 hits += len(np.intersect1d(found, true))
+                rows.let_go()
             self.recall = hits / max(1, int(np.count_nonzero(truth >= 0)))
             if self.recall >= RECIPES[self.form].recall:
                 break
@@ -228,7 +234,12 @@ def nearest_rows(rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k:
     """
     best = np.empty((len(queries), 0), np.int64)
     scores = np.empty((len(queries), 0), np.float32)
-    for start, vectors in rows.chunks():
+    blocks = (
+        (start + first, vectors[first : first + BLOCK_ROWS])
+        for start, vectors in rows.chunks()
+        for first in range(0, len(vectors), BLOCK_ROWS)
+    )
+    for start, vectors in blocks:
         part = queries @ vectors.T
         for i, (a, b) in enumerate((own - start).tolist()):
             part[i, max(a, 0) : max(b, 0)] = NOT_ASKED_FOR

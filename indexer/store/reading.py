@@ -146,17 +146,20 @@ class StoreReader:
             f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
         )
 
+    def failed_files(self) -> list[tuple[str, str]]:
+        """Return (path, reason) of the files that could not be read, sorted."""
+        roots = self.roots()
+        with self.catalog.session() as session:
+            rows = session.scalars(
+                select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
+            )
+            return [(str(roots[row.root_id] / row.path), row.reason or "") for row in rows]
+
     def summarize(self) -> StoreSummary:
         """Count what the store holds."""
         roots = self.roots()
         with self.catalog.session() as session:
             images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
-            failed = [
-                (str(roots[row.root_id] / row.path), row.reason or "")
-                for row in session.scalars(
-                    select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
-                )
-            ]
             regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
             kinds = session.execute(
                 select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
@@ -164,7 +167,7 @@ class StoreReader:
         files = [file for file in self.path.rglob("*") if file.is_file()]
         return StoreSummary(
             images=images,
-            failed=failed,
+            failed=self.failed_files(),
             vectors={k: regions if k in REGION_KINDS else images for k, _ in kinds},
             dimensions={row.kind: row[1] for row in kinds},
             bytes_on_disk=sum(file.stat().st_size for file in files),

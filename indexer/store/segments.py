@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ IdArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 HalfArray = npt.NDArray[np.float16]
 
-CHUNK_ROWS = 65_536  # rows brought to float32 at a time, so that memory stays flat
+CHUNK_ROWS = 16_384  # rows brought to float32 at a time, so that memory stays flat
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,35 @@ class Rows:
             taken[here] = self.segments[home].vectors[rows[here] - self._starts[home]]
         return taken
 
+    def take_apart(self, rows: IdArray) -> FloatArray:
+        """Return what `take` does, of many rows that lie far apart, and keep no file mapped."""
+        taken = np.empty((len(rows), self.dimension), np.float32)
+        for start in range(0, len(rows), CHUNK_ROWS):
+            taken[start : start + CHUNK_ROWS] = self.take(rows[start : start + CHUNK_ROWS])
+            self.let_go()
+        return taken
+
     def chunks(self, skipped: int = 0) -> Iterator[tuple[int, FloatArray]]:
         """Yield (first row, vectors float32), of all rows but the first `skipped`."""
         for first, segment in zip(self._starts.tolist(), self.segments, strict=False):
             for start in range(max(0, skipped - first), len(segment.ids), CHUNK_ROWS):
                 stop = start + CHUNK_ROWS
                 yield first + start, segment.vectors[start:stop].astype(np.float32)
+                _let_go(segment.vectors)
+
+    def let_go(self) -> None:
+        """Give back the memory of vectors that were read; the system may still hold the files."""
+        for segment in self.segments:
+            _let_go(segment.vectors)
+
+
+def _let_go(array: HalfArray) -> None:
+    """Drop the pages of a memory map from this process, where the system lets one ask for it."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def _joined(parts: Sequence[IdArray]) -> IdArray:

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.store.approximate import ApproximateIndex
-from indexer.store.segments import CHUNK_ROWS, FloatArray, IdArray, Rows, Segment
+from indexer.store.segments import FloatArray, IdArray, Rows, Segment
 
+SCANNED_ROWS = 65_536  # compared at a time
 KEPT_BYTES = 1 << 30  # of float32 rows that stay in memory between searches
 
 
@@ -90,13 +91,13 @@ class VectorIndex:
             found_ids.append(listed[0])
             found_scores.append(listed[1])
         for segment in self._segments[0 if listed is None else self._listed :]:
-            for start in range(0, len(segment.ids), CHUNK_ROWS):
-                ids = np.asarray(segment.ids[start : start + CHUNK_ROWS])
-                owners = np.asarray(segment.image_ids[start : start + CHUNK_ROWS])
+            for start in range(0, len(segment.ids), SCANNED_ROWS):
+                ids = np.asarray(segment.ids[start : start + SCANNED_ROWS])
+                owners = np.asarray(segment.image_ids[start : start + SCANNED_ROWS])
                 rows = self._live(owners, allowed)
                 if not len(rows):
                     continue
-                vectors = segment.vectors[start : start + CHUNK_ROWS]
+                vectors = segment.vectors[start : start + SCANNED_ROWS]
                 part = np.ascontiguousarray(vectors[rows] if len(rows) < len(ids) else vectors)
                 scores, places = faiss.knn(
                     queries,
@@ -159,6 +160,11 @@ class VectorIndex:
                 if stop > start:
                     return segment, slice(start, stop)
         raise KeyError(f"no vectors of image {image_id}")
+
+    def live_ids(self) -> IdArray:
+        """Return the ids (N,) of all vectors that can be found, in the order of their commits."""
+        kept = [np.asarray(s.ids)[~np.isin(s.image_ids, self._removed)] for s in self._segments]
+        return np.concatenate([np.empty(0, np.int64), *kept])
 
     def sample(self, count: int) -> FloatArray:
         """Return about `count` vectors (N, D) float32, evenly spread over all; all if fewer."""
@@ -320,13 +326,13 @@ class ImageMatches(NamedTuple):
 
 
 def _image_blocks(image_ids: IdArray) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of blocks of about `CHUNK_ROWS` rows that cut no image in two."""
+    """Yield (start, stop) of blocks of about `SCANNED_ROWS` rows that cut no image in two."""
     if not len(image_ids):
         return
     firsts = np.flatnonzero(np.r_[True, image_ids[1:] != image_ids[:-1]])
     start = 0
     while start < len(image_ids):
-        later = firsts[firsts >= start + CHUNK_ROWS]
+        later = firsts[firsts >= start + SCANNED_ROWS]
         stop = int(later[0]) if len(later) else len(image_ids)
         yield start, stop
         start = stop

@@ -2,7 +2,8 @@
 
 import gc
 
-from ui.cli import index, localize, query, stores  # noqa: F401  in the order of the help
+# In the order of the help.
+from ui.cli import index, query, localize, browser, stores  # noqa: F401  isort: skip
 from ui.cli.shell import app
 
 __all__ = ["app", "main"]

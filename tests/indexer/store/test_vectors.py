@@ -110,7 +110,7 @@ def test_add_then_remove_changes_nothing(case: Case) -> None:
 def test_chunks_make_no_difference(case: Case) -> None:
     whole = case.index.search(case.queries, case.k, case.allowed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vectors, "CHUNK_ROWS", 3)
+        patch.setattr(vectors, "SCANNED_ROWS", 3)
         parts = case.index.search(case.queries, case.k, case.allowed)
     np.testing.assert_allclose(parts[1], whole[1], atol=1e-6)
 
@@ -208,7 +208,7 @@ def test_search_by_image_is_brute_force(case: GroupedCase) -> None:
 @settings(max_examples=50)
 def test_blocks_cut_no_image_in_two(case: GroupedCase, rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vectors, "CHUNK_ROWS", rows)
+        patch.setattr(vectors, "SCANNED_ROWS", rows)
         check_images_against_brute_force(case)
 
 

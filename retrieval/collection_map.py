@@ -1,0 +1,84 @@
+"""A map of a collection: its images laid out on a plane, those that look alike close together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexer.errors import InvalidQueryError
+from indexer.features.pooling import FloatArray
+from indexer.store.segments import IdArray
+from retrieval.engine import SearchEngine
+
+MAPPED_IMAGES = 3_000
+COMPONENTS = 50  # principal components that the neighbours are looked for in
+LEAST_IMAGES = 10
+PARALLEL_IMAGES = 500  # with fewer, threads wait more than they work
+FILE = "map.npz"
+
+
+@dataclass(frozen=True)
+class CollectionMap:
+    """`image_ids` (N,) and their `points` (N, 2)."""
+
+    image_ids: IdArray
+    points: FloatArray
+
+
+def map_collection(search: SearchEngine, count: int = MAPPED_IMAGES) -> CollectionMap:
+    """Lay out a collection, or about `count` images spread evenly over a larger one.
+
+    t-SNE (van der Maaten and Hinton 2008) of the conv vectors, from their first two principal
+    components, so that the same collection always gives the same map. It is kept in the store
+    until the collection changes. Raises `InvalidQueryError` for fewer than 10 images.
+    """
+    index = search.index("conv")
+    ids = index.live_ids()
+    ids = ids[:: -(-len(ids) // count)] if len(ids) else ids
+    if len(ids) < LEAST_IMAGES:
+        raise InvalidQueryError(f"A map needs at least {LEAST_IMAGES} images, not {len(ids)}.")
+    place = search.store.path / FILE
+    key = hashlib.sha256(ids.tobytes()).hexdigest()
+    kept = _read(place, key)
+    if kept is None:
+        kept = _lay_out(index.vectors_of(ids))
+        _write(place, key, kept)
+    return CollectionMap(ids, kept)
+
+
+def _lay_out(vectors: FloatArray) -> FloatArray:
+    from openTSNE import TSNE
+
+    centred = vectors - vectors.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred.T @ centred)
+    reduced = centred @ axes[:COMPONENTS].T
+    layout = TSNE(
+        perplexity=min(30.0, (len(vectors) - 1) / 3),
+        initialization="pca",
+        random_state=0,
+        n_jobs=1 if len(vectors) < PARALLEL_IMAGES else os.cpu_count() or 1,
+    ).fit(reduced)
+    return np.asarray(layout, np.float32)
+
+
+def _read(place: Path, key: str) -> FloatArray | None:
+    """Return the points that were kept for `key`; None where there are none, or unusable ones."""
+    try:
+        with place.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return np.asarray(file["points"], np.float32) if str(file["key"]) == key else None
+    except (OSError, ValueError, KeyError, EOFError):
+        return None  # it is drawn anew
+
+
+def _write(place: Path, key: str, points: FloatArray) -> None:
+    """Keep the points, in one step; a store that may only be read goes without."""
+    if not os.access(place.parent, os.W_OK):
+        return
+    part = place.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as stream:
+        np.savez(stream, key=np.array(key), points=points)
+    part.replace(place)

@@ -1,0 +1,156 @@
+"""Concepts: linear models taught by a few labels, on vectors that are stored already.
+
+A flat linear model on deep features does what trained networks do elsewhere (Razavian et al.
+2014). The collection itself stands for everything else: what its vectors have in common and how
+they scatter is measured once, and then a concept is learned in milliseconds, as in Hariharan et
+al. 2012 (Discriminative decorrelation for clustering and classification).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from indexer.errors import InvalidQueryError
+from indexer.features.pooling import FloatArray
+from retrieval.engine import SearchEngine
+from retrieval.query import Hit, Query
+
+BACKGROUND_VECTORS = 5_000
+SHRINKAGE = 1.0  # of the scatter towards a sphere, as a share of its mean eigenvalue
+SUGGESTED_FROM = 200  # the best hits, among which the undecided ones are looked for
+QUERIES_KEPT = 64
+UNDECIDED = 0.5  # halfway between a collection's mean (0) and what is wanted (1)
+
+Labels = Mapping[int, bool]
+"""By image id: True for an image that shows the concept, False for one that does not."""
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A linear model: `weights` (D,) and `offset`; about 1 for what is wanted, 0 for the rest."""
+
+    weights: FloatArray
+    offset: float
+
+    def scores(self, vectors: FloatArray) -> FloatArray:
+        """Return the scores (N,) of vectors (N, D)."""
+        scores: FloatArray = vectors @ self.weights + np.float32(self.offset)
+        return scores
+
+    @property
+    def direction(self) -> FloatArray:
+        """The unit vector (D,) whose nearest vectors score best."""
+        return self.weights / np.float32(max(self.length, 1e-12))
+
+    @property
+    def length(self) -> float:
+        """The L2 length of the weights."""
+        return float(np.linalg.norm(self.weights))
+
+
+class ConceptLearner:
+    """Learns concepts in one space of vectors, against a `background` (N, D) from it."""
+
+    def __init__(self, background: FloatArray) -> None:
+        if len(background) < 2:
+            raise ValueError(f"a background needs at least 2 vectors, not {len(background)}")
+        dimension = background.shape[1]
+        self.mean: FloatArray = background.mean(axis=0)
+        centred = background - self.mean
+        scatter = (centred.T @ centred).astype(np.float64) / len(background)
+        sphere = SHRINKAGE * max(float(np.trace(scatter)) / dimension, 1e-9)
+        inverse = np.linalg.inv(scatter + sphere * np.eye(dimension))
+        self._inverse: FloatArray = inverse.astype(np.float32)
+
+    def learn(self, positives: FloatArray, negatives: FloatArray) -> Concept:
+        """Return the concept of positives (P, D), at least one, and negatives (N, D).
+
+        It is the ridge regression to 1 for positives, -1 for negatives and, on average over the
+        background, 0: (S + sum c x xᵀ) w = sum c y x with x centred on the background, S its
+        shrunk scatter and c such that positives and negatives count alike, solved for the labelled
+        vectors only (Woodbury).
+        """
+        if not len(positives):
+            raise ValueError("a concept needs a positive vector")
+        labelled = np.vstack([positives, negatives.reshape(-1, positives.shape[1])]) - self.mean
+        counts = np.repeat(
+            [len(positives), max(1, len(negatives))], [len(positives), len(negatives)]
+        )
+        shares = np.sqrt(1 / counts).astype(np.float32)
+        targets = np.repeat([1.0, -1.0], [len(positives), len(negatives)]).astype(np.float32)
+        rows = labelled * shares[:, None]
+        spread = self._inverse @ rows.T  # (D, P + N)
+        dual = np.linalg.solve(np.eye(len(rows)) + rows @ spread, targets * shares)
+        weights = (spread @ dual).astype(np.float32)
+        # A ridge keeps weights short: they are stretched until the positives score 1 on average.
+        reach = float(np.mean(labelled[: len(positives)] @ weights))
+        weights /= np.float32(max(reach, 1e-6))
+        return Concept(weights, -float(weights @ self.mean))
+
+
+class Teacher:
+    """Re-ranks the hits of a query by labels; on the whole collection, not on the hits alone."""
+
+    def __init__(self, search: SearchEngine) -> None:
+        self.search = search
+        self._query_vector = lru_cache(QUERIES_KEPT)(search.query_vector)
+        self._learners: dict[str, ConceptLearner] = {}
+
+    def concept(self, query: Query, labels: Labels) -> Concept:
+        """Return what the query and the labels mean together.
+
+        The concept lives in the space that the query searches. Of an image searched by regions,
+        the window that is most like the query is what its label is about. Labels of images that
+        are gone are passed over.
+        """
+        kind = _kind(query)
+        own = self._query_vector(query)
+        rows = {image_id: self._vector(kind, image_id, own) for image_id in labels}
+        known = {i: row for i, row in rows.items() if row is not None}
+        positives = [row for i, row in known.items() if labels[i]]
+        negatives = [row for i, row in known.items() if not labels[i]]
+        return self._learner(kind).learn(
+            np.stack([own, *positives]), np.reshape(negatives, (-1, len(own))).astype(np.float32)
+        )
+
+    def find(self, query: Query, labels: Labels) -> list[Hit]:
+        """Return the hits of `query` as the labels see them; `Hit.score` is the concept's.
+
+        Raises what `SearchEngine.search` does, and `InvalidQueryError` for a query that re-ranks.
+        """
+        if query.rerank:
+            raise InvalidQueryError("Teaching and re-ranking do not go together: choose one.")
+        concept = self.concept(query, labels)
+        hits = self.search.search_by_vector(concept.direction, query)
+        return [replace(hit, score=hit.score * concept.length + concept.offset) for hit in hits]
+
+    def suggest(self, query: Query, labels: Labels, count: int = 8) -> list[Hit]:
+        """Return the unlabelled hits whose label would say most: the most undecided of the best."""
+        pool = self.find(replace(query, k=SUGGESTED_FROM), labels)
+        unlabelled = [hit for hit in pool if hit.image_id not in labels]
+        return sorted(unlabelled, key=lambda hit: (abs(hit.score - UNDECIDED), hit.rank))[:count]
+
+    def _learner(self, kind: str) -> ConceptLearner:
+        if kind not in self._learners:
+            self._learners[kind] = ConceptLearner(
+                self.search.index(kind).sample(BACKGROUND_VECTORS)
+            )
+        return self._learners[kind]
+
+    def _vector(self, kind: str, image_id: int, own: FloatArray) -> FloatArray | None:
+        try:
+            vectors = self.search.index(kind).vectors_of_image(image_id)
+        except KeyError:
+            return None
+        best: FloatArray = vectors[int((vectors @ own).argmax())]
+        return best
+
+
+def _kind(query: Query) -> str:
+    if query.search == "image":
+        return query.feature
+    return "region" if query.feature == "conv" else "region_fc"

@@ -1,0 +1,111 @@
+"""The pages, served on a copy of the sample pictures, and a real browser that looks at them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from typer.testing import Result
+
+from tests.sample import SAMPLE
+
+KEPT_OUT = "scene-cat-and-cup.jpg"  # the query: the store does not have it
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE_MS = 30_000
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `cbir ui`: its address, its photos and its store."""
+
+    url: str
+    photos: Path
+    store: Path
+    port: int
+
+    def id_of(self, name: str) -> int:
+        from indexer.store.store import Store
+
+        info = Store.open(self.store).find_image(self.photos / name)
+        assert info is not None
+        return info.id
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        missing = f"none of {', '.join(BROWSERS)} is installed: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, cbir: Callable[..., Result], _own_folders: None
+) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    photos, store = folder / "photos", folder / ".cbir"
+    shutil.copytree(SAMPLE / "images", photos / "sample")
+    (photos / "sample" / KEPT_OUT).unlink()
+    (photos / "notes [1] <b>.jpg").write_text("milk, bread")
+    assert cbir("index", photos, "--store", store).exit_code == 0
+    with serving(store) as (url, port):
+        yield Served(url, photos, store, port)
+
+
+class serving:  # noqa: N801  reads as a verb
+    """Run `cbir ui` on a store as a process of its own."""
+
+    def __init__(self, store: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            self.port: int = probe.getsockname()[1]
+        command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
+        command += ["--port", str(self.port), "--no-browser"]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> tuple[str, int]:
+        url = f"http://localhost:{self.port}"
+        for _ in range(600):
+            assert self.process.poll() is None, self.process.communicate()[1]
+            try:
+                with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
+                    return url, self.port
+            except OSError:
+                time.sleep(0.1)
+        raise TimeoutError("cbir ui does not answer")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+
+
+@pytest.fixture
+def page(chromium: Browser, served: Served) -> Iterator[Page]:
+    """An empty tab, which may talk to nobody but the server."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+    strangers: list[str] = []
+    context.on("request", lambda request: strangers.append(request.url))
+    expect.set_options(timeout=PATIENCE_MS)
+    tab = context.new_page()
+    tab.set_default_timeout(PATIENCE_MS)
+    yield tab
+    context.close()
+    own = (served.url, served.url.replace("http", "ws", 1), "data:", "blob:")
+    assert [url for url in strangers if not url.startswith(own)] == []

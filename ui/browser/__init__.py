@@ -1,0 +1,1 @@
+"""The browser pages, in Streamlit; `cbir ui` serves them."""

@@ -1,0 +1,180 @@
+"""Collection: what is in it, what failed, its map; and adding a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from indexer.errors import CbirError
+from indexer.store.browsing import Census
+from retrieval.collection_map import CollectionMap, map_collection
+from ui.browser import results, state
+from ui.browser.figures import plain
+from ui.browser.indexing_job import IndexingJob
+from ui.render import printable
+
+CHOSEN = 24
+CAMERAS = 12
+
+
+def show() -> None:
+    """Draw the page."""
+    counts = state.census(state.desk())
+    _numbers(counts)
+    _add_folder()
+    _when_and_with_what(counts)
+    _failed(counts)
+    _map(counts)
+
+
+def _numbers(counts: Census) -> None:
+    with st.container(horizontal=True):
+        st.metric("Images", f"{counts.images:,}", border=True)
+        st.metric("Failed files", f"{len(counts.failed):,}", border=True)
+        dates = "unknown"
+        if counts.first and counts.last:
+            first, last = counts.first.year, counts.last.year
+            dates = str(first) if first == last else f"{first} to {last}"
+        st.metric("Taken", dates, border=True)
+        st.metric("Cameras", f"{len(counts.cameras):,}", border=True)
+    roots = state.desk().engine.store.roots().values()
+    st.caption("Folders: " + ", ".join(plain(str(root)) for root in roots))
+
+
+@st.cache_resource
+def _jobs() -> list[IndexingJob]:
+    return []
+
+
+def _add_folder() -> None:
+    st.subheader("Add a folder, or bring one up to date")
+    jobs = _jobs()
+    running = bool(jobs) and jobs[-1].running
+    with st.form("add", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        folder = st.text_input(
+            "Folder on this machine", placeholder="/home/me/photos", disabled=running
+        )
+        asked = st.form_submit_button("Index it", disabled=running)
+    if asked:
+        place = Path(folder.strip()).expanduser()
+        if not folder.strip() or not place.is_absolute():
+            st.error("Give the full path of a folder, such as /home/me/photos.")
+        elif not place.is_dir():
+            st.error(f"There is no folder {plain(str(place))}.")
+        else:
+            jobs.append(IndexingJob(state.desk().engine, place))
+            st.rerun()
+    if jobs:
+        _watch()
+
+
+@st.fragment(run_every=1.0)
+def _watch() -> None:
+    job = _jobs()[-1]
+    name = plain(job.folder.name)
+    if job.running:
+        left = "" if job.left_s is None else f", {job.left_s:.0f} s left"
+        share = job.done / job.total if job.total else 0.0
+        failed = f", {job.failed} failed" if job.failed else ""
+        st.progress(share, f"{name}: {job.done:,} of {job.total:,} images{failed}{left}")
+        st.button("Stop", on_click=job.stop, help="What is indexed stays; index it again to go on.")
+        return
+    if not st.session_state.get(f"seen-{id(job)}"):
+        st.session_state[f"seen-{id(job)}"] = True
+        st.rerun()  # the numbers above have changed
+    if job.error:
+        st.error(plain(job.error))
+    elif job.stopped or job.report is None:
+        st.warning(f"{name}: stopped after {job.done:,} of {job.total:,} images, which are safe.")
+    else:
+        report = job.report
+        st.success(
+            f"{name}: {report.added:,} added, {report.updated:,} updated, "
+            f"{report.unchanged:,} unchanged, {report.removed:,} removed, "
+            f"{len(report.failed):,} failed in {report.elapsed_s:.1f} s."
+        )
+
+
+def _when_and_with_what(counts: Census) -> None:
+    left, right = st.columns(2)
+    if counts.years:
+        with left:
+            st.subheader("When")
+            years = pd.DataFrame({"year": map(str, counts.years), "images": counts.years.values()})
+            st.bar_chart(years, x="year", y="images", height=240)
+    if counts.cameras:
+        with right:
+            st.subheader("Cameras")
+            names = [printable(name) for name in counts.cameras]
+            table = pd.DataFrame({"camera": names, "images": counts.cameras.values()})
+            st.dataframe(table.head(CAMERAS), hide_index=True, height="content")
+    if counts.undated and counts.years:
+        st.caption(f"{counts.undated:,} images carry no date.")
+
+
+def _failed(counts: Census) -> None:
+    if not counts.failed:
+        return
+    st.subheader("Files that could not be read")
+    files, reasons = zip(*counts.failed, strict=True)
+    table = pd.DataFrame({"file": map(printable, files), "reason": map(printable, reasons)})
+    st.dataframe(table, hide_index=True)
+
+
+def _map(counts: Census) -> None:
+    st.subheader("Map")
+    if counts.images < 10:
+        st.caption("A map needs at least 10 images.")
+        return
+    st.caption("Images that look alike lie close together. Drag a frame, or click a point.")
+    if not st.toggle("Draw the map", key="draw_map"):
+        return
+    try:
+        with st.spinner("Laying out the map …", show_time=True):
+            found = map_collection(state.desk().engine)
+    except CbirError as error:
+        st.error(plain(str(error)))
+        return
+    chosen = _chart(found)
+    if chosen:
+        st.caption(
+            f"{len(chosen):,} images chosen"
+            + (f", {CHOSEN} shown." if len(chosen) > CHOSEN else ".")
+        )
+        results.show(results.as_hits(chosen[:CHOSEN]), "map", score=lambda _hit: "", opens=False)
+
+
+def _chart(found: CollectionMap) -> list[int]:
+    """Draw the map and return the ids of the images that are chosen on it."""
+    infos = state.desk().engine.store.image_infos(found.image_ids.tolist())
+    points = pd.DataFrame({"id": found.image_ids, "x": found.points[:, 0], "y": found.points[:, 1]})
+    points["name"] = [printable(infos[i].path.name) if i in infos else "" for i in points["id"]]
+    frame = alt.selection_interval(name="frame")
+    point = alt.selection_point(name="point", fields=["id"])
+    chart = (
+        alt.Chart(points)
+        .mark_circle(size=40, opacity=0.65)
+        .encode(
+            x=alt.X("x", axis=None),
+            y=alt.Y("y", axis=None),
+            color=alt.condition(point & frame, alt.value("#ff3b30"), alt.value("#8888aa")),
+            tooltip=["name"],
+        )
+        .add_params(frame, point)
+        .properties(height=460)
+        .configure_view(strokeWidth=0)
+    )
+    event = st.altair_chart(chart, on_select="rerun", key="map")
+    selection = event.selection if event else {}
+    picked = [int(row["id"]) for row in selection.get("point", []) or []]
+    if picked:
+        return picked
+    frame_ranges = selection.get("frame") or {}
+    inside = pd.Series(True, index=points.index)
+    for axis in ("x", "y"):
+        if axis in frame_ranges:
+            inside &= points[axis].between(*frame_ranges[axis])
+    return [int(i) for i in points["id"][inside]] if frame_ranges else []

@@ -1,0 +1,76 @@
+"""Pictures and texts as safe HTML and Markdown: names are escaped, pictures travel inside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+
+from indexer.features.regions import Region
+from ui.render import printable
+
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding: 4rem 2rem 3rem; }
+.cbir-figure { margin: 0; }
+.cbir-frame { position: relative; display: block; line-height: 0; border-radius: .5rem;
+  overflow: hidden; background: rgb(128 128 128 / 18%); width: fit-content; margin: 0 auto;
+  max-width: 100%; }
+.cbir-frame img { max-width: 100%; height: auto; display: block; }
+.cbir-card .cbir-figure { height: 236px; display: flex; flex-direction: column;
+  justify-content: flex-end; }
+.cbir-card .cbir-frame img { max-height: 170px; width: auto; }
+.cbir-box { position: absolute; border: 2px solid #ff3b30; box-sizing: border-box;
+  box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff; }
+.cbir-small .cbir-figure { height: 176px; display: flex; flex-direction: column;
+  justify-content: flex-end; }
+.cbir-small .cbir-frame img { max-height: 110px; width: auto; }
+.cbir-figure figcaption { line-height: 1.3; font-size: .85rem; padding-top: .4rem;
+  overflow-wrap: anywhere; }
+.cbir-name { display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical;
+  overflow: hidden; min-height: 2.6em; }
+.cbir-score { font-variant-numeric: tabular-nums; font-weight: 600; }
+</style>"""
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&])")
+
+
+def plain(text: str) -> str:
+    """Return text so that Streamlit's Markdown shows it as it is."""
+    return _MARKDOWN.sub(r"\\\1", printable(text))
+
+
+def data_url(jpeg: bytes) -> str:
+    """Return a JPEG file as a URL that contains it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def figure(
+    jpeg: bytes,
+    alt: str,
+    *,
+    title: str = "",
+    name: str = "",
+    box: Region | None = None,
+    size: tuple[int, int] = (1, 1),
+    look: str = "large",
+) -> str:
+    """Return a picture with a caption; `box` is in pixels of the original of `size`.
+
+    `look` is large, card or small.
+    """
+    mark = ""
+    if box is not None:
+        w, h = size
+        left, top = 100 * box.x0 / w, 100 * box.y0 / h
+        wide, high = 100 * (box.x1 - box.x0) / w, 100 * (box.y1 - box.y0) / h
+        mark = (
+            f'<div class="cbir-box" style="left:{left:.2f}%;top:{top:.2f}%;'
+            f'width:{wide:.2f}%;height:{high:.2f}%"></div>'
+        )
+    caption = f'<div class="cbir-score">{html.escape(title)}</div>' if title else ""
+    if name:
+        shown = html.escape(printable(name), quote=True)
+        caption += f'<div class="cbir-name" title="{shown}">{shown}</div>'
+    picture = f'<img src="{data_url(jpeg)}" alt="{html.escape(printable(alt), quote=True)}">'
+    body = f'<span class="cbir-frame">{picture}{mark}</span><figcaption>{caption}</figcaption>'
+    return f'<div class="cbir-{look}"><figure class="cbir-figure">{body}</figure></div>'

@@ -1,0 +1,183 @@
+"""The side bar: the query image, a box on it, how to search, and the filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from indexer.errors import CbirError
+from indexer.features.regions import Region
+from ui.browser import box_picker, state
+from ui.browser.figures import data_url, plain
+from ui.gallery import as_jpeg, fitted
+
+QUERY_PX = 720
+SEARCHES = {"image": "Whole image", "region": "Regions"}
+FEATURES = {"conv": "Appearance (conv)", "fc": "Kind of content (fc)"}
+
+
+def show() -> None:
+    """Draw the panel; afterwards the session's state says what to search."""
+    with st.sidebar:
+        _source()
+        _settings()
+        _filters()
+
+
+def _source() -> None:
+    generation = st.session_state.setdefault("uploads", 0)
+    st.file_uploader(
+        "Query image",
+        key=f"upload-{generation}",
+        on_change=_uploaded,
+        help="It stays on this machine and is forgotten when you close the page.",
+    )
+    src, alt, size = None, "", (1, 1)
+    if state.has_query():
+        try:
+            src, alt, size = _picture()
+        except CbirError as error:
+            st.error(plain(str(error)))
+    box_picker.draw_on(
+        src,
+        alt,
+        size,
+        st.session_state.box,
+        on_drawn=_drawn,
+        on_pasted=_pasted,
+        on_refused=_refused,
+    )
+    if src is None:
+        return
+    st.caption(f"{plain(alt)} · {size[0]} × {size[1]} pixels. Drag on the picture to draw a box.")
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left.text_input(
+        "Box (x0, y0, x1, y1 in pixels)",
+        key="box_text",
+        on_change=_typed,
+        placeholder="whole picture",
+    )
+    right.button(
+        "Clear box",
+        on_click=state.take_box,
+        args=(None,),
+        disabled=st.session_state.box is None,
+        width="stretch",
+    )
+
+
+@st.cache_data(
+    show_spinner=False, max_entries=32, hash_funcs={state.Upload: lambda given: given.digest}
+)
+def _small(upload: state.Upload) -> bytes:
+    return as_jpeg(fitted(upload.data, QUERY_PX))
+
+
+def _picture() -> tuple[str, str, tuple[int, int]]:
+    """Return the query image as (data URL, name, size of the original)."""
+    upload: state.Upload | None = st.session_state.upload
+    if upload is not None:
+        return data_url(_small(upload)), upload.name, state.query_size()
+    gallery = state.desk().gallery
+    info = gallery.info(st.session_state.image)
+    picture = as_jpeg(gallery.picture(info.id, QUERY_PX))
+    return data_url(picture), info.path.name, (info.width, info.height)
+
+
+def _settings() -> None:
+    regions = state.desk().engine.store.spec.regions != "none"
+    _choice("Compare with", SEARCHES if regions else {"image": SEARCHES["image"]}, "search")
+    by_region = st.session_state.get("search") == "region"
+    if by_region:
+        st.toggle(
+            "Examine the best finely (re-rank)",
+            key="rerank",
+            bind="query-params",
+            help="Slower and sharper: the best images are looked at again in finer windows.",
+        )
+    else:
+        _choice("Features", FEATURES, "feature")
+
+
+def _choice(label: str, options: dict[str, str], key: str) -> None:
+    st.radio(
+        label,
+        list(options),
+        format_func=options.__getitem__,
+        key=key,
+        bind="query-params",
+        horizontal=True,
+        on_change=_first_page,
+    )
+
+
+def _filters() -> None:
+    wanted = state.wanted_images()
+    with st.expander("Filters" + (" (on)" if wanted else ""), expanded=bool(wanted)):
+        names = state.folder_names(state.desk())
+        st.selectbox(
+            "Folder",
+            names,
+            index=None,
+            key="folder",
+            bind="query-params",
+            placeholder="all folders",
+            on_change=_first_page,
+        )
+        st.text_input(
+            "File name",
+            key="name",
+            bind="query-params",
+            placeholder="part of it, or a pattern like *.png",
+            on_change=_first_page,
+        )
+        left, right = st.columns(2)
+        for column, label, key in ((left, "Taken from", "since"), (right, "until", "until")):
+            column.date_input(
+                label,
+                value=None,
+                key=key,
+                bind="query-params",
+                min_value="1826-01-01",
+                max_value="today",
+                on_change=_first_page,
+            )
+        if wanted:
+            count = len(state.allowed_ids(state.desk(), wanted))
+            st.caption(f"{count:,} images match the filters.")
+
+
+def _first_page() -> None:
+    st.session_state.page = 1
+
+
+def _uploaded() -> None:
+    given: Any = st.session_state[f"upload-{st.session_state.uploads}"]
+    if given is not None:
+        state.take_upload(given.getvalue(), given.name)
+        st.session_state.uploads += 1  # the field is emptied: the picture below is what counts
+
+
+def _pasted() -> None:
+    state.take_upload(box_picker.pasted_bytes(), "pasted image")
+
+
+def _refused() -> None:
+    st.session_state.trouble = f"{box_picker.refusal()} The limit is 40 MB."
+
+
+def _drawn() -> None:
+    if state.has_query():
+        box = box_picker.drawn_box(*state.query_size())
+        state.take_box(box)
+        if box is not None and state.desk().engine.store.spec.regions != "none":
+            st.session_state.search = "region"  # who draws a box looks for a part
+
+
+def _typed() -> None:
+    text = st.session_state.box_text.strip()
+    try:
+        state.take_box(Region.parse(text) if text else None)
+    except CbirError as error:
+        st.session_state.trouble = str(error)

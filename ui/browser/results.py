@@ -1,0 +1,94 @@
+"""Hits as cards: picture with the matched box, score, name, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from indexer.store.records import ImageInfo
+from retrieval.query import Hit
+from ui.browser import detail, state
+from ui.browser.figures import figure
+
+CARD_PX = {"card": 216, "small": 158}
+
+
+@dataclass(frozen=True)
+class Action:
+    """A button under a card: its text, what it says on hovering, and what it does."""
+
+    label: str
+    help: str
+    act: Callable[[Hit], None]
+    chosen: Callable[[Hit], bool] = lambda _hit: False
+
+
+def search_with(hit: Hit) -> None:
+    """Make the image of a hit the query."""
+    state.take_image(hit.image_id)
+
+
+USE = Action("Find like it", "Search with this image", search_with)
+
+
+def show(
+    hits: Sequence[Hit],
+    key: str,
+    *,
+    actions: Sequence[Action] = (USE,),
+    score: Callable[[Hit], str] | None = None,
+    opens: bool = True,
+    look: str = "card",
+) -> None:
+    """Show hits as cards that wrap to the width of the screen."""
+    infos = state.desk().engine.store.image_infos(hit.image_id for hit in hits)
+    known = [hit for hit in hits if hit.image_id in infos]
+    pictures = state.desk().gallery.thumbnails([infos[hit.image_id] for hit in known])
+    with st.container(horizontal=True, gap="small"):
+        for hit, picture in zip(known, pictures, strict=True):
+            info = infos[hit.image_id]
+            title = f"{hit.rank} · {hit.score:.3f}" if score is None else score(hit)
+            with st.container(border=True, width=CARD_PX[look], gap="xsmall"):
+                st.html(_card(hit, info, picture, title, look))
+                with st.container(horizontal=True, gap="xsmall"):
+                    _buttons(hit, key, actions, opens)
+
+
+def _card(hit: Hit, info: ImageInfo, picture: bytes, title: str, look: str) -> str:
+    where = f", matched box {hit.region}" if hit.region is not None else ""
+    return figure(
+        picture,
+        f"Hit {hit.rank}: {info.path.name}, score {hit.score:.3f}{where}",
+        title=title,
+        name=info.path.name,
+        box=hit.region,
+        size=(info.width, info.height),
+        look=look,
+    )
+
+
+def _buttons(hit: Hit, key: str, actions: Sequence[Action], opens: bool) -> None:
+    if opens and st.button(
+        "Open", key=f"{key}-open-{hit.rank}", help="Look closer", type="tertiary"
+    ):
+        detail.show(hit)
+    for place, action in enumerate(actions):
+        st.button(
+            action.label,
+            key=f"{key}-{place}-{hit.rank}",
+            help=action.help,
+            type="primary" if action.chosen(hit) else "tertiary",
+            on_click=action.act,
+            args=(hit,),
+        )
+
+
+def as_hits(image_ids: Sequence[int]) -> list[Hit]:
+    """Return images of the collection in the shape of hits, to be shown as cards."""
+    infos = state.desk().engine.store.image_infos(image_ids)
+    return [
+        Hit(rank, image_id, infos[image_id].path, 1.0, None)
+        for rank, image_id in enumerate((i for i in image_ids if i in infos), 1)
+    ]

@@ -1,0 +1,229 @@
+"""What the user asks for: kept for the session, mirrored in the URL, made into queries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from indexer.errors import CbirError
+from indexer.features.regions import Region
+from indexer.images import ImageFacts, load_image
+from indexer.store.browsing import Census, ImageFilter, count_images, find_ids, folders
+from retrieval.concepts import Teacher
+from retrieval.engine import SearchEngine
+from retrieval.query import Hit, Query
+from ui.gallery import Gallery
+
+UPLOAD_PIXELS = 100_000_000
+PAGE_HITS = 24
+DEPTHS = (96, 480)  # how many hits are asked for, by how far the user pages
+IN_URL = ("image", "box", "page")  # the rest of the URL belongs to the widgets bound to it
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An image that the user brought along: it stays in this session and is never written."""
+
+    data: bytes
+    name: str
+    facts: ImageFacts
+
+    @property
+    def digest(self) -> str:
+        """What tells this upload from another."""
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all sessions share: the engine on the store as it was at a `moment`, see `stamp`."""
+
+    engine: SearchEngine
+    gallery: Gallery
+    teacher: Teacher
+    moment: tuple[int, ...]
+
+
+def _moment_of(one: Desk) -> tuple[int, ...]:
+    return one.moment
+
+
+BY_MOMENT: dict[str | type[Any], Callable[[Any], Any]] = {Desk: _moment_of}
+
+
+@st.cache_resource(show_spinner="Opening the store …", max_entries=2)
+def _open(path: str, moment: tuple[int, ...]) -> Desk:
+    engine = SearchEngine.open(path or None)
+    return Desk(engine, Gallery(engine.store), Teacher(engine), moment)
+
+
+def desk() -> Desk:
+    """Return the desk of the store as it is now; raises `CbirError` where there is none."""
+    path = os.environ.get("CBIR_STORE", "")
+    return _open(path, stamp(path))
+
+
+def stamp(path: str) -> tuple[int, ...]:
+    """Return what changes whenever something is committed to the store."""
+    files = [Path(path) / name for name in ("catalog.sqlite", "catalog.sqlite-wal")]
+    return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
+
+
+@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_MOMENT)
+def census(shared: Desk) -> Census:
+    """Return the counts of the collection."""
+    return count_images(shared.engine.store)
+
+
+@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_MOMENT)
+def folder_names(shared: Desk) -> list[str]:
+    """Return the folders that hold images."""
+    return [str(folder) for folder in folders(shared.engine.store)]
+
+
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=BY_MOMENT)
+def allowed_ids(shared: Desk, wanted: ImageFilter) -> frozenset[int]:
+    """Return the ids of the images that a filter means."""
+    return frozenset(find_ids(shared.engine.store, wanted))
+
+
+def begin() -> None:
+    """Take up what the URL asks for, once a session."""
+    if "begun" in st.session_state:
+        return
+    st.session_state.begun = True
+    st.session_state.labels = {}
+    st.session_state.upload = None
+    st.session_state.trouble = ""
+    st.session_state.image = st.session_state.box = None
+    st.session_state.page = 1
+    parameters = st.query_params
+    try:
+        if "image" in parameters:
+            text = parameters["image"]
+            if not (text.isascii() and text.isdigit()):
+                raise CbirError(f"{text!r} is not the number of an image in this collection.")
+            desk().gallery.info(int(text))
+            st.session_state.image = int(text)
+            if "box" in parameters:
+                take_box(Region.parse(parameters["box"]))
+        if parameters.get("page", "1").isdigit():
+            st.session_state.page = max(1, int(parameters.get("page", "1")))
+    except (CbirError, OverflowError) as error:
+        st.session_state.trouble = str(error)
+
+
+def write_url() -> None:
+    """Put the query into the URL, so that the address can be kept and comes back to it."""
+    image = st.session_state.image
+    values = {"image": image, "box": st.session_state.box if image is not None else None}
+    values["page"] = (
+        st.session_state.page if image is not None and st.session_state.page > 1 else None
+    )
+    for name in IN_URL:
+        if values[name] is None:
+            st.query_params.pop(name, None)
+        elif st.query_params.get(name) != str(values[name]):
+            st.query_params[name] = str(values[name])
+
+
+def has_query() -> bool:
+    """Whether there is an image to search with."""
+    return st.session_state.image is not None or st.session_state.upload is not None
+
+
+def take_image(image_id: int, box: Region | None = None) -> None:
+    """Make an indexed image, or a box in it, the query."""
+    st.session_state.image, st.session_state.upload = image_id, None
+    st.session_state.labels = {}
+    _new_box(box)
+
+
+def take_upload(data: bytes, name: str) -> None:
+    """Make an uploaded image the query; what cannot be used is told in a sentence."""
+    try:
+        loaded = load_image(data, at_least=64, max_pixels=UPLOAD_PIXELS, name=name)
+    except CbirError as error:
+        st.session_state.trouble = str(error).removesuffix("; raise it with --max-megapixels")
+        return
+    st.session_state.upload, st.session_state.image = Upload(data, name, loaded.facts), None
+    st.session_state.labels = {}
+    _new_box(None)
+
+
+def take_box(box: Region | None) -> None:
+    """Query with a box of the image, or with all of it; a wrong box is told in a sentence."""
+    if box is not None:
+        try:
+            box.require_inside(*query_size())
+        except CbirError as error:
+            st.session_state.trouble = str(error)
+            return
+    _new_box(box)
+
+
+def _new_box(box: Region | None) -> None:
+    st.session_state.box = box
+    st.session_state.box_text = "" if box is None else str(box)
+    st.session_state.page = 1
+    st.session_state.trouble = ""
+
+
+def query_size() -> tuple[int, int]:
+    """Return width and height of the query image, in pixels of the upright original."""
+    upload: Upload | None = st.session_state.upload
+    if upload is not None:
+        return upload.facts.width, upload.facts.height
+    info = desk().gallery.info(st.session_state.image)
+    return info.width, info.height
+
+
+def wanted_images() -> ImageFilter:
+    """Return the filter that the user set."""
+    values = st.session_state
+    folder = values.get("folder")
+    since, until = values.get("since"), values.get("until")
+    return ImageFilter(
+        folder=Path(folder) if folder else None,
+        name=(values.get("name") or "").strip(),
+        since=since if isinstance(since, dt.date) else None,
+        until=until if isinstance(until, dt.date) else None,
+    )
+
+
+def make_query(**changes: object) -> Query:
+    """Return the query as the panel shows it, with some of its fields changed."""
+    values = st.session_state
+    wanted = wanted_images()
+    by_region = values.get("search") == "region" and desk().engine.store.spec.regions != "none"
+    fields: dict[str, object] = {
+        "image_id": values.image,
+        "data": values.upload.data if values.upload is not None else None,
+        "box": values.box,
+        "feature": values.get("feature") or "conv",
+        "search": "region" if by_region else "image",
+        "k": DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1],
+        "allowed": allowed_ids(desk(), wanted) if wanted else None,
+    }
+    if fields["search"] == "region" and fields["feature"] == "fc":
+        fields["feature"] = "conv"
+    fields["rerank"] = bool(values.get("rerank")) and fields["search"] == "region"
+    return Query(**(fields | changes))  # type: ignore[arg-type]
+
+
+def search(query: Query) -> list[Hit]:
+    """Return the hits of a query; the last few are kept for the session."""
+    kept: dict[tuple[Query, tuple[int, ...]], list[Hit]] = st.session_state.setdefault("kept", {})
+    key = (query, desk().moment)
+    if key not in kept:
+        while len(kept) >= 8:
+            del kept[next(iter(kept))]
+        kept[key] = desk().engine.search(query)
+    return kept[key]

@@ -1,0 +1,84 @@
+"""`cbir ui`."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from indexer.errors import CbirError
+from ui.cli.shell import StoreOption, app, open_store
+
+HOST = "localhost"
+PORT = 8501
+UPLOAD_MB = 40
+# Streamlit's own switches: nothing is reported anywhere, no question is asked, nothing is watched.
+OPTIONS = {
+    "server.address": HOST,
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "server.maxUploadSize": str(UPLOAD_MB),
+    "server.enableStaticServing": "false",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "logger.hideWelcomeMessage": "true",
+    "theme.primaryColor": "#0f766e",
+}
+
+
+@app.command()
+def ui(
+    store: StoreOption = None,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="The port on this machine to serve at.")
+    ] = PORT,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+) -> None:
+    """Look, draw a box, find and teach in the browser; reachable from this machine only.
+
+    Stop it with Ctrl-C.
+    """
+    opened = open_store(store)
+    os.environ["CBIR_STORE"] = str(opened.path.resolve())
+    url = f"http://{HOST}:{port}"
+    _require_free(port)
+    typer.echo(f"The pages on {opened.path} are at {url} (Ctrl-C stops them).", err=True)
+    opened.close()
+    threading.Thread(target=_when_up, args=(url, port, browser), daemon=True).start()
+    from streamlit.web import cli
+
+    import ui as package
+    import ui.browser.state
+
+    arguments = [str(Path(package.__file__).with_name("app.py")), f"--server.port={port}"]
+    arguments += [f"--{name}={value}" for name, value in OPTIONS.items()]
+    cli.main_run.main(arguments, prog_name="cbir ui", standalone_mode=False)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise CbirError(
+                f"Port {port} is in use, perhaps by another cbir ui; choose one with --port."
+            ) from error
+
+
+def _when_up(url: str, port: int, browser: bool) -> None:
+    """Open the browser as soon as the server answers."""
+    while True:
+        time.sleep(0.1)
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                break
+    if browser:
+        webbrowser.open(url)

@@ -1,0 +1,113 @@
+"""Gallery: pictures of a store's images for the screen, by image id, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from indexer.errors import ImageError, InvalidQueryError, OutsideRootsError
+from indexer.images import load_image
+from indexer.store.records import ImageInfo
+from indexer.store.store import Store
+
+FOLDER = "thumbnails"
+THUMBNAIL_PX = 320
+SCREEN_PX = 1200  # the long side of the largest picture that is ever sent
+QUALITY = 84
+READERS = 2
+
+
+class Gallery:
+    """Shows images of one store, none larger than a screen needs.
+
+    An image is named by its id; its file must lie, links resolved, inside a folder that was
+    indexed. Thumbnails are made once and kept in the store's folder, under the state of the file
+    they were made of.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.folder = store.path / FOLDER
+
+    def info(self, image_id: int) -> ImageInfo:
+        """Return what is known of an image; raises `InvalidQueryError` for an unknown id."""
+        info = self.store.image_infos([image_id]).get(image_id)
+        if info is None:
+            raise InvalidQueryError(f"There is no image {image_id} in the store.")
+        return info
+
+    def file(self, image_id: int) -> Path:
+        """Return the resolved path of an image's file; raises `OutsideRootsError`."""
+        return self._checked(self.info(image_id).path)
+
+    def picture(self, image_id: int, side_px: int = SCREEN_PX) -> Image.Image:
+        """Return the upright pixels within `side_px` × `side_px`; raises `CbirError`."""
+        return fitted(self.file(image_id), side_px)
+
+    def thumbnails(self, infos: Sequence[ImageInfo]) -> list[bytes]:
+        """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
+        with ThreadPoolExecutor(READERS, "thumbnail") as threads:
+            return list(threads.map(self._thumbnail, infos))
+
+    def _thumbnail(self, info: ImageInfo) -> bytes:
+        try:
+            path = self._checked(info.path)
+            stat = path.stat()
+            state = f"{info.id} {stat.st_size} {stat.st_mtime_ns} {THUMBNAIL_PX}"
+            name = hashlib.sha256(state.encode()).hexdigest()
+            kept = self.folder / name[:2] / f"{name[2:34]}.jpg"
+            if kept.is_file():
+                return kept.read_bytes()
+            made = as_jpeg(fitted(path, THUMBNAIL_PX))
+        except OutsideRootsError:
+            return as_jpeg(plate("outside the indexed folders"))
+        except (ImageError, OSError):
+            return as_jpeg(plate("file is gone or unreadable"))
+        self._keep(kept, made)
+        return made
+
+    def _keep(self, place: Path, made: bytes) -> None:
+        """Write a thumbnail in one step; a store that may only be read goes without."""
+        if not os.access(self.store.path, os.W_OK):
+            return
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_suffix(f".{os.getpid()}-{id(made)}.part")
+        part.write_bytes(made)
+        part.replace(place)
+
+    def _checked(self, path: Path) -> Path:
+        resolved = Path(os.path.realpath(path))
+        roots = [Path(os.path.realpath(root)) for root in self.store.roots().values()]
+        if not any(resolved.is_relative_to(root) for root in roots):
+            raise OutsideRootsError(
+                f"{path.name} lies outside the indexed folders (it is a link that leads away), so "
+                "it is not shown. Index the folder that it is in."
+            )
+        return resolved
+
+
+def fitted(source: Path | bytes, side_px: int) -> Image.Image:
+    """Return the upright RGB pixels of an image file within `side_px` × `side_px`."""
+    pixels = load_image(source, at_least=side_px).pixels
+    pixels.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
+    return pixels
+
+
+def as_jpeg(picture: Image.Image) -> bytes:
+    """Return a picture as a JPEG file, without any metadata."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=QUALITY)
+    return stream.getvalue()
+
+
+def plate(text: str) -> Image.Image:
+    """Return a grey plate that stands for an image that cannot be shown."""
+    picture = Image.new("RGB", (THUMBNAIL_PX, THUMBNAIL_PX * 3 // 4), "#d0d0d0")
+    ImageDraw.Draw(picture).text((12, 12), text, fill="black")
+    return picture
