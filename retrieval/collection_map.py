@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,16 @@ COMPONENTS = 50  # principal components that the neighbours are looked for in
 LEAST_IMAGES = 10
 PARALLEL_IMAGES = 500  # with fewer, threads wait more than they work
 FILE = "map.npz"
+# What numpy raises on a damaged archive.
+_FILE_FAULTS = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +54,12 @@ def map_collection(search: SearchEngine, count: int = MAPPED_IMAGES) -> Collecti
     ids = ids[:: -(-len(ids) // count)] if len(ids) else ids
     if len(ids) < LEAST_IMAGES:
         raise InvalidQueryError(f"A map needs at least {LEAST_IMAGES} images, not {len(ids)}.")
-    place = search.store.path / FILE
-    key = hashlib.sha256(ids.tobytes()).hexdigest()
+    place = search.store.derived / FILE
+    vectors = index.vectors_of(ids)
+    key = hashlib.sha256(ids.tobytes() + vectors.tobytes()).hexdigest()
     kept = _read(place, key)
     if kept is None:
-        kept = _lay_out(index.vectors_of(ids))
+        kept = _lay_out(vectors)
         _write(place, key, kept)
     return CollectionMap(ids, kept)
 
@@ -70,15 +84,15 @@ def _read(place: Path, key: str) -> FloatArray | None:
     try:
         with place.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return np.asarray(file["points"], np.float32) if str(file["key"]) == key else None
-    except (OSError, ValueError, KeyError, EOFError):
+    except _FILE_FAULTS:
         return None  # it is drawn anew
 
 
 def _write(place: Path, key: str, points: FloatArray) -> None:
-    """Keep the points, in one step; a store that may only be read goes without."""
-    if not os.access(place.parent, os.W_OK):
-        return
-    part = place.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as stream:
-        np.savez(stream, key=np.array(key), points=points)
-    part.replace(place)
+    """Keep the points, in one step; where they cannot be written, they are made anew."""
+    with contextlib.suppress(OSError):
+        place.parent.mkdir(exist_ok=True)
+        part = place.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as stream:
+            np.savez(stream, key=np.array(key), points=points)
+        part.replace(place)

@@ -16,6 +16,7 @@ import numpy as np
 
 from indexer.errors import InvalidQueryError
 from indexer.features.pooling import FloatArray
+from indexer.store.vectors import VectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
 
@@ -23,6 +24,7 @@ BACKGROUND_VECTORS = 5_000
 SHRINKAGE = 1.0  # of the scatter towards a sphere, as a share of its mean eigenvalue
 SUGGESTED_FROM = 200  # the best hits, among which the undecided ones are looked for
 QUERIES_KEPT = 64
+LEAST_REACH = 0.01  # of positives over the background, before stretching
 UNDECIDED = 0.5  # halfway between a collection's mean (0) and what is wanted (1)
 
 Labels = Mapping[int, bool]
@@ -69,6 +71,8 @@ class ConceptLearner:
     def learn(self, positives: FloatArray, negatives: FloatArray) -> Concept:
         """Return the concept of positives (P, D), at least one, and negatives (N, D).
 
+        Raises `InvalidQueryError` where the two are the same thing.
+
         It is the ridge regression to 1 for positives, -1 for negatives and, on average over the
         background, 0: (S + sum c x xᵀ) w = sum c y x with x centred on the background, S its
         shrunk scatter and c such that positives and negatives count alike, solved for the labelled
@@ -86,9 +90,14 @@ class ConceptLearner:
         spread = self._inverse @ rows.T  # (D, P + N)
         dual = np.linalg.solve(np.eye(len(rows)) + rows @ spread, targets * shares)
         weights = (spread @ dual).astype(np.float32)
-        # A ridge keeps weights short: they are stretched until the positives score 1 on average.
         reach = float(np.mean(labelled[: len(positives)] @ weights))
-        weights /= np.float32(max(reach, 1e-6))
+        if reach < LEAST_REACH:
+            raise InvalidQueryError(
+                "What is labelled wrong looks just like what is right: the query, or a copy of it. "
+                "Take that label back."
+            )
+        # A ridge keeps weights short: they are stretched until the positives score 1 on average.
+        weights /= np.float32(reach)
         return Concept(weights, -float(weights @ self.mean))
 
 
@@ -98,7 +107,7 @@ class Teacher:
     def __init__(self, search: SearchEngine) -> None:
         self.search = search
         self._query_vector = lru_cache(QUERIES_KEPT)(search.query_vector)
-        self._learners: dict[str, ConceptLearner] = {}
+        self._learners: dict[str, tuple[VectorIndex, ConceptLearner]] = {}
 
     def concept(self, query: Query, labels: Labels) -> Concept:
         """Return what the query and the labels mean together.
@@ -135,11 +144,14 @@ class Teacher:
         return sorted(unlabelled, key=lambda hit: (abs(hit.score - UNDECIDED), hit.rank))[:count]
 
     def _learner(self, kind: str) -> ConceptLearner:
-        if kind not in self._learners:
-            self._learners[kind] = ConceptLearner(
-                self.search.index(kind).sample(BACKGROUND_VECTORS)
-            )
-        return self._learners[kind]
+        index = self.search.index(kind)
+        kept = self._learners.get(kind)
+        if kept is None or kept[0] is not index:  # the store was loaded anew since
+            background = index.sample(BACKGROUND_VECTORS)
+            if len(background) < 2:
+                raise InvalidQueryError("Teaching needs a collection of more than one image.")
+            kept = self._learners[kind] = index, ConceptLearner(background)
+        return kept[1]
 
     def _vector(self, kind: str, image_id: int, own: FloatArray) -> FloatArray | None:
         try:

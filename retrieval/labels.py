@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from indexer.errors import InvalidLabelsError
 from indexer.store.reading import StoreReader
+from indexer.store.records import ImageInfo
 from retrieval.concepts import Labels
 
 FORMAT = "cbir labels 1"
 
 
 def dump_labels(store: StoreReader, labels: Labels) -> str:
-    """Return labels as JSON; images are named by their paths within their folders of photos."""
+    """Return labels as JSON; an image below the folder that holds the store is named from there.
+
+    So they can move together; other images are named by their full path.
+    """
     infos = store.image_infos(labels)
-    roots = list(store.roots().values())
     entries = [
-        {"path": _relative(infos[image_id].path, roots), "match": match}
+        {"path": _name(infos[image_id].path, store.path.parent), "match": match}
         for image_id, match in sorted(labels.items())
         if image_id in infos
     ]
@@ -33,26 +37,34 @@ def load_labels(store: StoreReader, text: str | bytes) -> tuple[dict[int, bool],
         read = json.loads(text)
         if read["format"] != FORMAT:
             raise ValueError(f"its format is {read['format']!r}, not {FORMAT!r}")
-        entries = [(str(entry["path"]), entry["match"]) for entry in read["labels"]]
-        if not all(isinstance(match, bool) for _, match in entries):
-            raise ValueError("match must be true or false")
+        if not isinstance(read["labels"], list):
+            raise ValueError("labels must be a list")
+        entries = [(entry["path"], entry["match"]) for entry in read["labels"]]
+        if not all(isinstance(path, str) and isinstance(match, bool) for path, match in entries):
+            raise ValueError("path must be text, and match true or false")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidLabelsError(
             f"This is not a file of labels ({error}). Save one on the Teach page, or with "
             "retrieval.labels.dump_labels."
         ) from error
-    roots = list(store.roots().values())
     labels: dict[int, bool] = {}
     unknown: list[str] = []
     for path, match in entries:
-        found = [info for root in roots if (info := store.find_image(root / path)) is not None]
-        if found:
-            labels[found[0].id] = match
-        else:
+        info = _find(store, path)
+        if info is None:
             unknown.append(path)
+        else:
+            labels[info.id] = match
     return labels, unknown
 
 
-def _relative(path: Path, roots: list[Path]) -> str:
-    root = max((r for r in roots if path.is_relative_to(r)), key=lambda r: len(r.parts))
-    return path.relative_to(root).as_posix()
+def _find(store: StoreReader, path: str) -> ImageInfo | None:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return None  # no file can have that name
+    return None if "\0" in path else store.find_image(store.path.parent / path)
+
+
+def _name(path: Path, home: Path) -> str:
+    return (path.relative_to(home) if path.is_relative_to(home) else path).as_posix()

@@ -65,9 +65,10 @@ class LayerLab:
         others = index.live_ids()
         if query.allowed is not None:
             others = np.intersect1d(others, np.array(sorted(query.allowed), np.int64))
-        others = others[:: max(1, len(others) // size)]
-        found |= dict.fromkeys(others[: size - len(found)].tolist())
-        return sorted(found)[:size]
+        others = others[~np.isin(others, np.fromiter(found, np.int64, len(found)))]
+        free = max(0, size - len(found))
+        spread = np.linspace(0, len(others) - 1, min(free, len(others))).astype(np.int64)
+        return sorted([*found, *others[spread].tolist()])[:size]
 
     def rank(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import io
 import os
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from indexer.images import load_image
 from indexer.store.records import ImageInfo
 from indexer.store.store import Store
 
-FOLDER = "thumbnails"
 THUMBNAIL_PX = 320
 SCREEN_PX = 1200  # the long side of the largest picture that is ever sent
 QUALITY = 84
@@ -27,13 +26,12 @@ class Gallery:
     """Shows images of one store, none larger than a screen needs.
 
     An image is named by its id; its file must lie, links resolved, inside a folder that was
-    indexed. Thumbnails are made once and kept in the store's folder, under the state of the file
+    indexed. Thumbnails are made once and kept with the store, under the state of the file that
     they were made of.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.folder = store.path / FOLDER
 
     def info(self, image_id: int) -> ImageInfo:
         """Return what is known of an image; raises `InvalidQueryError` for an unknown id."""
@@ -59,9 +57,8 @@ class Gallery:
         try:
             path = self._checked(info.path)
             stat = path.stat()
-            state = f"{info.id} {stat.st_size} {stat.st_mtime_ns} {THUMBNAIL_PX}"
-            name = hashlib.sha256(state.encode()).hexdigest()
-            kept = self.folder / name[:2] / f"{name[2:34]}.jpg"
+            name = f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{THUMBNAIL_PX}.jpg"
+            kept = self.store.derived_file(info.id, name)
             if kept.is_file():
                 return kept.read_bytes()
             made = as_jpeg(fitted(path, THUMBNAIL_PX))
@@ -73,13 +70,12 @@ class Gallery:
         return made
 
     def _keep(self, place: Path, made: bytes) -> None:
-        """Write a thumbnail in one step; a store that may only be read goes without."""
-        if not os.access(self.store.path, os.W_OK):
-            return
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_suffix(f".{os.getpid()}-{id(made)}.part")
-        part.write_bytes(made)
-        part.replace(place)
+        """Write a thumbnail in one step; where it cannot be written, the next one is made anew."""
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part = place.with_suffix(f".{os.getpid()}-{id(made)}.part")
+            part.write_bytes(made)
+            part.replace(place)
 
     def _checked(self, path: Path) -> Path:
         resolved = Path(os.path.realpath(path))
@@ -102,6 +98,8 @@ def fitted(source: Path | bytes, side_px: int) -> Image.Image:
 def as_jpeg(picture: Image.Image) -> bytes:
     """Return a picture as a JPEG file, without any metadata."""
     stream = io.BytesIO()
+    picture = picture.copy()
+    picture.info = {}  # Pillow would write comments along
     picture.save(stream, "JPEG", quality=QUALITY)
     return stream.getvalue()
 

@@ -55,7 +55,8 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
         query = query.where(ImageRow.taken_at <= dt.datetime.combine(wanted.until, dt.time.max))
     roots = store.roots()
     name = wanted.name.casefold()
-    pattern = name if {"*", "?"} & set(name) else f"*{_literal(name)}*"
+    pattern = name.replace("[", "[[]")  # a bracket means itself
+    pattern = pattern if {"*", "?"} & set(name) else f"*{pattern}*"
     below = {i: _below(root, wanted.folder) for i, root in roots.items()}
     with store.catalog.session() as session:
         rows = session.execute(query.order_by(ImageRow.id)).all()
@@ -66,11 +67,6 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
         and path.startswith(prefix)
         and (not name or fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern))
     ]
-
-
-def _literal(text: str) -> str:
-    """Return a pattern that means just this text."""
-    return text.replace("[", "[[]")
 
 
 def _below(root: Path, folder: Path | None) -> str | None:

@@ -61,6 +61,15 @@ class StoreReader:
         file = self.adaptation_file
         return Axes.read(file) if file is not None else None
 
+    @property
+    def derived(self) -> Path:
+        """The folder for what can be made anew, such as thumbnails; it goes with the store."""
+        return self.path / "derived"
+
+    def derived_file(self, image_id: int, name: str) -> Path:
+        """Return the place of a file made of an image; it is deleted when the image goes."""
+        return self.derived / str(image_id // 1000) / f"{image_id}-{name}"
+
     def roots(self) -> dict[int, Path]:
         """Return the folders of photos by id, as absolute paths."""
         with self.catalog.session() as session:

@@ -124,7 +124,8 @@ class Store(StoreReader):
         with _locked(path):
             for file in (*path.glob("catalog.sqlite*"), *path.glob("adaptation-*.npz")):
                 file.unlink()
-            shutil.rmtree(path / "vectors", ignore_errors=True)
+            for folder in ("vectors", "derived"):
+                shutil.rmtree(path / folder, ignore_errors=True)
         (path / "lock").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
             path.rmdir()
@@ -146,8 +147,9 @@ class Store(StoreReader):
         """Make these images live, all or none: vectors first, then one catalogue transaction."""
         if not entries:
             return
+        replaced = [e.replaces for e in entries if e.replaces is not None]
         with self.catalog.session() as session:
-            self._forget(session, [e.replaces for e in entries if e.replaces is not None])
+            self._forget(session, replaced)
             rows = [_to_row(entry) for entry in entries]
             session.add_all(rows)
             session.flush()
@@ -161,6 +163,7 @@ class Store(StoreReader):
                     self._add_regions(session, good, {row.id: row for row in rows})
                 self.files.sync()
             session.commit()
+        self._drop_derived(replaced)
 
     def _add_regions(
         self,
@@ -206,6 +209,7 @@ class Store(StoreReader):
         with self.catalog.session() as session:
             self._forget(session, ids)
             session.commit()
+        self._drop_derived(ids)
 
     def replace_vectors(
         self, kind: str, change: Callable[[FloatArray], FloatArray], spec: FeatureSpec
@@ -236,6 +240,13 @@ class Store(StoreReader):
             session.execute(
                 insert(RemovedRow).prefix_with("OR IGNORE"), [{"image_id": i} for i in part]
             )
+
+    def _drop_derived(self, ids: Sequence[int]) -> None:
+        if not self.derived.is_dir():
+            return
+        for image_id in ids:
+            for file in self.derived_file(image_id, "").parent.glob(f"{image_id}-*"):
+                file.unlink(missing_ok=True)
 
     @property
     def index_form(self) -> str:

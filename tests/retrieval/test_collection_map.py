@@ -42,7 +42,7 @@ def test_images_of_one_subject_lie_together(sample: Sample) -> None:
 
 def test_a_map_is_kept_and_read_again(filled: Desk) -> None:
     first = map_collection(filled.search())
-    place = filled.store.path / FILE
+    place = filled.store.derived / FILE
     set_time(place, 1000)
     second = map_collection(filled.search())
     assert place.stat().st_mtime == 1000
@@ -52,12 +52,12 @@ def test_a_map_is_kept_and_read_again(filled: Desk) -> None:
     with np.load(place) as kept:
         np.savez(place, key=kept["key"], points=kept["points"] + 1)
     np.testing.assert_array_equal(map_collection(filled.search()).points, first.points + 1)
-    assert sorted(p.name for p in filled.store.path.glob("map*")) == [FILE]
+    assert sorted(p.name for p in filled.store.derived.glob("map*")) == [FILE]
 
 
 def test_the_same_collection_gives_the_same_map(filled: Desk) -> None:
     first = map_collection(filled.search())
-    (filled.store.path / FILE).unlink()
+    (filled.store.derived / FILE).unlink()
     np.testing.assert_allclose(map_collection(filled.search()).points, first.points, atol=1e-3)
 
 
@@ -106,7 +106,7 @@ def damaged(whole: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("damage", damaged(b"whole"))
 def test_a_damaged_map_is_replaced(filled: Desk, damage: str) -> None:
-    place: Path = filled.store.path / FILE
+    place: Path = filled.store.derived / FILE
     expected = map_collection(filled.search())
     place.write_bytes(damaged(place.read_bytes())[damage])
     np.testing.assert_allclose(map_collection(filled.search()).points, expected.points, atol=1e-3)

@@ -80,7 +80,7 @@ def test_negatives_push_down_what_is_like_them() -> None:
 
 
 def test_repeated_labels_count_once() -> None:
-    learner, wanted, unwanted = ConceptLearner(rows(0, 50, 5)), rows(1, 2, 5), rows(2, 1, 5)
+    learner, wanted, unwanted = ConceptLearner(rows(0, 50, 20)), rows(1, 2, 20), rows(2, 1, 20)
     once = learner.learn(wanted, unwanted)
     often = learner.learn(wanted, np.repeat(unwanted, 9, axis=0))
     np.testing.assert_allclose(often.weights, once.weights, rtol=1e-4)
@@ -95,10 +95,11 @@ def test_what_cannot_be_learned_from() -> None:
         ConceptLearner(rows(0, 9, 4)).learn(nothing, rows(1, 2, 4))
 
 
-def test_a_collection_of_the_same_picture_teaches_nothing_but_does_not_fail() -> None:
-    same = np.repeat(rows(3, 1, 4), 5, axis=0)
-    concept = ConceptLearner(same).learn(same[:1], same[1:2])
-    assert np.isfinite(concept.scores(same)).all()
+def test_labels_that_contradict_one_another() -> None:
+    vectors = rows(3, 50, 4)
+    for background in (vectors, np.repeat(vectors[:1], 5, axis=0)):
+        with pytest.raises(InvalidQueryError, match="Take that label back"):
+            ConceptLearner(background).learn(vectors[:1], vectors[:1])
 
 
 # --- teaching, on the sample -------------------------------------------------------------------

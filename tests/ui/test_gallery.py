@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import ExifTags, Image
 
 from indexer.errors import InvalidQueryError, OutsideRootsError, UnreadableImageError
+from indexer.remove import remove_images
+from indexer.store.store import Store
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, Colour, is_upright, plain, quadrants, set_time
-from ui.gallery import FOLDER, SCREEN_PX, THUMBNAIL_PX, Gallery
+from ui.gallery import SCREEN_PX, THUMBNAIL_PX, Gallery
 
 GREY: Colour = (208, 208, 208)
 
@@ -44,7 +44,7 @@ def is_plate(jpeg: bytes) -> bool:
 
 
 def kept(gallery: Gallery) -> list[Path]:
-    return sorted(p for p in (gallery.store.path / FOLDER).rglob("*") if p.is_file())
+    return sorted(p for p in gallery.store.derived.rglob("*") if p.is_file())
 
 
 @pytest.mark.parametrize(
@@ -220,19 +220,26 @@ def test_a_file_that_is_gone_or_no_longer_a_picture(desk: Desk, gallery: Gallery
     assert kept(gallery) == []
 
 
-@pytest.fixture
-def read_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def test_where_thumbnails_cannot_be_kept_they_are_made_anew(desk: Desk) -> None:
     plain(desk.photos / "a.png", BLUE)
     desk.index()
-    desk.store.path.chmod(0o555)
-    if os.access(desk.store.path, os.W_OK):  # root may write everywhere, and is told otherwise
-        monkeypatch.setattr(os, "access", lambda *_: False)
-    yield desk
-    desk.store.path.chmod(0o755)
-
-
-def test_a_store_that_may_only_be_read_goes_without_keeping(read_only: Desk) -> None:
-    gallery = Gallery(read_only.store)
+    desk.store.derived.write_text("a file where the folder should be")  # binds root too
+    gallery = Gallery(desk.store)
     for _ in range(2):
-        assert is_coloured(opened(thumbnail(gallery, read_only.id_of("a.png"))), BLUE)
-    assert not (read_only.store.path / FOLDER).exists()
+        assert is_coloured(opened(thumbnail(gallery, desk.id_of("a.png"))), BLUE)
+
+
+def test_a_thumbnail_goes_with_its_image(desk: Desk, gallery: Gallery) -> None:
+    plain(desk.photos / "a.png", BLUE)
+    plain(desk.photos / "b.png", GREEN)
+    desk.index()
+    for name in ("a.png", "b.png"):
+        thumbnail(gallery, desk.id_of(name))
+    remove_images(desk.store, [desk.photos / "a.png"])
+    assert len(kept(gallery)) == 1
+    plain(desk.photos / "b.png", RED)
+    desk.index()
+    assert kept(gallery) == []
+    thumbnail(gallery, desk.id_of("b.png"))
+    Store.delete(desk.store.path)
+    assert not desk.store.derived.exists()

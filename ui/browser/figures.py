@@ -16,18 +16,23 @@ STYLE = """<style>
   overflow: hidden; background: rgb(128 128 128 / 18%); width: fit-content; margin: 0 auto;
   max-width: 100%; }
 .cbir-frame img { max-width: 100%; height: auto; display: block; }
-.cbir-card .cbir-figure { height: 236px; display: flex; flex-direction: column;
+.cbir-card .cbir-figure { height: 218px; display: flex; flex-direction: column;
   justify-content: flex-end; }
-.cbir-card .cbir-frame img { max-height: 170px; width: auto; }
+.cbir-card .cbir-frame img { max-height: 168px; width: auto; }
 .cbir-box { position: absolute; border: 2px solid #ff3b30; box-sizing: border-box;
   box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff; }
-.cbir-small .cbir-figure { height: 176px; display: flex; flex-direction: column;
+.cbir-small .cbir-figure { height: 158px; display: flex; flex-direction: column;
   justify-content: flex-end; }
-.cbir-small .cbir-frame img { max-height: 110px; width: auto; }
+.cbir-small .cbir-frame img { max-height: 108px; width: auto; }
+[class*="st-key-card-"] { flex: 1 1 200px; max-width: 280px; width: auto; }
+[class*="st-key-small-"] { flex: 1 1 118px; max-width: 180px; width: auto; padding: .6rem; }
+@media (max-width: 640px) {
+  [class*="st-key-card-"], [class*="st-key-small-"] { flex: 1 1 140px; padding: .6rem; }
+}
 .cbir-figure figcaption { line-height: 1.3; font-size: .85rem; padding-top: .4rem;
   overflow-wrap: anywhere; }
-.cbir-name { display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical;
-  overflow: hidden; min-height: 2.6em; }
+.cbir-card .cbir-name, .cbir-small .cbir-name { white-space: nowrap; overflow: hidden;
+  text-overflow: ellipsis; }
 .cbir-score { font-variant-numeric: tabular-nums; font-weight: 600; }
 </style>"""
 

@@ -12,7 +12,7 @@ from retrieval.query import Hit
 from ui.browser import detail, state
 from ui.browser.figures import figure
 
-CARD_PX = {"card": 216, "small": 158}
+CARD_PX = {"card": 216, "small": 140}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def show(
         for hit, picture in zip(known, pictures, strict=True):
             info = infos[hit.image_id]
             title = f"{hit.rank} · {hit.score:.3f}" if score is None else score(hit)
-            with st.container(border=True, width=CARD_PX[look], gap="xsmall"):
+            place = f"{look}-{key}-{hit.rank}"  # the style sheet knows cards by it
+            with st.container(border=True, width=CARD_PX[look], gap="xsmall", key=place):
                 st.html(_card(hit, info, picture, title, look))
                 with st.container(horizontal=True, gap="xsmall"):
                     _buttons(hit, key, actions, opens)

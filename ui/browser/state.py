@@ -108,16 +108,20 @@ def begin() -> None:
     try:
         if "image" in parameters:
             text = parameters["image"]
-            if not (text.isascii() and text.isdigit()):
+            if not _is_number(text):
                 raise CbirError(f"{text!r} is not the number of an image in this collection.")
             desk().gallery.info(int(text))
             st.session_state.image = int(text)
             if "box" in parameters:
                 take_box(Region.parse(parameters["box"]))
-        if parameters.get("page", "1").isdigit():
+        if _is_number(parameters.get("page", "1")):
             st.session_state.page = max(1, int(parameters.get("page", "1")))
-    except (CbirError, OverflowError) as error:
+    except CbirError as error:
         st.session_state.trouble = str(error)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def write_url() -> None:

@@ -28,16 +28,19 @@ def show() -> None:
     teacher = state.desk().teacher
     try:
         hits = state.search(query)
-        suggested: list[Hit] = []
-        took = ""
-        if labels:
+    except CbirError as error:
+        st.error(plain(str(error)))
+        return
+    suggested: list[Hit] = []
+    took = ""
+    if labels:
+        try:
             started = time.perf_counter()
             hits = teacher.find(query, labels)
             took = f" Ranked anew in {1000 * (time.perf_counter() - started):.0f} ms."
             suggested = teacher.suggest(query, labels, SUGGESTED)
-    except CbirError as error:
-        st.error(plain(str(error)))
-        return
+        except CbirError as error:
+            st.error(plain(str(error)))
     up = sum(labels.values())
     st.markdown(
         f"Say which hits are right (**Yes**) and which are not (**No**): **{up}** right and "
@@ -48,7 +51,7 @@ def show() -> None:
     if suggested:
         st.subheader("Label these next")
         st.caption("The most undecided of the best: a label here says most.")
-        results.show(suggested, "suggested", actions=thumbs)
+        results.show(suggested, "suggested", actions=thumbs, opens=False, look="small")
         st.subheader("Hits")
     results.show(hits, "taught", actions=thumbs)
 

@@ -29,7 +29,8 @@ OPTIONS = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "logger.hideWelcomeMessage": "true",
-    "theme.primaryColor": "#0f766e",
+    "theme.light.primaryColor": "#0f766e",
+    "theme.dark.primaryColor": "#2dd4bf",
 }
 
 

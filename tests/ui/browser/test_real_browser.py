@@ -164,7 +164,7 @@ def test_feedback_changes_the_order(page: Page, served: Served) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name="Save labels").click()
     saved = json.loads(Path(download.value.path()).read_text("utf-8"))
-    assert saved["labels"] == [{"path": f"sample/{before[wrong]}", "match": False}]
+    assert saved["labels"] == [{"path": f"photos/sample/{before[wrong]}", "match": False}]
 
 
 def test_a_filter_leaves_what_it_names(page: Page, served: Served) -> None:
@@ -268,8 +268,7 @@ def forget(served: Served, folder: Path) -> None:
     from indexer.remove import remove_images
     from indexer.store.store import Store
 
-    with Store.open(served.store) as store:
-        remove_images(store, [folder])
+    remove_images(Store.open(served.store), [folder])
 
 
 @pytest.mark.parametrize("dark", [False, True])
