@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,10 +17,14 @@ BATCH = 16
 
 
 class TorchEngine:
-    """Runs the backbone in torch, images of like shape together; see `InferenceEngine`."""
+    """Runs the backbone in torch, images of like shape together; see `InferenceEngine`.
+
+    Threads take turns: the network notes what passes its taps.
+    """
 
     def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
         self.taps = list(taps)
+        self._turn = threading.Lock()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
         network = build_network(backbone, taps)
@@ -44,6 +49,6 @@ class TorchEngine:
         return results
 
     def _forward(self, batch: Pixels) -> list[np.ndarray]:
-        with torch.inference_mode():
+        with self._turn, torch.inference_mode():
             outputs = self.network(torch.from_numpy(batch).to(self.device))
         return [output.float().cpu().numpy() for output in outputs]

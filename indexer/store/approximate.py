@@ -120,10 +120,27 @@ class ApproximateIndex:
         return cls(index, form)
 
     def extend(self, rows: Rows) -> None:
-        """Add the rows that are not in the lists yet."""
+        """Add the rows that are not in the lists yet.
+
+        The lists get room for what is to come first: growing bit by bit, they would take nearly
+        twice the memory.
+        """
         first = len(self)
+        owners = [self.index.quantizer.assign(part, 1).ravel() for _, part in rows.chunks(first)]
+        homes = np.concatenate([np.empty(0, np.int64), *owners])
+        self._make_room(np.bincount(homes, minlength=self.index.nlist))
         for start, vectors in rows.chunks(first):
-            self.index.add_with_ids(vectors, np.arange(start, start + len(vectors), dtype=np.int64))
+            ids = np.arange(start, start + len(vectors), dtype=np.int64)
+            own = np.ascontiguousarray(homes[start - first : start - first + len(vectors)])
+            pointers = (faiss.swig_ptr(array) for array in (vectors, ids, own))
+            self.index.add_core(len(vectors), *pointers)
+
+    def _make_room(self, counts: npt.NDArray[np.intp]) -> None:
+        lists = faiss.downcast_InvertedLists(self.index.invlists)
+        for place, count in enumerate(counts.tolist()):
+            held = lists.list_size(place)
+            lists.resize(place, held + count)
+            lists.resize(place, held)  # the room stays
 
     def calibrate(self, rows: Rows) -> None:
         """Set `nprobe` to the least that reaches the recall aimed at, and note what it reaches.

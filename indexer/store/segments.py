@@ -18,6 +18,7 @@ IdArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 HalfArray = npt.NDArray[np.float16]
 
+APART_ROWS = 64  # taken at a time where each brings in pages of its own
 CHUNK_ROWS = 16_384  # rows brought to float32 at a time, so that memory stays flat
 
 
@@ -77,8 +78,8 @@ class Rows:
     def take_apart(self, rows: IdArray) -> FloatArray:
         """Return what `take` does, of many rows that lie far apart, and keep no file mapped."""
         taken = np.empty((len(rows), self.dimension), np.float32)
-        for start in range(0, len(rows), CHUNK_ROWS):
-            taken[start : start + CHUNK_ROWS] = self.take(rows[start : start + CHUNK_ROWS])
+        for start in range(0, len(rows), APART_ROWS):
+            taken[start : start + APART_ROWS] = self.take(rows[start : start + APART_ROWS])
             self.let_go()
         return taken
 

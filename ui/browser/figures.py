@@ -24,10 +24,17 @@ STYLE = """<style>
 .cbir-small .cbir-figure { height: 158px; display: flex; flex-direction: column;
   justify-content: flex-end; }
 .cbir-small .cbir-frame img { max-height: 108px; width: auto; }
-[class*="st-key-card-"] { flex: 1 1 200px; max-width: 280px; width: auto; }
-[class*="st-key-small-"] { flex: 1 1 118px; max-width: 180px; width: auto; padding: .6rem; }
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex: 1 1 200px !important;
+  max-width: 280px; }
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-small-"]) { flex: 1 1 112px !important;
+  max-width: 180px; }
+[class*="st-key-card-"], [class*="st-key-small-"] { width: 100%; }
+[class*="st-key-small-"] { padding: .6rem; }
 @media (max-width: 640px) {
-  [class*="st-key-card-"], [class*="st-key-small-"] { flex: 1 1 140px; padding: .6rem; }
+  [data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex-basis: 140px !important; }
+  [class*="st-key-card-"] { padding: .6rem; }
+  .cbir-card .cbir-figure { height: 178px; }
+  .cbir-card .cbir-frame img { max-height: 128px; }
 }
 .cbir-figure figcaption { line-height: 1.3; font-size: .85rem; padding-top: .4rem;
   overflow-wrap: anywhere; }

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.features.engine import cache_folder
+from indexer.features.engine import EngineName, cache_folder
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from tests.pictures import PHOTOS, photo
@@ -66,3 +67,15 @@ def test_the_converted_model_is_kept(lite0: FeatureExtractor) -> None:
     before = {path: path.stat().st_mtime_ns for path in kept}
     FeatureExtractor(lite0.spec)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_threads_may_ask_at_once(name: EngineName) -> None:
+    inference = FeatureExtractor(FeatureSpec.create(size_px=64), engine=name).inference
+    images = [np.asarray(photo(p).resize((96 + 32 * i, 64))) for i, p in enumerate(PHOTOS)]
+    alone = [inference.run([image])[0] for image in images]
+    with ThreadPoolExecutor(4) as threads:
+        for together in [*threads.map(inference.run, [images] * 12)]:
+            for expected, found in zip(alone, together, strict=True):
+                for tap, values in expected.items():
+                    np.testing.assert_allclose(found[tap], values, atol=1e-3, rtol=1e-3)
