@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from sqlalchemy import func, select
 
-from indexer.store.catalog import ImageRow
+from indexer.store.catalog import ImageRow, PathText
 from indexer.store.reading import StoreReader
 
 
@@ -79,11 +79,11 @@ def _below(root: Path, folder: Path | None) -> str | None:
 def folders(store: StoreReader) -> list[Path]:
     """Return the folders that hold good images, and those above them up to their root, sorted."""
     roots = store.roots()
+    # What is left of a path when all but its last slash is cut off at the end.
+    parent = func.rtrim(ImageRow.path, func.replace(ImageRow.path, "/", ""), type_=PathText)
+    query = select(ImageRow.root_id, parent).where(ImageRow.state == "ok").distinct()
     with store.catalog.session() as session:
-        rows = session.execute(
-            select(ImageRow.root_id, ImageRow.path).where(ImageRow.state == "ok")
-        ).all()
-    parents = {(root_id, path.rpartition("/")[0]) for root_id, path in rows}
+        parents = session.execute(query).all()
     found = {
         roots[root_id] / above
         for root_id, parent in parents

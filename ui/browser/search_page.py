@@ -51,7 +51,7 @@ def invite() -> None:
     )
     desk = state.desk()
     wanted = state.wanted_images()
-    ids = sorted(state.allowed_ids(desk, wanted))
+    ids = sorted(state.allowed_ids(desk, wanted)) if wanted else state.all_ids(desk)
     if not ids:
         st.info("No image matches the filters." if wanted else "The collection is empty.")
         return

@@ -94,6 +94,12 @@ def allowed_ids(shared: Desk, wanted: ImageFilter) -> frozenset[int]:
     return frozenset(find_ids(shared.engine.store, wanted))
 
 
+def all_ids(shared: Desk) -> list[int]:
+    """Return the ids of all images."""
+    found: list[int] = shared.engine.index("conv").live_ids().tolist()
+    return found
+
+
 def begin() -> None:
     """Take up what the URL asks for, once a session."""
     if "begun" in st.session_state:

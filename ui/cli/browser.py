@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import socket
 import threading
@@ -18,6 +20,7 @@ from ui.cli.shell import StoreOption, app, open_store
 HOST = "localhost"
 PORT = 8501
 UPLOAD_MB = 40
+PAGES = ("search", "compare", "teach", "layers", "collection")
 # Streamlit's own switches: nothing is reported anywhere, no question is asked, nothing is watched.
 OPTIONS = {
     "server.address": HOST,
@@ -55,12 +58,19 @@ def ui(
     threading.Thread(target=_when_up, args=(url, port, browser), daemon=True).start()
     from streamlit.web import cli
 
-    import ui as package
-    import ui.browser.state
-
-    arguments = [str(Path(package.__file__).with_name("app.py")), f"--server.port={port}"]
+    _load_pages()
+    arguments = [str(Path(__file__).parents[1] / "app.py"), f"--server.port={port}"]
     arguments += [f"--{name}={value}" for name, value in OPTIONS.items()]
     cli.main_run.main(arguments, prog_name="cbir ui", standalone_mode=False)
+
+
+def _load_pages() -> None:
+    """Import what the pages are made of now, so that the first page need not wait for it."""
+    told = logging.getLogger("streamlit.runtime.caching.cache_data_api")
+    before, told.level = told.level, logging.ERROR  # it says that there is no server yet
+    for name in PAGES:
+        importlib.import_module(f"ui.browser.{name}_page")
+    told.setLevel(before)
 
 
 def _require_free(port: int) -> None:
