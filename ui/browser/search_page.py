@@ -39,7 +39,7 @@ def show() -> None:
     _heading(len(hits), page, pages, took_ms)
     first = (page - 1) * state.PAGE_HITS
     results.show(hits[first : first + state.PAGE_HITS], "hit", actions=_actions())
-    _pager(page, pages, "below")
+    _pager(page, pages, len(hits) == state.DEPTHS[0], "below")
 
 
 def invite() -> None:
@@ -65,20 +65,17 @@ def _heading(count: int, page: int, pages: int, took_ms: float) -> None:
     shown = f"{count:,}" if count < state.DEPTHS[0] else f"{more}{count:,}"
     left.caption(f"{shown} images by similarity, found in {took_ms:.0f} ms.")
     with right:
-        _pager(page, pages, "above")
+        _pager(page, pages, count == state.DEPTHS[0], "above")
 
 
-def _pager(page: int, pages: int, where: str) -> None:
+def _pager(page: int, pages: int, more: bool, where: str) -> None:
+    """Draw the buttons to turn pages; `more` hits than these can be asked for."""
     if pages < 2:
         return
     with st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         _turn("Previous", page - 1, page > 1, where)
         st.markdown(f"Page {page} of {pages}", width="content")
-        _turn("Next", page + 1, page < pages or _may_deepen(page), where)
-
-
-def _may_deepen(page: int) -> bool:
-    return page * state.PAGE_HITS == state.DEPTHS[0]
+        _turn("Next", page + 1, page < pages or more, where)
 
 
 def _turn(label: str, page: int, possible: bool, where: str) -> None:

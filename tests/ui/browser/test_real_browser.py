@@ -57,7 +57,8 @@ def drag(page: Page, box: Region, size: tuple[int, int]) -> None:
 
 
 def hits(page: Page) -> list[tuple[str, Region | None]]:
-    """Return (name, matched box) of the hits that are shown, in order."""
+    """Return (name, matched box) of the hits that are shown, in order, once all are."""
+    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
     found = []
     for image in page.locator("figure img[alt^='Hit']").all():
         text = image.get_attribute("alt") or ""
@@ -130,7 +131,7 @@ def test_a_hit_becomes_the_next_query_and_can_be_bookmarked(page: Page, served: 
     page.wait_for_url(f"**image={served.id_of(f'sample/{name}')}**")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_text(f"{name} ·")).to_be_visible()
-    page.wait_for_timeout(1500)
+    expect(page.locator("figure img[alt^='Hit 24:']")).to_be_visible()
     found, address = hits(page), page.url
     assert found[0][0] == name
     assert "box=" in address
@@ -188,7 +189,7 @@ def test_paging_through_all_hits(page: Page, served: Served) -> None:
         expect(page.locator(f"figure img[alt^='Hit {first}:']")).to_be_visible()
         seen += [name for name, _ in hits(page)]
     assert len(seen) == len(set(seen)) == 74
-    assert page.get_by_role("button", name="Next").first.is_disabled()
+    expect(page.get_by_role("button", name="Next").first).to_be_disabled()
 
 
 def bomb(path: Path) -> Path:
