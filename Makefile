@@ -54,6 +54,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.query $(PHOTOS) --json
 	$(BIN)/python -m benchmarks.search $(PHOTOS) --rows 100000 1000000 10000000 --json
 	$(BIN)/python -m benchmarks.memory $(PHOTOS) --json
+	$(BIN)/python -m benchmarks.browser $(PHOTOS) --json
+	$(BIN)/python -m benchmarks.teaching $(MANIFESTS) --every 8
 
 clean:
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
