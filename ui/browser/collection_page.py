@@ -152,15 +152,15 @@ def _chart(found: CollectionMap) -> list[int]:
     infos = state.desk().engine.store.image_infos(found.image_ids.tolist())
     points = pd.DataFrame({"id": found.image_ids, "x": found.points[:, 0], "y": found.points[:, 1]})
     points["name"] = [printable(infos[i].path.name) if i in infos else "" for i in points["id"]]
-    frame = alt.selection_interval(name="frame")
-    point = alt.selection_point(name="point", fields=["id"])
+    frame = alt.selection_interval(name="frame", empty=False)
+    point = alt.selection_point(name="point", fields=["id"], empty=False)
     chart = (
         alt.Chart(points)
         .mark_circle(size=40, opacity=0.65)
         .encode(
             x=alt.X("x", axis=None),
             y=alt.Y("y", axis=None),
-            color=alt.condition(point & frame, alt.value("#ff3b30"), alt.value("#8888aa")),
+            color=alt.condition(point | frame, alt.value("#ff3b30"), alt.value("#8888aa")),
             tooltip=["name"],
         )
         .add_params(frame, point)

@@ -65,6 +65,9 @@ def _source() -> None:
         disabled=st.session_state.box is None,
         width="stretch",
     )
+    st.button(
+        "Another image", on_click=state.drop_query, help="Go back to the images to choose from"
+    )
 
 
 @st.cache_data(

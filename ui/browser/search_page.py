@@ -11,7 +11,7 @@ from retrieval.query import Hit
 from ui.browser import results, state
 from ui.browser.figures import plain
 
-SAMPLES = 12
+SAMPLES = 24
 
 
 def show() -> None:

@@ -168,6 +168,13 @@ def take_upload(data: bytes, name: str) -> None:
     _new_box(None)
 
 
+def drop_query() -> None:
+    """Forget the query image, and offer others."""
+    st.session_state.image = st.session_state.upload = None
+    st.session_state.labels = {}
+    _new_box(None)
+
+
 def take_box(box: Region | None) -> None:
     """Query with a box of the image, or with all of it; a wrong box is told in a sentence."""
     if box is not None:
@@ -208,12 +215,12 @@ def wanted_images() -> ImageFilter:
     )
 
 
-def make_query(**changes: object) -> Query:
+def make_query(**changes: Any) -> Query:
     """Return the query as the panel shows it, with some of its fields changed."""
     values = st.session_state
     wanted = wanted_images()
     by_region = values.get("search") == "region" and desk().engine.store.spec.regions != "none"
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "image_id": values.image,
         "data": values.upload.data if values.upload is not None else None,
         "box": values.box,
@@ -225,7 +232,7 @@ def make_query(**changes: object) -> Query:
     if fields["search"] == "region" and fields["feature"] == "fc":
         fields["feature"] = "conv"
     fields["rerank"] = bool(values.get("rerank")) and fields["search"] == "region"
-    return Query(**(fields | changes))  # type: ignore[arg-type]
+    return Query(**(fields | changes))
 
 
 def search(query: Query) -> list[Hit]:

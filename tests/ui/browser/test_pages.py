@@ -74,6 +74,16 @@ def test_a_wrong_address_gets_a_sentence(
     assert said in app.error[0].value.replace("\\", "")
 
 
+def test_another_image(app: AppTest) -> None:
+    app.query_params["image"] = "1"
+    app.query_params["box"] = "20,20,200,200"
+    app.run()
+    next(button for button in app.button if button.label == "Another image").click().run()
+    assert not app.exception
+    assert not {"image", "box"} & set(app.query_params)
+    assert "Where have I seen this" in app.subheader[0].value
+
+
 def test_a_box_typed_wrongly(app: AppTest) -> None:
     app.query_params["image"] = "1"
     app.run()
