@@ -8,9 +8,9 @@ al. 2012 (Discriminative decorrelation for clustering and classification).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -106,7 +106,7 @@ class Teacher:
 
     def __init__(self, search: SearchEngine) -> None:
         self.search = search
-        self._query_vector = lru_cache(QUERIES_KEPT)(search.query_vector)
+        self._query_vectors: dict[Query, FloatArray] = {}
         self._learners: dict[str, tuple[VectorIndex, ConceptLearner]] = {}
 
     def concept(self, query: Query, labels: Labels) -> Concept:
@@ -142,6 +142,17 @@ class Teacher:
         pool = self.find(replace(query, k=SUGGESTED_FROM), labels)
         unlabelled = [hit for hit in pool if hit.image_id not in labels]
         return sorted(unlabelled, key=lambda hit: (abs(hit.score - UNDECIDED), hit.rank))[:count]
+
+    def _query_vector(self, query: Query) -> FloatArray:
+        """Return the vector of a query, kept for the last ones; of their pictures only a digest."""
+        digest = None if query.data is None else hashlib.sha256(query.data).digest()
+        key = replace(query, data=digest, k=None, allowed=None)
+        if key not in self._query_vectors:
+            vector = self.search.query_vector(query)
+            while len(self._query_vectors) >= QUERIES_KEPT:
+                self._query_vectors.pop(next(iter(self._query_vectors)))
+            self._query_vectors[key] = vector
+        return self._query_vectors[key]
 
     def _learner(self, kind: str) -> ConceptLearner:
         index = self.search.index(kind)

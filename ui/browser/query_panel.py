@@ -10,9 +10,8 @@ from indexer.errors import CbirError
 from indexer.features.regions import Region
 from ui.browser import box_picker, state
 from ui.browser.figures import data_url, plain
-from ui.gallery import as_jpeg, fitted
+from ui.gallery import as_jpeg
 
-QUERY_PX = 720
 SEARCHES = {"image": "Whole image", "region": "Regions"}
 FEATURES = {"conv": "Appearance (conv)", "fc": "Kind of content (fc)"}
 
@@ -70,21 +69,14 @@ def _source() -> None:
     )
 
 
-@st.cache_data(
-    show_spinner=False, max_entries=32, hash_funcs={state.Upload: lambda given: given.digest}
-)
-def _small(upload: state.Upload) -> bytes:
-    return as_jpeg(fitted(upload.data, QUERY_PX))
-
-
 def _picture() -> tuple[str, str, tuple[int, int]]:
     """Return the query image as (data URL, name, size of the original)."""
     upload: state.Upload | None = st.session_state.upload
     if upload is not None:
-        return data_url(_small(upload)), upload.name, state.query_size()
+        return data_url(upload.preview), upload.name, state.query_size()
     gallery = state.desk().gallery
     info = gallery.info(st.session_state.image)
-    picture = as_jpeg(gallery.picture(info.id, QUERY_PX))
+    picture = as_jpeg(gallery.picture(info.id, state.QUERY_PX))
     return data_url(picture), info.path.name, (info.width, info.height)
 
 

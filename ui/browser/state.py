@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from indexer.store.browsing import Census, ImageFilter, count_images, find_ids, 
 from retrieval.concepts import Teacher
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
-from ui.gallery import Gallery
+from ui.gallery import Gallery, as_jpeg
 
 UPLOAD_PIXELS = 100_000_000
+QUERY_PX = 720
 PAGE_HITS = 24
 DEPTHS = (96, 480)  # how many hits are asked for, by how far the user pages
 IN_URL = ("image", "box", "page")  # the rest of the URL belongs to the widgets bound to it
@@ -29,16 +29,15 @@ IN_URL = ("image", "box", "page")  # the rest of the URL belongs to the widgets 
 
 @dataclass(frozen=True)
 class Upload:
-    """An image that the user brought along: it stays in this session and is never written."""
+    """An image that the user brought along: it stays in this session and is never written.
+
+    `preview` is a JPEG for the panel.
+    """
 
     data: bytes
     name: str
     facts: ImageFacts
-
-    @property
-    def digest(self) -> str:
-        """What tells this upload from another."""
-        return hashlib.sha256(self.data).hexdigest()
+    preview: bytes
 
 
 @dataclass(frozen=True)
@@ -159,11 +158,16 @@ def take_image(image_id: int, box: Region | None = None) -> None:
 def take_upload(data: bytes, name: str) -> None:
     """Make an uploaded image the query; what cannot be used is told in a sentence."""
     try:
-        loaded = load_image(data, at_least=64, max_pixels=UPLOAD_PIXELS, name=name)
+        loaded = load_image(data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name)
     except CbirError as error:
         st.session_state.trouble = str(error).removesuffix("; raise it with --max-megapixels")
         return
-    st.session_state.upload, st.session_state.image = Upload(data, name, loaded.facts), None
+    loaded.pixels.thumbnail((QUERY_PX, QUERY_PX))
+    preview = as_jpeg(loaded.pixels)
+    st.session_state.upload, st.session_state.image = (
+        Upload(data, name, loaded.facts, preview),
+        None,
+    )
     st.session_state.labels = {}
     _new_box(None)
 
