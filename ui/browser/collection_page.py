@@ -87,7 +87,9 @@ def _watch() -> None:
         st.rerun()  # the numbers above have changed
     if job.error:
         st.error(plain(job.error))
-    elif job.stopped or job.report is None:
+    elif job.report is None and not job.stopped:
+        st.error(f"{name}: the indexing ended unexpectedly; the terminal of cbir ui says why.")
+    elif job.report is None:
         st.warning(f"{name}: stopped after {job.done:,} of {job.total:,} images, which are safe.")
     else:
         report = job.report
