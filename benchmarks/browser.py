@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -49,6 +51,26 @@ def build(folder: Path, photos: list[Path], source: Path, images: int) -> tuple[
     for photo in photos:
         shutil.copy(photo, root)
     return store, len(store.spec.layout.boxes(640, 480))
+
+
+@contextmanager
+def serving(store: Path, port: int) -> Iterator[None]:
+    """Run `cbir ui` on a store, from when it answers."""
+    command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
+    server = subprocess.Popen([*command, "--port", str(port), "--no-browser"])
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health").close()
+                break
+            except OSError as error:
+                if server.poll() is not None:
+                    raise SystemExit("cbir ui did not start") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def open_page(page: Page) -> float:
@@ -114,20 +136,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         store, windows = build(folder, photos[1:], arguments.photos, arguments.images)
-        command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store.path)]
-        server = subprocess.Popen([*command, "--port", str(PORT), "--no-browser"])
-        try:
-            while True:
-                try:
-                    urllib.request.urlopen(f"{URL}/_stcore/health").close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        with serving(store.path, PORT):
             row = {"images": arguments.images, "regions_an_image": windows}
             row |= measure(photos[0], arguments.searches)
-        finally:
-            server.terminate()
-            server.wait()
     print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
 
 

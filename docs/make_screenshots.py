@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from benchmarks.browser import serving
 from indexer.store.store import Store
 
 TREE = Path(__file__).parents[1]
@@ -26,26 +25,14 @@ SETTLE_MS = 1500
 
 
 @contextmanager
-def serving() -> Iterator[Store]:
+def served() -> Iterator[Store]:
     """Index the sample photos and serve them."""
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / ".cbir"
         cbir = [sys.executable, "-m", "ui.cli"]
         subprocess.run([*cbir, "index", str(SAMPLE), "--store", str(store)], check=True)
-        server = subprocess.Popen(
-            [*cbir, "ui", "--store", str(store), "--port", str(PORT), "--no-browser"]
-        )
-        try:
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(f"{URL}/_stcore/health").close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+        with serving(store, PORT):
             yield Store.open(store)
-        finally:
-            server.terminate()
-            server.wait()
 
 
 def take(page: Page, name: str, address: str) -> None:
@@ -102,7 +89,7 @@ def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("Chromium is missing: apt-get install chromium")
-    with serving() as store, sync_playwright() as playwright:
+    with served() as store, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         take_all(browser, store)
         browser.close()

@@ -15,8 +15,9 @@ TELEMETRY = "openvino_telemetry"
 CONVERTER = "openvino.tools.ovc"
 
 if "openvino" not in sys.modules:
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # importing it now fails
-    sys.modules[CONVERTER] = None  # type: ignore[assignment]  # saves a tenth of a second
+    absent: Any = None  # what stands for a module whose import is to fail
+    sys.modules[TELEMETRY] = absent
+    sys.modules[CONVERTER] = absent  # saves a tenth of a second
     import openvino as ov
 
     del sys.modules[CONVERTER]
@@ -30,4 +31,5 @@ def load_converter() -> Callable[..., Any]:
     """Return `openvino.convert_model`."""
     from openvino.tools.ovc import convert_model
 
-    return convert_model  # type: ignore[no-any-return]
+    converter: Callable[..., Any] = convert_model
+    return converter

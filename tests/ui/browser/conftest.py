@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,31 +70,32 @@ def served(
         yield Served(url, photos, store, port)
 
 
-class serving:  # noqa: N801  reads as a verb
+@contextmanager
+def serving(store: Path) -> Iterator[tuple[str, int]]:
     """Run `cbir ui` on a store as a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port: int = probe.getsockname()[1]
+    command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
+    command += ["--port", str(port), "--no-browser"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(process, f"http://localhost:{port}")
+        yield f"http://localhost:{port}", port
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
-    def __init__(self, store: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            self.port: int = probe.getsockname()[1]
-        command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
-        command += ["--port", str(self.port), "--no-browser"]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
-    def __enter__(self) -> tuple[str, int]:
-        url = f"http://localhost:{self.port}"
-        for _ in range(600):
-            assert self.process.poll() is None, self.process.communicate()[1]
-            try:
-                with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
-                    return url, self.port
-            except OSError:
-                time.sleep(0.1)
-        raise TimeoutError("cbir ui does not answer")
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.communicate(timeout=30)
+def wait_for(process: subprocess.Popen[str], url: str) -> None:
+    for _ in range(600):
+        assert process.poll() is None, process.communicate()[1]
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError("cbir ui does not answer")
 
 
 @pytest.fixture
