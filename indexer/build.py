@@ -10,20 +10,22 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
 from indexer.errors import DegenerateFeatureError, ImageError, UnreadableImageError
-from indexer.features.engine import Activations
-from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
+from indexer.features.extractor import FeatureExtractor, ImageFeatures, Pooled, Prepared
 from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task, scan_places
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
-WINDOW = 32  # images decoded ahead and run through the network together
-WINDOWS_AHEAD = 3  # in the network while one is described
+WINDOW = 32  # images that go through the network together, where it takes batches
+WINDOWS_AHEAD = 3  # in the network while one is queued for the next commit
+SPARE_WORKERS = 2  # decode while others wait for the network or the disk
+HELD_BYTES = 64 << 20  # of one file, so that it is read but once
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
 
@@ -39,7 +41,7 @@ class BuildOptions:
     exclude: tuple[str, ...] = ()
     strict: bool = False
     retry_failed: bool = False
-    workers: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
+    workers: int = field(default_factory=lambda: (os.cpu_count() or 2) + SPARE_WORKERS)
 
 
 @dataclass
@@ -62,25 +64,39 @@ class IndexReport:
 
 
 @dataclass(frozen=True)
-class _Decoded:
-    """What a worker made of a task: `pixels` ready for the network, or why there are none."""
+class _Item:
+    """What has become of a task: `pooled` activations, or the `reason` why there are none.
+
+    Neither of them where the file's bytes are known, or where `pixels` are ready for a network
+    that takes batches.
+    """
 
     task: Task
     file: FileState
     facts: ImageFacts | None = None
     pixels: Prepared | None = None
+    pooled: Pooled | None = None
     reason: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether nothing was decoded, since the file's bytes are known."""
+        return self.pixels is None and self.pooled is None and self.reason is None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has yet to go through a network that takes batches."""
+        return self.pixels is not None
 
 
 @dataclass(frozen=True)
-class _Forwarded:
-    """A window of `count` files: `items` are those to be written, `inputs` those of them with
-    pixels, whose `maps` are on the way."""
+class _Window:
+    """A number of files: `items` are those to be written, `batched` those of them that are in the
+    network."""
 
     count: int
-    items: list[_Decoded]
-    inputs: list[Prepared]
-    maps: Future[list[Activations]] | None
+    items: list[_Item]
+    batched: Future[list[Future[_Item]]] | None
 
 
 class Builder:
@@ -154,20 +170,26 @@ class Builder:
             return
         done = 0
         self._tell(0, len(tasks))
-        # While one window is described, the next ones are in the network: two at a time, so that
-        # it never waits for the last image of a window.
-        with ThreadPoolExecutor(2, "network") as network, _one_blas_thread(network):
-            waiting: deque[_Forwarded] = deque()
-            for window in _windows(self._decode_ahead(tasks)):
-                if self.interrupted:
-                    raise KeyboardInterrupt
-                waiting.append(self._enter(window, network))
-                if len(waiting) > WINDOWS_AHEAD:
+        workers = ThreadPoolExecutor(self.options.workers, "worker")
+        # Where the network takes batches it gets two at a time, so that it never waits for the
+        # last image of one.
+        network = ThreadPoolExecutor(2, "network")
+        try:
+            with _one_blas_thread(network):
+                waiting: deque[_Window] = deque()
+                for window in self._work_ahead(tasks, workers):
+                    if self.interrupted:
+                        raise KeyboardInterrupt
+                    waiting.append(self._enter(window, workers, network))
+                    if len(waiting) > (WINDOWS_AHEAD if waiting[-1].batched else 0):
+                        done += self._finish(waiting.popleft())
+                        self._tell(done, len(tasks))
+                while waiting:
                     done += self._finish(waiting.popleft())
                     self._tell(done, len(tasks))
-            while waiting:
-                done += self._finish(waiting.popleft())
-                self._tell(done, len(tasks))
+        finally:
+            network.shutdown(wait=True, cancel_futures=True)
+            workers.shutdown(wait=True, cancel_futures=True)
 
     def _tell(self, done: int, total: int) -> None:
         if self._progress is not None:
@@ -181,88 +203,92 @@ class Builder:
                 self._extractor = self._load_extractor()
             return self._extractor
 
-    def _decode_ahead(self, tasks: Sequence[Task]) -> Iterator[_Decoded]:
-        """Decode in threads, at most two windows ahead of the network, in order."""
-        queue: deque[Future[_Decoded]] = deque()
-        pool = ThreadPoolExecutor(self.options.workers, "decode")
-        try:
-            for task in tasks:
-                queue.append(pool.submit(self._decode, task))
-                if len(queue) > 2 * WINDOW:
-                    yield queue.popleft().result()
-            while queue:
-                yield queue.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    def _work_ahead(
+        self, tasks: Sequence[Task], workers: ThreadPoolExecutor
+    ) -> Iterator[list[_Item]]:
+        """Decode, and pool where the network takes images one by one, in threads, in order.
 
-    def _decode(self, task: Task) -> _Decoded:
+        They are at most two windows ahead.
+        """
+        ahead: deque[list[Future[_Item]]] = deque()
+        for window in _windows(tasks):
+            ahead.append([workers.submit(self._work_on, task) for task in window])
+            if len(ahead) > 2:
+                yield _results(ahead.popleft())
+        while ahead:
+            yield _results(ahead.popleft())
+
+    def _work_on(self, task: Task) -> _Item:
         file = task.file
         try:
-            file = replace(file, content_hash=_hash(task.path))
-            if file.content_hash in self._missing or _is_same(task, file):
-                return _Decoded(task, file)
+            data, content_hash = _read(task.path)
         except ImageError as error:
-            return _Decoded(task, file, reason=error.reason)
-        return self._decode_pixels(task, file)
+            return _Item(task, file, reason=error.reason)
+        item = _Item(task, replace(file, content_hash=content_hash))
+        if content_hash in self._missing or _is_same(task, item.file):
+            return item
+        return self._look_into(item, data)
 
-    def _decode_pixels(self, task: Task, file: FileState) -> _Decoded:
+    def _look_into(self, item: _Item, data: bytes | None = None) -> _Item:
+        """Decode an image, and pool it where the network takes images one by one.
+
+        `data` are the bytes of its file, if they were read already.
+        """
         extractor = self.extractor
         try:
             loaded = load_image(
-                task.path, at_least=extractor.pixels_needed, max_pixels=self.options.max_pixels
+                item.task.path if data is None else data,
+                at_least=extractor.pixels_needed,
+                max_pixels=self.options.max_pixels,
+                name=str(item.task.path),
             )
         except ImageError as error:
-            return _Decoded(task, file, reason=error.reason)
-        return _Decoded(task, file, loaded.facts, extractor.prepare(loaded.pixels))
+            return replace(item, reason=error.reason)
+        prepared = extractor.prepare(loaded.pixels)
+        item = replace(item, facts=loaded.facts, pixels=prepared)
+        if extractor.inference.batched:
+            return item
+        return _pooled(item, lambda: extractor.pool([prepared])[0])
 
-    def _enter(self, window: list[_Decoded], network: ThreadPoolExecutor) -> _Forwarded:
-        """Send what is to be described through the network, in its own thread."""
+    def _enter(
+        self, window: list[_Item], workers: ThreadPoolExecutor, network: ThreadPoolExecutor
+    ) -> _Window:
+        """Handle the files whose bytes are known; send what is left through the network."""
         fresh = [item for item in window if not self._keep_vectors(item)]
         # Two new files with the bytes of one missing file: only one of them was moved.
-        fresh = [
-            item
-            if item.reason or item.pixels is not None
-            else self._decode_pixels(item.task, item.file)
-            for item in fresh
+        fresh = [self._look_into(item) if item.is_known else item for item in fresh]
+        if not any(item.is_waiting for item in fresh):
+            return _Window(len(window), fresh, None)
+        return _Window(len(window), fresh, network.submit(self._run_batch, fresh, workers))
+
+    def _run_batch(self, items: list[_Item], workers: ThreadPoolExecutor) -> list[Future[_Item]]:
+        """Run the items that wait for it through the network; they are pooled in threads."""
+        inputs = [item for item in items if item.is_waiting]
+        pixels = [item.pixels for item in inputs if item.pixels is not None]
+        maps = self.extractor.forward(pixels)
+        return [
+            workers.submit(_pooled, item, partial(self.extractor.pool_activations, prepared, a))
+            for item, prepared, a in zip(inputs, pixels, maps, strict=True)
         ]
-        inputs = [item.pixels for item in fresh if item.pixels is not None]
-        maps = network.submit(self.extractor.forward, inputs) if inputs else None
-        return _Forwarded(len(window), fresh, inputs, maps)
 
-    def _finish(self, window: _Forwarded) -> int:
-        """Describe what went through the network, and queue the window for the next commit.
-
-        Returns how many files are dealt with.
-        """
-        maps = window.maps.result() if window.maps is not None else []
-        described = iter(self._describe(window.inputs, maps))
-        for item in window.items:
-            features = next(described) if item.pixels is not None else item.reason
+    def _finish(self, window: _Window) -> int:
+        """Queue what was described for the next commit; return how many files are dealt with."""
+        batched = iter(window.batched.result() if window.batched is not None else ())
+        items = [next(batched).result() if item.is_waiting else item for item in window.items]
+        pooled = [item.pooled for item in items if item.pooled is not None]
+        whitened = iter(self.extractor.whiten(pooled) if pooled else ())
+        for item in items:
+            features = next(whitened) if item.pooled is not None else item.reason
             if isinstance(features, ImageFeatures):
                 self._add(item, features)
             else:
-                self._fail(item, features or "")
+                self._fail(item, str(features))
         late = time.monotonic() - self._committed_at > COMMIT_S
         if len(self._pending) >= COMMIT_IMAGES or (late and self._pending):
             self._commit()
         return window.count
 
-    def _describe(
-        self, inputs: Sequence[Prepared], maps: Sequence[Activations]
-    ) -> list[ImageFeatures | str]:
-        """Return features, or the reason why there are none, for each image."""
-        if not inputs:
-            return []
-        try:
-            return list(self.extractor.describe(inputs, maps))
-        except DegenerateFeatureError as error:
-            if len(inputs) == 1:
-                return [str(error)]
-            # One of them has no direction: find out which.
-            pairs = zip(inputs, maps, strict=True)
-            return [result for item, a in pairs for result in self._describe([item], [a])]
-
-    def _add(self, item: _Decoded, features: ImageFeatures) -> None:
+    def _add(self, item: _Item, features: ImageFeatures) -> None:
         known = item.task.known
         if known is None or known.reason:
             self.report.added += 1
@@ -272,10 +298,10 @@ class Builder:
         replaces = known.id if known else None
         self._pending.append(Entry(item.file, item.facts, features, replaces=replaces))
 
-    def _keep_vectors(self, item: _Decoded) -> bool:
+    def _keep_vectors(self, item: _Item) -> bool:
         """Handle a file whose bytes are known: touched only, or moved. False if it is neither."""
         known = item.task.known
-        if item.reason or item.pixels is not None:
+        if not item.is_known:
             return False
         if known is not None and _is_same(item.task, item.file):
             self.store.move(known.id, item.file)
@@ -290,7 +316,7 @@ class Builder:
         self.report.moved += 1
         return True
 
-    def _fail(self, item: _Decoded, reason: str) -> None:
+    def _fail(self, item: _Item, reason: str) -> None:
         path = str(item.task.path)
         if self.options.strict:
             raise UnreadableImageError(path, reason)
@@ -314,15 +340,23 @@ def _one_blas_thread(thread: ThreadPoolExecutor) -> threadpool_limits:
     return thread.submit(threadpool_limits, 1, "blas").result()
 
 
-def _windows(items: Iterable[_Decoded]) -> Iterator[list[_Decoded]]:
-    window: list[_Decoded] = []
-    for item in items:
-        window.append(item)
-        if len(window) == WINDOW:
-            yield window
-            window = []
-    if window:
-        yield window
+def _windows(tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+    """Yield `WINDOW` tasks at a time."""
+    for start in range(0, len(tasks), WINDOW):
+        yield tasks[start : start + WINDOW]
+
+
+def _results(futures: list[Future[_Item]]) -> list[_Item]:
+    futures[-1].result()  # waited for once, not for each: threads that wait and wake cost time
+    return [future.result() for future in futures]
+
+
+def _pooled(item: _Item, pool: Callable[[], Pooled]) -> _Item:
+    """Return an item with what `pool` gives in place of its pixels, or with why it has none."""
+    try:
+        return replace(item, pooled=pool(), pixels=None)
+    except DegenerateFeatureError as error:
+        return replace(item, reason=str(error), pixels=None)
 
 
 def _is_same(task: Task, file: FileState) -> bool:
@@ -333,11 +367,15 @@ def _is_same(task: Task, file: FileState) -> bool:
     )
 
 
-def _hash(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes | None, bytes]:
+    """Return the bytes of a file, None where they are too many to be held, and their SHA-256."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+        with path.open("rb", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size > HELD_BYTES:
+                return None, hashlib.file_digest(file, "sha256").digest()
+            data = file.readall()
     except FileNotFoundError as error:
         raise UnreadableImageError(str(path), "vanished during the run") from error
     except OSError as error:
         raise UnreadableImageError(str(path), f"may not be read ({error.strerror})") from error
+    return data, hashlib.sha256(data).digest()

@@ -159,8 +159,8 @@ def _decode(image: Image.Image, at_least: int | None, max_pixels: int, label: st
         scale = at_least / math.sqrt(width * height)
         image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
     image.load()
-    pixels = _to_rgb(ImageOps.exif_transpose(image))
-    return LoadedImage(pixels, facts)
+    ImageOps.exif_transpose(image, in_place=True)
+    return LoadedImage(_to_rgb(image), facts)
 
 
 def resize_pixels(
@@ -225,10 +225,13 @@ def _stretch_depth(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: BaseException, stream: object) -> str:
-    if isinstance(stream, str | os.PathLike):
-        with contextlib.suppress(OSError):
-            if Path(stream).stat().st_size == 0:
-                return "is empty (0 bytes)"
+    with contextlib.suppress(OSError):
+        if isinstance(stream, BytesIO):
+            size = stream.getbuffer().nbytes
+        else:
+            size = Path(stream).stat().st_size if isinstance(stream, str | os.PathLike) else 1
+        if size == 0:
+            return "is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
         return "is not an image that can be read, or is damaged at its start"
     if isinstance(error, MemoryError):

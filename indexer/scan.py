@@ -46,10 +46,10 @@ def scan_places(
     known = store.known_files()
     scan = Scan()
     seen: set[tuple[int, str]] = set()
+    roots = store.roots()
     for place in dict.fromkeys(Path(os.path.abspath(p)) for p in places):
         found = _files_at(place, exclude, store.path)
         folder = place if place.is_dir() else place.parent
-        roots = store.roots()
         within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
         nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
         scope = {*within, *nested}
@@ -57,7 +57,7 @@ def scan_places(
             _refuse_empty(place, [k for k in known.values() if k.file.root_id in scope])
         root_id = next(iter(within)) if within else store.add_root(folder)
         scope.add(root_id)
-        roots = store.roots()
+        roots.setdefault(root_id, folder)
         for path, stat in found:
             owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)
             file = FileState(

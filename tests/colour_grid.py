@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from indexer.features.engine import Activations
+from indexer.features.engine import Activations, T
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes
@@ -25,6 +25,7 @@ class ColourGridEngine:
     """
 
     description = "colour grid"
+    batched = False
 
     def __init__(self, conv: str = "head", fc: str = "fc") -> None:
         self.conv = conv
@@ -34,6 +35,9 @@ class ColourGridEngine:
     def run(self, images: Sequence[Pixels]) -> list[Activations]:
         self.runs += len(images)
         return [self.activate(image) for image in images]
+
+    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
+        return [use(i, activations) for i, activations in enumerate(self.run(images))]
 
     def activate(self, image: Pixels) -> Activations:
         rows = np.array_split(image.astype(np.float32) / 255, GRID, axis=0)

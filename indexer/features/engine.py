@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from indexer.images import Pixels
 
 EngineName = Literal["auto", "openvino", "torch"]
 Activations = dict[str, npt.NDArray[np.float32]]
+T = TypeVar("T")
 
 
 class InferenceEngine(Protocol):
@@ -25,12 +26,19 @@ class InferenceEngine(Protocol):
 
     `run` takes RGB images (H, W, 3) uint8, of any sizes that the backbone allows, and returns for
     each its activations by tap: conv (channels, h, w) and fc (channels,), float32. What is
-    beside an image in the call never changes its result beyond rounding.
+    beside an image in the call never changes its result beyond rounding. `apply` returns what `use`
+    makes of the activations of each image, given its place; they may be overwritten after the call
+    of `use`, which may come from several threads at once, and must not ask the engine anything.
+
+    `batched` says whether images run faster together than one by one in several threads.
     """
 
     description: str
+    batched: bool
 
     def run(self, images: Sequence[Pixels]) -> list[Activations]: ...
+
+    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]: ...
 
 
 def cache_folder() -> Path:

@@ -16,7 +16,7 @@ from indexer.features.backbones import Backbone, get_backbone
 from indexer.features.engine import Activations, EngineName, InferenceEngine, load_engine
 from indexer.features.pooling import FloatArray, pool
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import Axes, shipped_whitening, unit_rows
+from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
 from indexer.features.windows import Boxes, grow_to_sight, pool_boxes
 from indexer.images import Pixels, resize_pixels
 
@@ -40,6 +40,22 @@ class Prepared:
     pixels: Pixels
     boxes: Boxes
     crops: tuple[Pixels, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What of an image's activations is kept until it is whitened with those of others.
+
+    `conv` (D,) and `fc` (D',) are the image's unit vectors; `rows` (R, C) by tap are the pooled
+    values of the windows, `fc_rows` (R, D') their unit fc vectors in the sliding scheme, else (0,
+    0); row i belongs to `boxes[i]`, in shares of the image's sides.
+    """
+
+    conv: FloatArray
+    fc: FloatArray
+    boxes: Boxes
+    rows: dict[str, FloatArray]
+    fc_rows: FloatArray
 
 
 @dataclass(frozen=True)
@@ -113,23 +129,64 @@ class FeatureExtractor:
 
     def extract_prepared(self, prepared: Sequence[Prepared]) -> list[ImageFeatures]:
         """Return the features of images that `prepare` made ready, in order."""
-        return self.describe(prepared, self.forward(prepared))
+        features = []
+        for result in self.whiten(self.pool(prepared)):
+            if isinstance(result, DegenerateFeatureError):
+                raise result
+            features.append(result)
+        return features
+
+    def pool(self, prepared: Sequence[Prepared]) -> list[Pooled]:
+        """Run images through the network and pool them: the first half of `extract_prepared`."""
+        if self.spec.regions == "sliding":  # an image's windows ask the engine again
+            pairs = zip(prepared, self.forward(prepared), strict=True)
+            return [self.pool_activations(item, activations) for item, activations in pairs]
+        return self.inference.apply(
+            [item.pixels for item in prepared], lambda i, a: self.pool_activations(prepared[i], a)
+        )
 
     def forward(self, prepared: Sequence[Prepared]) -> list[Activations]:
-        """Run whole images through the network: the first half of `extract_prepared`."""
+        """Run images through the network only."""
         return self.inference.run([item.pixels for item in prepared])
 
-    def describe(
-        self, prepared: Sequence[Prepared], activations: Sequence[Activations]
-    ) -> list[ImageFeatures]:
-        """Make vectors of what `forward` gave: the second half of `extract_prepared`."""
-        regions: list[FloatArray | None] = [None] * len(prepared)
+    def pool_activations(self, item: Prepared, activations: Activations) -> Pooled:
+        """Pool what `forward` gave; raises `DegenerateFeatureError`."""
+        conv, fc = self.conv_vector(activations), self.fc_vector(activations)
+        nothing = np.empty((0, 0), np.float32)
+        if self.spec.regions == "none":
+            return Pooled(conv, fc, item.boxes, {}, nothing)
         if self.spec.regions == "grid":
-            regions = [*self.many_region_vectors(activations, [item.boxes for item in prepared])]
-        return [
-            self._describe(item, a, region)
-            for item, a, region in zip(prepared, activations, regions, strict=True)
-        ]
+            boxes = self.sight(item.boxes, item.pixels)
+            return Pooled(conv, fc, boxes, self._pool(activations, item.boxes), nothing)
+        seen = self.inference.apply(
+            item.crops, lambda _, a: (self._pool(a, WHOLE), unit_rows(a[self.spec.fc][None]))
+        )
+        rows = self._stack([rows for rows, _ in seen])
+        return Pooled(conv, fc, item.boxes, rows, np.vstack([row for _, row in seen]))
+
+    def whiten(self, pooled: Sequence[Pooled]) -> list[ImageFeatures | DegenerateFeatureError]:
+        """Make features of what `pool` gave, or say why an image has none.
+
+        The more images together the better: a whitening takes its time to be read from memory.
+        """
+        if self.spec.regions == "none":
+            nothing = np.empty((0, 0), np.float32)
+            return [ImageFeatures(p.conv, p.fc, p.boxes, nothing, nothing) for p in pooled]
+        regions = self._whiten([p.rows for p in pooled])
+        return [self._checked(*pair) for pair in zip(pooled, regions, strict=True)]
+
+    def _checked(
+        self, pooled: Pooled, region: FloatArray
+    ) -> ImageFeatures | DegenerateFeatureError:
+        boxes, region_fc = pooled.boxes, pooled.fc_rows
+        # A window without any activation has no direction: it is left out.
+        good = np.isfinite(region).all(axis=1) & (row_lengths(region) > 0.5)
+        if not good[0]:
+            return DegenerateFeatureError("The image has no activations to describe.")
+        if not good.all():
+            boxes, region = boxes[good], region[good]
+            region_fc = region_fc[good] if len(region_fc) else region_fc
+        return ImageFeatures(pooled.conv, pooled.fc, boxes, region, region_fc)
 
     def describe_windows(
         self, images: Sequence[Image.Image], boxes: Sequence[Boxes], size_px: int
@@ -142,7 +199,13 @@ class FeatureExtractor:
     def describe_views(self, views: Sequence[tuple[Image.Image, Boxes, int]]) -> list[FloatArray]:
         """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
         pixels = [self.resize(image, size_px) for image, _, size_px in views]
-        return self.many_region_vectors(self.inference.run(pixels), [b for _, b, _ in views])
+        return self.vectors_of_inputs(pixels, [boxes for _, boxes, _ in views])
+
+    def vectors_of_inputs(
+        self, pixels: Sequence[Pixels], boxes: Sequence[Boxes]
+    ) -> list[FloatArray]:
+        """Return region vectors (R, E) of the boxes in each of several network inputs."""
+        return self._whiten(self.inference.apply(pixels, lambda i, a: self._pool(a, boxes[i])))
 
     def conv_vector(self, activations: Activations) -> FloatArray:
         """Return the pooled conv vector (D,) of an image; raises `DegenerateFeatureError`."""
@@ -160,14 +223,25 @@ class FeatureExtractor:
         self, activations: Sequence[Activations], boxes: Sequence[Boxes]
     ) -> list[FloatArray]:
         """Return the unit vectors (R, E) of the boxes of several images, whitened together."""
-        if not activations:
+        pairs = zip(activations, boxes, strict=True)
+        return self._whiten([self._pool(a, b) for a, b in pairs])
+
+    def _pool(self, activations: Activations, boxes: Boxes) -> dict[str, FloatArray]:
+        """Return the pooled values (R, C) of the boxes of an image, by tap."""
+        return {tap: pool_boxes(activations[tap], boxes) for tap in self.spec.region_taps}
+
+    def _stack(self, pooled: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
+        return {tap: np.vstack([p[tap] for p in pooled]) for tap in self.spec.region_taps}
+
+    def _whiten(self, pooled: Sequence[dict[str, FloatArray]]) -> list[FloatArray]:
+        """Return the unit vectors (R, E) of the windows of several images."""
+        if len(pooled) == 1:
+            return [self._adapt(self._join(pooled[0]))]
+        if not pooled:
             return []
-        pooled = {
-            tap: np.vstack([pool_boxes(a[tap], b) for a, b in zip(activations, boxes, strict=True)])
-            for tap in self.spec.region_taps
-        }
-        ends = np.cumsum([len(b) for b in boxes])[:-1]
-        return np.split(self._adapt(self._join(pooled)), ends)
+        together = self._stack(pooled)
+        ends = np.cumsum([len(p[self.spec.region_taps[0]]) for p in pooled])[:-1]
+        return np.split(self._adapt(self._join(together)), ends)
 
     def sight(self, boxes: Boxes, pixels: Pixels) -> Boxes:
         """Return what windows on the coarsest map of a network input see, see `grow_to_sight`."""
@@ -216,30 +290,6 @@ class FeatureExtractor:
 
     def _adapt(self, vectors: FloatArray) -> FloatArray:
         return vectors if self._adaptation is None else self._adaptation.apply(vectors)
-
-    def _describe(
-        self, item: Prepared, activations: Activations, region: FloatArray | None
-    ) -> ImageFeatures:
-        spec = self.spec
-        conv, fc = self.conv_vector(activations), self.fc_vector(activations)
-        nothing = np.empty((0, 0), np.float32)
-        if spec.regions == "none":
-            return ImageFeatures(conv, fc, item.boxes, nothing, nothing)
-        region_fc = nothing
-        if region is None:
-            seen = self.inference.run(item.crops)
-            region = np.vstack(self.many_region_vectors(seen, [WHOLE] * len(seen)))
-            region_fc = unit_rows(np.stack([a[spec.fc] for a in seen]))
-        # A window without any activation has no direction: it is left out.
-        good = np.isfinite(region).all(axis=1) & (np.linalg.norm(region, axis=1) > 0.5)
-        if not good[0]:
-            raise DegenerateFeatureError("The image has no activations to describe.")
-        boxes = item.boxes
-        if spec.regions == "grid":
-            boxes = self.sight(boxes, item.pixels)
-        return ImageFeatures(
-            conv, fc, boxes[good], region[good], region_fc[good] if len(region_fc) else nothing
-        )
 
 
 def crop(image: Image.Image, box: Boxes) -> Image.Image:

@@ -8,20 +8,18 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from indexer.features.backbones import Backbone
-from indexer.features.engine import Activations, cache_folder
-from indexer.features.openvino_runtime import load_converter, ov
+from indexer.features.engine import Activations, T, cache_folder
+from indexer.features.openvino_runtime import fast_precision, keep_precise, load_converter, ov
 from indexer.images import Pixels
 
 # Raised when the conversion changes, so that models converted before are not used.
-CONVERSION = 4
+CONVERSION = 5
 SPARE_THREADS = 2  # so that no stream waits while Python hands results on
 
 
@@ -34,27 +32,31 @@ class OpenVinoEngine:
     what bf16 rounds off there is seen in every vector. See `InferenceEngine`.
     """
 
+    batched = False
+
     def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
         self.taps = list(taps)
         core = ov.Core()
         core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
-        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if has_bf16 else "f32"
-        self._stages = []
-        for path in _converted(backbone, self.taps, precision):
-            options = {
-                "PERFORMANCE_HINT": "THROUGHPUT",
-                "INFERENCE_PRECISION_HINT": "f32" if path.stem.endswith("-front") else precision,
-            }
-            self._stages.append(core.compile_model(core.read_model(path), "CPU", options))
-        streams = self._stages[-1].get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        precision = fast_precision(core)
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
+        model = core.read_model(_converted(backbone, self.taps))
+        self._model = core.compile_model(model, "CPU", options)
+        streams = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._threads = ThreadPoolExecutor(streams + SPARE_THREADS, "openvino")
         self._own = threading.local()
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
         self.description = f"OpenVINO {ov.__version__.split('-')[0]}, {name.strip()}, {precision}"
 
     def run(self, images: Sequence[Pixels]) -> list[Activations]:
-        futures = [self._threads.submit(self._forward, image) for image in images]
+        return self.apply(images, _copied)
+
+    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
+        if len(images) == 1:  # no need to go to another thread
+            return [self._apply(0, images[0], use)]
+        futures = [
+            self._threads.submit(self._apply, i, image, use) for i, image in enumerate(images)
+        ]
         try:
             return [future.result() for future in futures]
         finally:
@@ -62,70 +64,49 @@ class OpenVinoEngine:
                 future.cancel()
             wait(futures)
 
-    def _forward(self, image: Pixels) -> Activations:
-        if not hasattr(self._own, "requests"):
-            self._own.requests = [stage.create_infer_request() for stage in self._stages]
-        inputs = ov.Tensor(image[None])
-        for request in self._own.requests:
-            request.set_input_tensor(inputs)
-            request.infer()
-            inputs = request.get_output_tensor(0)
-        last = self._own.requests[-1]
-        return {
-            tap: np.array(last.get_output_tensor(output).data[0], dtype=np.float32)
-            for output, tap in enumerate(self.taps)
-        }
+    def _apply(self, place: int, image: Pixels, use: Callable[[int, Activations], T]) -> T:
+        if not hasattr(self._own, "request"):
+            self._own.request = self._model.create_infer_request()
+        request = self._own.request
+        request.set_input_tensor(ov.Tensor(image[None]))
+        request.infer()
+        outputs = (tensor.data[0] for tensor in request.output_tensors)
+        return use(place, dict(zip(self.taps, outputs, strict=True)))
 
 
-def _converted(backbone: Backbone, taps: Sequence[str], precision: str) -> list[Path]:
-    """Return the converted models, to be run one after the other; they are made on first use.
+def _copied(_: int, activations: Activations) -> Activations:
+    return {tap: values.copy() for tap, values in activations.items()}
+
+
+def _converted(backbone: Backbone, taps: Sequence[str]) -> Path:
+    """Return the converted model, which is made on first use.
 
     An unfinished file is never left behind.
     """
-    key = "|".join((str(CONVERSION), ov.__version__, precision, backbone.weights, *taps))
+    key = "|".join((str(CONVERSION), ov.__version__, backbone.weights, *taps))
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder = cache_folder() / "models"
     name = backbone.name.replace(":", "-").replace("/", "-")
-    stages = ("front", "back") if backbone.precise_module else ("whole",)
-    paths = [folder / f"{name}-{digest}-{stage}.xml" for stage in stages]
-    if not all(path.exists() for path in paths):
+    path = folder / f"{name}-{digest}.xml"
+    if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         model = _convert(backbone, taps)
-        models = [model]
-        if backbone.precise_module:
-            models = cut(model, backbone.precise_module, getattr(ov.Type, precision))
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            for path, part in zip(paths, models, strict=True):
-                made = Path(scratch) / path.name
-                ov.save_model(part, made, compress_to_fp16=False)
-                os.replace(made.with_suffix(".bin"), path.with_suffix(".bin"))
-                os.replace(made, path)  # the .xml is what is looked for: it comes last
-    return paths
+            made = Path(scratch) / path.name
+            ov.save_model(model, made, compress_to_fp16=False)
+            if backbone.precise_module:
+                keep_precise(made, _layers_up_to(model, backbone.precise_module))
+            os.replace(made.with_suffix(".bin"), path.with_suffix(".bin"))
+            os.replace(made, path)  # the .xml is what is looked for: it comes last
+    return path
 
 
-def cut(model: Any, module: str, precision: ov.Type) -> list[Any]:
-    """Cut a converted model behind the torch module of this name; what runs first comes first.
-
-    The second part runs in `precision`.
-    """
+def _layers_up_to(model: Any, module: str) -> set[str]:
+    """Return the names of the layers that run before the last one of a torch module, and of it."""
     prefix = f"__module.network.{module}"
-    edge = [
-        op.output(0)
-        for op in model.get_ordered_ops()
-        if op.get_friendly_name().startswith((f"{prefix}.", f"{prefix}/"))
-        and len(op.output(0).get_partial_shape()) == 4  # (B, channels, h, w)
-    ][-1]
-    targets = list(edge.get_target_inputs())
-    # What is handed over has the precision of the second part: half of the bytes are to be moved.
-    rest = ov.opset13.parameter(edge.get_partial_shape(), precision)
-    widened = ov.opset13.convert(rest, edge.get_element_type())
-    for target in targets:
-        target.replace_source_output(widened.output(0))
-    front = ov.opset13.convert(edge, precision)
-    return [
-        ov.Model([ov.opset13.result(front)], model.get_parameters()),
-        ov.Model(model.get_results(), [rest]),
-    ]
+    names = [op.get_friendly_name() for op in model.get_ordered_ops()]
+    last = max(i for i, name in enumerate(names) if name.startswith((f"{prefix}.", f"{prefix}/")))
+    return set(names[: last + 1])
 
 
 def _convert(backbone: Backbone, taps: Sequence[str]) -> Any:

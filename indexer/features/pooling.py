@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -46,11 +47,18 @@ def rmac(maps: FloatArray) -> FloatArray:
 
     The per-window PCA whitening of the paper is left out: whitening is a stage of its own here.
     """
-    cells = np.ascontiguousarray(maps.transpose(1, 2, 0))  # channels last: maxima run along them
-    total = np.zeros(len(maps), np.float32)
-    for x0, y0, x1, y1 in rmac_windows(maps.shape[2], maps.shape[1]):
-        vector = cells[y0:y1, x0:x1].max(axis=(0, 1))
-        total += vector / max(float(np.linalg.norm(vector)), 1e-12)
+    channels, h, w = maps.shape
+    # Channels last: maxima run along them. OpenCV turns an array several times as fast as numpy.
+    cells = cv2.transpose(maps.reshape(channels, h * w)).reshape(h, w, channels)
+    bands: dict[tuple[int, int], FloatArray] = {}  # (w, channels): maxima over rows
+    windows = rmac_windows(w, h)
+    vectors = np.empty((len(windows), channels), np.float32)
+    for vector, (x0, y0, x1, y1) in zip(vectors, windows, strict=True):
+        if (y0, y1) not in bands:
+            bands[y0, y1] = cells[y0:y1].max(axis=0)
+        bands[y0, y1][x0:x1].max(axis=0, out=vector)
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    total: FloatArray = (1 / np.maximum(lengths, 1e-12)) @ vectors
     return total
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from indexer.features.backbones import Backbone
-from indexer.features.engine import Activations
+from indexer.features.engine import Activations, T
 from indexer.features.networks import build_network
 from indexer.images import Pixels
 
@@ -21,6 +21,8 @@ class TorchEngine:
 
     Threads take turns: the network notes what passes its taps.
     """
+
+    batched = True
 
     def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
         self.taps = list(taps)
@@ -47,6 +49,9 @@ class TorchEngine:
                         tap: maps[row] for tap, maps in zip(self.taps, outputs, strict=True)
                     }
         return results
+
+    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
+        return [use(i, activations) for i, activations in enumerate(self.run(images))]
 
     def _forward(self, batch: Pixels) -> list[np.ndarray]:
         with self._turn, torch.inference_mode():

@@ -65,9 +65,17 @@ def grow_to_sight(boxes: Boxes, cells_wide: int, cells_high: int) -> Boxes:
     A cell answers to pixels well beyond its own square, so that a window of cells which fits an
     object best is smaller than the object.
     """
+    return _grown(np.asarray(boxes, np.float32).tobytes(), cells_wide, cells_high)
+
+
+@lru_cache(maxsize=256)
+def _grown(box_bytes: bytes, cells_wide: int, cells_high: int) -> Boxes:
+    boxes: Boxes = np.frombuffer(box_bytes, np.float32).reshape(-1, 4)
     margin = 0.5 / np.array([cells_wide, cells_high, cells_wide, cells_high], np.float32)
     grown: Boxes = np.clip(boxes + margin * np.array([-1, -1, 1, 1], np.float32), 0, 1)
-    return grown.astype(np.float32)
+    grown = grown.astype(np.float32)
+    grown.flags.writeable = False  # it is shared
+    return grown
 
 
 def to_pixels(boxes: Boxes, width: int, height: int) -> npt.NDArray[np.int64]:
@@ -127,5 +135,7 @@ def pool_boxes(maps: FloatArray, boxes: Boxes) -> FloatArray:
     """Return the generalised mean, p = 3, of the map (C, h, w) in every box: (N, C)."""
     channels, h, w = maps.shape
     cells = np.maximum(maps.reshape(channels, h * w), 0)
-    pooled: FloatArray = np.cbrt(coverage(boxes, h, w) @ (cells * cells * cells).T)
-    return pooled
+    cubes = cells * cells
+    cubes *= cells
+    pooled: FloatArray = coverage(boxes, h, w) @ cubes.T
+    return np.cbrt(pooled, out=pooled)

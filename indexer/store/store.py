@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -24,6 +25,7 @@ from indexer.errors import (
 from indexer.features.extractor import ImageFeatures
 from indexer.features.spec import FeatureSpec
 from indexer.features.windows import to_pixels
+from indexer.images import ImageFacts
 from indexer.store.catalog import (
     Catalog,
     ImageRow,
@@ -38,6 +40,14 @@ from indexer.store.segments import FloatArray, HalfArray
 
 STORE_NAME = ".cbir"
 IMAGE_KINDS = ("conv", "fc")
+
+
+class _Described(NamedTuple):
+    """An image that is about to become live."""
+
+    id: int
+    facts: ImageFacts
+    features: ImageFeatures
 
 
 def find_store(start: Path | None = None) -> Path | None:
@@ -150,43 +160,41 @@ class Store(StoreReader):
         replaced = [e.replaces for e in entries if e.replaces is not None]
         with self.catalog.session() as session:
             self._forget(session, replaced)
-            rows = [_to_row(entry) for entry in entries]
-            session.add_all(rows)
-            session.flush()
-            good = [(r.id, e.features) for r, e in zip(rows, entries, strict=True) if e.features]
+            first = _last_id(session, "images") + 1
+            rows = [_to_row(first + i, entry) for i, entry in enumerate(entries)]
+            session.connection().execute(insert(ImageRow), rows)
+            good = [
+                _Described(first + i, entry.facts, entry.features)
+                for i, entry in enumerate(entries)
+                if entry.features and entry.facts
+            ]
             if good:
-                ids = np.array([image_id for image_id, _ in good], np.int64)
+                ids = np.array([image.id for image in good], np.int64)
                 for kind in IMAGE_KINDS:
-                    vectors = _halved([getattr(f, kind)[None] for _, f in good])
+                    vectors = _halved([getattr(image.features, kind)[None] for image in good])
                     self.files.add(session, kind, ids, ids, vectors)
                 if self.spec.regions != "none":
-                    self._add_regions(session, good, {row.id: row for row in rows})
+                    self._add_regions(session, good)
                 self.files.sync()
             session.commit()
         self._drop_derived(replaced)
 
-    def _add_regions(
-        self,
-        session: Session,
-        good: Sequence[tuple[int, ImageFeatures]],
-        rows: dict[int, ImageRow],
-    ) -> None:
-        last = _last_region_id(session)
+    def _add_regions(self, session: Session, good: Sequence[_Described]) -> None:
+        first = _last_id(session, "regions") + 1
         pixels = [
-            to_pixels(features.boxes, rows[image_id].width or 1, rows[image_id].height or 1)
-            for image_id, features in good
+            to_pixels(image.features.boxes, image.facts.width, image.facts.height) for image in good
         ]
         counts = [len(boxes) for boxes in pixels]
-        owners = np.repeat(np.array([image_id for image_id, _ in good], np.int64), counts)
-        ids = np.arange(last + 1, last + 1 + sum(counts), dtype=np.int64)
-        table = np.column_stack([ids, owners, np.vstack(pixels)])
+        owners = np.repeat(np.array([image.id for image in good], np.int64), counts)
+        ids = np.arange(first, first + sum(counts), dtype=np.int64)
+        columns = (ids, owners, *np.vstack(pixels).T)
         session.connection().exec_driver_sql(
             "INSERT INTO regions (id, image_id, x0, y0, x1, y1) VALUES (?, ?, ?, ?, ?, ?)",
-            [tuple(row) for row in table.tolist()],
+            list(zip(*(column.tolist() for column in columns), strict=True)),
         )
         for kind in REGION_KINDS:
             if kind in self.spec.kinds:
-                vectors = _halved([getattr(features, kind) for _, features in good])
+                vectors = _halved([getattr(image.features, kind) for image in good])
                 self.files.add(session, kind, ids, owners, vectors)
 
     def move(self, image_id: int, file: FileState) -> None:
@@ -261,10 +269,10 @@ class Store(StoreReader):
             session.commit()
 
 
-def _last_region_id(session: Session) -> int:
-    """The highest region id ever given, also to regions that are gone."""
-    sequence = text("SELECT seq FROM sqlite_sequence WHERE name = 'regions'")
-    return int(session.execute(sequence).scalar() or 0)
+def _last_id(session: Session, table: str) -> int:
+    """The highest id ever given in a table, also to rows that are gone."""
+    sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
+    return int(session.execute(sequence, {"table": table}).scalar() or 0)
 
 
 def _read_spec(catalog: Catalog, path: Path) -> FeatureSpec:
@@ -302,19 +310,20 @@ def _halved(parts: Sequence[FloatArray]) -> HalfArray:
     return np.concatenate(parts, dtype=np.float16, casting="same_kind")
 
 
-def _to_row(entry: Entry) -> ImageRow:
+def _to_row(image_id: int, entry: Entry) -> dict[str, Any]:
     file, facts = entry.file, entry.facts
-    return ImageRow(
-        root_id=file.root_id,
-        path=file.path,
-        size_bytes=file.size_bytes,
-        mtime_ns=file.mtime_ns,
-        content_hash=file.content_hash,
-        state="failed" if entry.reason else "ok",
-        reason=entry.reason,
-        width=facts.width if facts else None,
-        height=facts.height if facts else None,
-        format=facts.format if facts else None,
-        taken_at=facts.taken_at if facts else None,
-        camera=facts.camera if facts else None,
-    )
+    return {
+        "id": image_id,
+        "root_id": file.root_id,
+        "path": file.path,
+        "size_bytes": file.size_bytes,
+        "mtime_ns": file.mtime_ns,
+        "content_hash": file.content_hash,
+        "state": "failed" if entry.reason else "ok",
+        "reason": entry.reason,
+        "width": facts.width if facts else None,
+        "height": facts.height if facts else None,
+        "format": facts.format if facts else None,
+        "taken_at": facts.taken_at if facts else None,
+        "camera": facts.camera if facts else None,
+    }

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from indexer.images import Pixels
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
-from tests.pictures import BLUE, RED, plain, set_time, shades
+from tests.pictures import BLUE, RED, Colour, plain, set_time, shades
 
 
 def test_one_bad_image_never_stops_a_run_and_is_remembered(desk: Desk) -> None:
@@ -107,24 +106,29 @@ def test_an_image_without_direction_fails_alone(desk: Desk) -> None:
 
 
 class Interrupted(ColourGridEngine):
-    """Ctrl-C at the third call."""
+    """Ctrl-C at a picture of one colour."""
 
-    calls = 0
+    def __init__(self, colour: Colour) -> None:
+        super().__init__()
+        self.colour = colour
 
-    def run(self, images: Sequence[Pixels]) -> list[Activations]:
-        self.calls += 1
-        if self.calls == 3:
+    def activate(self, image: Pixels) -> Activations:
+        if (image[0, 0] == self.colour).all():
             raise KeyboardInterrupt
-        return super().run(images)
+        return super().activate(image)
 
 
+@pytest.mark.parametrize("batched", [False, True])
 def test_an_interrupted_run_keeps_what_was_done(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, batched: bool
 ) -> None:
     monkeypatch.setattr(build, "WINDOW", 4)
-    for i, colour in enumerate(shades(20)):
+    monkeypatch.setattr(build, "WINDOWS_AHEAD", 0)
+    colours = shades(20)
+    for i, colour in enumerate(colours):
         plain(desk.photos / f"{i:02}.png", colour)
-    desk.engine = Interrupted()
+    desk.engine = Interrupted(colours[9])
+    desk.engine.batched = batched
     with pytest.raises(KeyboardInterrupt):
         desk.index()
     assert len(desk.paths()) == 8
@@ -147,9 +151,10 @@ def test_an_interruption_forgets_no_moved_image(
     for i in range(10):
         (desk.photos / f"{i}.png").rename(desk.photos / f"moved-{i}.png")
         plain(desk.photos / f"new-{i}.png", colours[i], (20, 20))
-    desk.engine = Interrupted()
+    desk.engine = Interrupted(colours[2])
     with pytest.raises(KeyboardInterrupt):
         desk.index()
+    desk.engine = ColourGridEngine()
     desk.index()
     assert len(desk.paths()) == 20
     desk.check_vectors()
