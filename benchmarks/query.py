@@ -127,10 +127,10 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
     places: list[tuple[str, Any, str]] = [
         ("decode", describe, "load_image"),
         ("embed", engine.extractor, "resize"),
-        ("embed", engine.extractor.inference, "run"),
-        ("embed", engine.extractor, "many_region_vectors"),
+        ("embed", engine.extractor.inference, "apply"),
+        ("embed", engine.extractor, "whiten_windows"),
         ("search", engine.index("region"), "search_images"),
-        ("metadata", engine.store, "regions"),
+        ("metadata", engine.store, "boxes"),
         ("metadata", engine.store, "image_infos"),
     ]
     if lists is not None:
@@ -147,8 +147,8 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
 
 def repeat_least(engine: SearchEngine, calls: dict[str, Any]) -> None:
     """Do again what a query cannot do without: one forward, and one search of faiss."""
-    run, images, _ = calls["run"]
-    run(*images)
+    apply, (images, _), _ = calls["apply"]
+    apply(images, lambda *_: None)
     lists: ApproximateIndex | None = engine.index("region").lists
     if lists is None:
         raise SystemExit("Too few regions for inverted lists: raise --regions.")

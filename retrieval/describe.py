@@ -28,6 +28,10 @@ TIGHTENED = -0.1  # a box is also seen without its margin: people draw with room
 DECODERS = 2  # threads, for queries that come together
 
 
+Seen = dict[str, FloatArray]
+"""Pooled values (1, C) of a view by tap, or under no name its vector (D,)."""
+
+
 @dataclass(frozen=True)
 class View:
     """What the network sees of a query: `pixels` (H, W, 3), and a box (1, 4) in shares of them."""
@@ -50,29 +54,49 @@ class QueryDescriber:
                 shown = list(threads.map(self._try_views, queries))
         else:
             shown = [self._try_views(query) for query in queries]
-        pixels = [v.pixels for views in shown if isinstance(views, list) for v in views]
-        activations = iter(self.extractor.inference.run(pixels) if pixels else [])
-        vectors: list[FloatArray | CbirError] = []
-        for query, views in zip(queries, shown, strict=True):
-            if isinstance(views, CbirError):
-                vectors.append(views)
-                continue
-            seen = [next(activations) for _ in views]
-            try:
-                vectors.append(self._vector(query, views, seen))
-            except CbirError as error:
-                vectors.append(error)
-        return vectors
+        flat = [
+            (query, view)
+            for query, views in zip(queries, shown, strict=True)
+            if not isinstance(views, CbirError)
+            for view in views
+        ]
+        pixels = [view.pixels for _, view in flat]
+        seen = iter(
+            self.extractor.inference.apply(pixels, lambda i, a: self._look(*flat[i], a))
+            if pixels
+            else ()
+        )
+        return [
+            views
+            if isinstance(views, CbirError)
+            else self._join(query, [next(seen) for _ in views])
+            for query, views in zip(queries, shown, strict=True)
+        ]
 
-    def _vector(
-        self, query: Query, views: Sequence[View], seen: Sequence[Activations]
-    ) -> FloatArray:
-        if query.feature == "fc":
-            return self.extractor.fc_vector(seen[0])
-        if query.search == "image":
-            return self.extractor.conv_vector(seen[0])
-        rows = self.extractor.many_region_vectors(seen, [view.box for view in views])
-        return unit(np.sum(rows, axis=(0, 1)))
+    def _look(self, query: Query, view: View, activations: Activations) -> Seen | CbirError:
+        """Return what a query needs of the activations of a view."""
+        try:
+            if query.feature == "fc":
+                return {"": self.extractor.fc_vector(activations)}
+            if query.search == "image":
+                return {"": self.extractor.conv_vector(activations)}
+            return self.extractor.pool_windows(activations, view.box)
+        except CbirError as error:
+            return error
+
+    def _join(self, query: Query, seen: Sequence[Seen | CbirError]) -> FloatArray | CbirError:
+        """Return the one vector (D,) of a query's views."""
+        looks: list[Seen] = []
+        for look in seen:
+            if isinstance(look, CbirError):
+                return look
+            looks.append(look)
+        if query.feature == "fc" or query.search == "image":
+            return looks[0][""]
+        try:
+            return unit(np.sum(self.extractor.whiten_windows(looks), axis=(0, 1)))
+        except CbirError as error:
+            return error
 
     def _try_views(self, query: Query) -> list[View] | CbirError:
         try:
@@ -89,7 +113,8 @@ class QueryDescriber:
         """
         image, box = self.load(query)
         spec, backbone = self.store.spec, self.extractor.backbone
-        cut = image if box is None else image.crop(box.as_tuple())
+        pixels = np.asarray(image)  # once for all views
+        cut = pixels if box is None else cut_out(pixels, box)
         if query.search == "image" or query.feature == "fc":
             return [self._view(cut, spec.size_px)]
         if spec.regions == "sliding":
@@ -98,14 +123,14 @@ class QueryDescriber:
             sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
         views = [self._view(cut, max(backbone.min_size_px, round(size))) for size in sizes]
         if box is not None and spec.regions == "grid":
-            views.append(self._view(image, spec.size_px, to_boxes([box], *image.size)))
+            views.append(self._view(pixels, spec.size_px, to_boxes([box], *image.size)))
         if box is not None and (spec.regions == "sliding" or query.rerank):
-            tight = image.crop(box.padded(TIGHTENED, *image.size).as_tuple())
+            tight = cut_out(pixels, box.padded(TIGHTENED, *image.size))
             views.append(self._view(tight, spec.crop_px))
         return views
 
-    def _view(self, image: Image.Image, size_px: int, box: Boxes = WHOLE) -> View:
-        return View(self.extractor.resize(image, size_px), box)
+    def _view(self, pixels: Pixels, size_px: int, box: Boxes = WHOLE) -> View:
+        return View(self.extractor.resize(pixels, size_px), box)
 
     def load(self, query: Query) -> tuple[Image.Image, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""
@@ -121,3 +146,8 @@ class QueryDescriber:
         width, height = loaded.facts.width, loaded.facts.height
         query.box.require_inside(width, height)
         return loaded.pixels, query.box.padded(query.context, width, height)
+
+
+def cut_out(pixels: Pixels, box: Region) -> Pixels:
+    """Return the part of an image (H, W, 3) in a box."""
+    return pixels[box.y0 : box.y1, box.x0 : box.x1]

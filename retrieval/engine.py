@@ -26,7 +26,7 @@ from indexer.store.store import Store, find_store
 from indexer.store.vectors import VectorIndex
 from retrieval.describe import QueryDescriber
 from retrieval.query import Hit, Query
-from retrieval.ranking import VOTERS, Candidate, Reranker, vote_box
+from retrieval.ranking import VOTERS, Candidate, Reranker, vote_boxes
 
 PIXELS_KEPT = 256
 VECTORS_KEPT = 4096
@@ -269,16 +269,20 @@ class SearchEngine:
         self, index: VectorIndex, vector: FloatArray, image_ids: list[int], scores: list[float]
     ) -> list[Candidate]:
         """Let the best windows of each image vote for its box."""
-        voters: list[tuple[list[int], FloatArray]] = []
-        for image_id in image_ids:
-            cosines = index.vectors_of_image(image_id) @ vector
-            near = np.argsort(-cosines, kind="stable")[:VOTERS]
-            voters.append((index.ids_of_image(image_id)[near].tolist(), cosines[near]))
-        boxes = self.store.regions(region_id for ids, _ in voters for region_id in ids)
+        ids = np.full((len(image_ids), VOTERS), -1, np.int64)
+        cosines = np.full(ids.shape, -np.inf, np.float32)  # no vote
+        for place, image_id in enumerate(image_ids):
+            own_ids, vectors = index.rows_of_image(image_id)
+            own = vectors @ vector
+            near = np.argsort(-own, kind="stable")[:VOTERS]
+            ids[place, : len(near)] = own_ids[near]
+            cosines[place, : len(near)] = own[near]
+        boxes = self.store.boxes(ids.ravel().tolist()).reshape(*ids.shape, 4)
+        there = (boxes.any(axis=2) | (ids < 0)).all(axis=1)  # else removed since they were opened
+        places = np.flatnonzero(there).tolist()
         return [
-            Candidate(image_id, score, vote_box([boxes[i] for i in ids], cosines))
-            for image_id, score, (ids, cosines) in zip(image_ids, scores, voters, strict=True)
-            if boxes.keys() >= set(ids)  # else removed since the vectors were opened
+            Candidate(image_ids[place], scores[place], box)
+            for place, box in zip(places, vote_boxes(boxes[there], cosines[there]), strict=True)
         ]
 
     def _to_hits(self, found: list[list[Candidate]]) -> list[list[Hit] | CbirError]:

@@ -214,18 +214,32 @@ def reshaped(box: Region, width: int, height: int) -> list[Region]:
 
 
 def vote_box(regions: Sequence[Region], scores: FloatArray) -> Region:
-    """Return the box that the best windows agree on: their mean, weighted by score.
-
-    Windows stand on a grid and the best of them is often but a part of the object; those beside
-    it that score nearly as well tell of the rest. Box voting, Gidaris and Komodakis 2015.
-    """
-    best = int(scores.argmax())
+    """Return the box that the best windows agree on, see `vote_boxes`."""
     near = np.argsort(-scores, kind="stable")[:VOTERS]
-    voters = [i for i in near if regions[best].iou(regions[i]) > VOTE_IOU]
-    weights = np.exp((scores[voters] - scores[best]) * VOTE_SHARPNESS)
-    corners = np.array([regions[i].as_tuple() for i in voters], np.float64)
-    x0, y0, x1, y1 = (int(v) for v in np.rint(weights @ corners / weights.sum()))
-    return Region(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+    boxes = np.array([regions[i].as_tuple() for i in near])
+    [box] = vote_boxes(boxes[None], scores[near][None])
+    return box
+
+
+def vote_boxes(boxes: IdArray, scores: FloatArray) -> list[Region]:
+    """Return for each object the mean, weighted by score, of the windows that agree on it.
+
+    `boxes` (N, W, 4) and `scores` (N, W) are windows of N objects, best first. Windows stand on a
+    grid and the best of them is often but a part of the object; those beside it that score nearly
+    as well tell of the rest. Box voting, Gidaris and Komodakis 2015.
+    """
+    x0, y0, x1, y1 = np.moveaxis(boxes, 2, 0)  # (N, W) each
+    width = np.minimum(x1, x1[:, :1]) - np.maximum(x0, x0[:, :1])
+    height = np.minimum(y1, y1[:, :1]) - np.maximum(y0, y0[:, :1])
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    area = (x1 - x0) * (y1 - y0)
+    agrees = shared > VOTE_IOU * (area + area[:, :1] - shared)
+    weights = np.exp((scores - scores[:, :1]) * VOTE_SHARPNESS) * agrees
+    corners = np.einsum("nw,nwc->nc", weights, boxes) / weights.sum(axis=1, keepdims=True)
+    return [
+        Region(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+        for x0, y0, x1, y1 in np.rint(corners).astype(np.int64).tolist()
+    ]
 
 
 def best_rows(sets: Sequence[FloatArray], vector: FloatArray) -> tuple[FloatArray, IdArray]:

@@ -115,10 +115,11 @@ class FeatureExtractor:
             crops = tuple(self.resize(crop(image, box), self.spec.crop_px) for box in boxes)
         return Prepared(pixels, boxes, crops)
 
-    def resize(self, image: Image.Image, size_px: int) -> Pixels:
+    def resize(self, image: Image.Image | Pixels, size_px: int) -> Pixels:
         """Return an image as network input of about `size_px`² pixels: (H, W, 3) uint8."""
-        size = input_size(*image.size, size_px, self.backbone)
-        return resize_pixels(np.asarray(image), size, self.spec.resampling)
+        pixels = np.asarray(image)
+        size = input_size(pixels.shape[1], pixels.shape[0], size_px, self.backbone)
+        return resize_pixels(pixels, size, self.spec.resampling)
 
     def extract(self, images: Sequence[Image.Image]) -> list[ImageFeatures]:
         """Return the features of upright RGB images, in order.
@@ -157,9 +158,9 @@ class FeatureExtractor:
             return Pooled(conv, fc, item.boxes, {}, nothing)
         if self.spec.regions == "grid":
             boxes = self.sight(item.boxes, item.pixels)
-            return Pooled(conv, fc, boxes, self._pool(activations, item.boxes), nothing)
+            return Pooled(conv, fc, boxes, self.pool_windows(activations, item.boxes), nothing)
         seen = self.inference.apply(
-            item.crops, lambda _, a: (self._pool(a, WHOLE), unit_rows(a[self.spec.fc][None]))
+            item.crops, lambda _, a: (self.pool_windows(a, WHOLE), unit_rows(a[self.spec.fc][None]))
         )
         rows = self._stack([rows for rows, _ in seen])
         return Pooled(conv, fc, item.boxes, rows, np.vstack([row for _, row in seen]))
@@ -172,7 +173,7 @@ class FeatureExtractor:
         if self.spec.regions == "none":
             nothing = np.empty((0, 0), np.float32)
             return [ImageFeatures(p.conv, p.fc, p.boxes, nothing, nothing) for p in pooled]
-        regions = self._whiten([p.rows for p in pooled])
+        regions = self.whiten_windows([p.rows for p in pooled])
         return [self._checked(*pair) for pair in zip(pooled, regions, strict=True)]
 
     def _checked(
@@ -205,7 +206,9 @@ class FeatureExtractor:
         self, pixels: Sequence[Pixels], boxes: Sequence[Boxes]
     ) -> list[FloatArray]:
         """Return region vectors (R, E) of the boxes in each of several network inputs."""
-        return self._whiten(self.inference.apply(pixels, lambda i, a: self._pool(a, boxes[i])))
+        return self.whiten_windows(
+            self.inference.apply(pixels, lambda i, a: self.pool_windows(a, boxes[i]))
+        )
 
     def conv_vector(self, activations: Activations) -> FloatArray:
         """Return the pooled conv vector (D,) of an image; raises `DegenerateFeatureError`."""
@@ -224,16 +227,16 @@ class FeatureExtractor:
     ) -> list[FloatArray]:
         """Return the unit vectors (R, E) of the boxes of several images, whitened together."""
         pairs = zip(activations, boxes, strict=True)
-        return self._whiten([self._pool(a, b) for a, b in pairs])
+        return self.whiten_windows([self.pool_windows(a, b) for a, b in pairs])
 
-    def _pool(self, activations: Activations, boxes: Boxes) -> dict[str, FloatArray]:
+    def pool_windows(self, activations: Activations, boxes: Boxes) -> dict[str, FloatArray]:
         """Return the pooled values (R, C) of the boxes of an image, by tap."""
         return {tap: pool_boxes(activations[tap], boxes) for tap in self.spec.region_taps}
 
     def _stack(self, pooled: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
         return {tap: np.vstack([p[tap] for p in pooled]) for tap in self.spec.region_taps}
 
-    def _whiten(self, pooled: Sequence[dict[str, FloatArray]]) -> list[FloatArray]:
+    def whiten_windows(self, pooled: Sequence[dict[str, FloatArray]]) -> list[FloatArray]:
         """Return the unit vectors (R, E) of the windows of several images."""
         if len(pooled) == 1:
             return [self._adapt(self._join(pooled[0]))]

@@ -52,13 +52,15 @@ class OpenVinoEngine:
         return self.apply(images, _copied)
 
     def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
-        if len(images) == 1:  # no need to go to another thread
-            return [self._apply(0, images[0], use)]
+        if not images:
+            return []
         futures = [
-            self._threads.submit(self._apply, i, image, use) for i, image in enumerate(images)
+            self._threads.submit(self._apply, i, image, use) for i, image in enumerate(images[:-1])
         ]
         try:
-            return [future.result() for future in futures]
+            # The last one in this thread: a query of one or two images need not wait for others.
+            last = self._apply(len(images) - 1, images[-1], use)
+            return [*(future.result() for future in futures), last]
         finally:
             for future in futures:  # on Ctrl-C: what has not begun is not begun any more
                 future.cancel()

@@ -20,7 +20,7 @@ from sqlalchemy import (
     event,
     exc,
 )
-from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
@@ -171,6 +171,15 @@ class Catalog:
         try:
             with self._sessions() as session:
                 yield session
+        except exc.DatabaseError as error:
+            raise _translate(error, self.path) from error
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Open a connection for reading only: what a session does for objects takes its time."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
         except exc.DatabaseError as error:
             raise _translate(error, self.path) from error
 

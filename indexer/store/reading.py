@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import bindparam, func, select
 
 from indexer.errors import StoreError
@@ -16,6 +17,7 @@ from indexer.features.whitening import Axes
 from indexer.store.catalog import Catalog, ImageRow, RegionRow, RootRow, SegmentRow
 from indexer.store.files import VectorFiles
 from indexer.store.records import FileState, ImageInfo, KnownFile, StoreSummary
+from indexer.store.segments import IdArray
 from indexer.store.vectors import VectorIndex
 
 REGION_KINDS = ("region", "region_fc")
@@ -100,9 +102,9 @@ class StoreReader:
         """Return what is known of these images, by id; ids that are gone are left out."""
         wanted = list(ids)
         infos: dict[int, ImageInfo] = {}
-        with self.catalog.session() as session:
+        with self.catalog.connection() as connection:
             for start in range(0, len(wanted), 500):
-                rows = session.execute(INFOS, {"ids": wanted[start : start + 500]})
+                rows = connection.execute(INFOS, {"ids": wanted[start : start + 500]})
                 infos |= {row.id: _info(row, self._root(row.root)) for row in rows}
         return infos
 
@@ -127,18 +129,25 @@ class StoreReader:
     def regions(self, ids: Iterable[int]) -> dict[int, Region]:
         """Return the boxes of these regions by id, in pixels of the upright original."""
         wanted = list(ids)
-        found: dict[int, Region] = {}
-        if not wanted:
-            return found
-        with self.catalog.session() as session:
-            for start in range(0, len(wanted), 500):
-                part = tuple(wanted[start : start + 500])
-                # Hundreds of rows a query: they come as tuples, not as objects of the mapper.
+        boxes = self.boxes(wanted).tolist()
+        return {i: Region(*box) for i, box in zip(wanted, boxes, strict=True) if box[2]}
+
+    def boxes(self, ids: Sequence[int]) -> IdArray:
+        """Return the boxes (N, 4) of these regions, in pixels of the upright original.
+
+        The box of a region that is gone is all zeros.
+        """
+        found: dict[int, tuple[int, int, int, int]] = {}
+        with self.catalog.connection() as connection:
+            for start in range(0, len(ids), 500):
+                part = tuple(ids[start : start + 500])
+                # Hundreds of rows a query: they are taken as the driver gives them.
                 places = ",".join("?" * len(part))
                 query = f"SELECT id, x0, y0, x1, y1 FROM regions WHERE id IN ({places})"
-                rows = session.connection().exec_driver_sql(query, part).cursor.fetchall()
-                found |= {region_id: Region(*box) for region_id, *box in rows}
-        return found
+                rows = connection.exec_driver_sql(query, part).cursor.fetchall()
+                found |= {row[0]: row[1:] for row in rows}
+        gone = (0, 0, 0, 0)
+        return np.array([found.get(i, gone) for i in ids], np.int64).reshape(-1, 4)
 
     def vector_index(self, kind: str) -> VectorIndex:
         """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""

@@ -66,6 +66,17 @@ class Rows:
         start, stop = np.searchsorted(self.image_ids, [image_id, image_id + 1])
         return int(start), int(stop)
 
+    @cached_property
+    def _firsts(self) -> tuple[IdArray, IdArray]:
+        """The images, ascending, and the first row of each: short enough to be searched fast."""
+        images, firsts = np.unique(self.image_ids, return_index=True)
+        return images, firsts
+
+    def firsts_of_images(self, image_ids: IdArray) -> IdArray:
+        """Return the first row of each of these images, all of which have rows."""
+        images, firsts = self._firsts
+        return firsts[np.searchsorted(images, image_ids)]
+
     def take(self, rows: IdArray) -> FloatArray:
         """Return the vectors (len(rows), D) float32 of these rows, in their order."""
         homes = np.searchsorted(self._starts, rows, side="right") - 1

@@ -142,10 +142,14 @@ class VectorIndex:
             np.take_along_axis(scores, order, 1),
         )
 
+    def rows_of_image(self, image_id: int) -> tuple[IdArray, FloatArray]:
+        """Return ids (R,) and vectors (R, D) float32 of one image, in order; raises `KeyError`."""
+        segment, rows = self._home(image_id)
+        return np.asarray(segment.ids[rows]), segment.vectors[rows].astype(np.float32)
+
     def vectors_of_image(self, image_id: int) -> FloatArray:
         """Return the vectors (R, D) float32 of one image, in order; raises `KeyError`."""
-        segment, rows = self._home(image_id)
-        return segment.vectors[rows].astype(np.float32)
+        return self.rows_of_image(image_id)[1]
 
     def ids_of_image(self, image_id: int) -> IdArray:
         """Return the ids (R,) of the vectors of one image, in order; raises `KeyError`."""
@@ -273,7 +277,7 @@ class VectorIndex:
             return None
         rows, scores = rows[firsts], scores[firsts]
         if whole:
-            starts = np.searchsorted(owners, images)
+            starts = self._rows.firsts_of_images(images)
             wholes = self._rows.take(starts) @ query
             scores = ((scores + whole * wholes) / (1 + whole)).astype(np.float32)
         order = np.lexsort((images, -scores))[:k]
