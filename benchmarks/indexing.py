@@ -34,17 +34,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.collections import mosaics, photos_in, reencode
-from indexer.build import WINDOW, Builder, BuildOptions
+from indexer.build import Builder
 from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.images import load_image
+from indexer.pipeline import WINDOW
 from indexer.store.store import Store
 
 SIDES = ("cbir", "plain", "plain-224", "batches", "imagededup", "img2vec", "decode", "model")
 BATCH = 16
+DECODERS = os.cpu_count()
 SIZE_PX = 320
-SMALL, LARGE = 1280, 128  # photos in the folders
+SMALL, LARGE = 1280, 256  # photos in the folders
 SHARE = {"plain": 5, "plain-224": 4, "batches": 4, "imagededup": 4, "img2vec": 4}
 """Slow sides take one in so many of the photos."""
 
@@ -210,9 +212,9 @@ def img2vec(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
 
 @contextlib.contextmanager
 def decode(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
-    """The pipeline's decoding and its threads, without the rest."""
+    """The pipeline's decoding, without the rest."""
     needed = FeatureSpec.create().size_px
-    with ThreadPoolExecutor(BuildOptions().workers) as threads:
+    with ThreadPoolExecutor(DECODERS) as threads:
 
         def run(chosen: Sequence[Path]) -> None:
             for _ in threads.map(lambda path: load_image(path, at_least=needed).facts, chosen):
@@ -225,7 +227,7 @@ def decode(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
 def model(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
     """The pipeline's network alone."""
     extractor = FeatureExtractor(FeatureSpec.create())
-    with ThreadPoolExecutor(BuildOptions().workers) as threads:
+    with ThreadPoolExecutor(DECODERS) as threads:
         prepared = dict(
             zip(
                 photos,

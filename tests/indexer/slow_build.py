@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from indexer import build
+from indexer import build, pipeline
 from indexer.features.engine import Activations
 from indexer.images import Pixels
 from indexer.store.store import Store
@@ -24,7 +24,7 @@ class SlowEngine(ColourGridEngine):
 
 
 if __name__ == "__main__":
-    build.WINDOW = 8
+    pipeline.WINDOW = 8
     build.COMMIT_IMAGES = 16
     store, photos = map(Path, sys.argv[1:])
     build.Builder(Store.open(store), lambda: colour_extractor(SlowEngine())).run([photos])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from indexer import build
+from indexer import pipeline
 from indexer.features.engine import Activations
 from indexer.images import Pixels
 from tests.colour_grid import ColourGridEngine
@@ -18,7 +18,7 @@ from tests.pictures import BLUE, RED, plain, shades
 @pytest.fixture
 def batched_desk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose engine takes batches, four images each."""
-    monkeypatch.setattr(build, "WINDOW", 4)
+    monkeypatch.setattr(pipeline, "WINDOW", 4)
     desk.engine.batched = True
     return desk
 

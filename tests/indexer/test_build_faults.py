@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import build
+from indexer import pipeline
 from indexer.build import BuildOptions
 from indexer.features.engine import Activations
 from indexer.images import Pixels
@@ -122,8 +122,8 @@ class Interrupted(ColourGridEngine):
 def test_an_interrupted_run_keeps_what_was_done(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, batched: bool
 ) -> None:
-    monkeypatch.setattr(build, "WINDOW", 4)
-    monkeypatch.setattr(build, "WINDOWS_AHEAD", 0)
+    monkeypatch.setattr(pipeline, "WINDOW", 4)
+    monkeypatch.setattr(pipeline, "BATCHES_AHEAD", 0)
     colours = shades(20)
     for i, colour in enumerate(colours):
         plain(desk.photos / f"{i:02}.png", colour)
@@ -143,7 +143,7 @@ def test_an_interrupted_run_keeps_what_was_done(
 def test_an_interruption_forgets_no_moved_image(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "WINDOW", 2)
+    monkeypatch.setattr(pipeline, "WINDOW", 2)
     colours = shades(10)
     for i, colour in enumerate(colours):
         plain(desk.photos / f"{i}.png", colour)

@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image
 from sqlalchemy import func, select
 
-from indexer import build
+from indexer import build, pipeline
 from indexer.build import BuildOptions
 from indexer.features.engine import Activations
 from indexer.features.pooling import FloatArray
@@ -231,7 +231,7 @@ def test_the_same_bytes_under_two_names_have_regions_each(desk: Desk) -> None:
 
 
 def test_regions_over_several_commits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "WINDOW", 2)
+    monkeypatch.setattr(pipeline, "WINDOW", 2)
     monkeypatch.setattr(build, "COMMIT_IMAGES", 4)
     for i, colour in enumerate(shades(10)):
         plain(desk.photos / f"{i}.png", colour, (40 + 10 * i, 60))
