@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -21,6 +22,7 @@ from indexer.scan import Task
 from indexer.store.records import FileState
 
 WINDOW = 32  # files that are worked on, and go through the network or are whitened, together
+PART = 4  # files that a worker takes at a time
 WINDOWS_AHEAD = 2  # on which the workers are while one is handed over
 BATCHES_AHEAD = 3  # in a network that takes batches, while one is handed over
 SPARE_WORKERS = 2  # decode while others wait for the network or the disk
@@ -108,8 +110,8 @@ class Pipeline:
     def describe(self, item: Item) -> Item:
         """Return an item with its features, or why it has none, its bytes known or not."""
         step = self._look_into(item)
-        if step.prepared is not None:
-            step = _pool(step, partial(self._pool_one, step.prepared))
+        if (prepared := step.prepared) is not None:
+            step = _pool(step, lambda: self.extractor.pool([prepared])[0])
         [described] = self._finish(_Window([step], None))
         return described
 
@@ -125,16 +127,23 @@ class Pipeline:
         self, tasks: Sequence[Task], workers: ThreadPoolExecutor
     ) -> Iterator[list[_Step]]:
         """Let the workers do their part, in order."""
-        ahead: deque[list[Future[_Step]]] = deque()
-        for start in range(0, len(tasks), WINDOW):
-            window = tasks[start : start + WINDOW]
-            ahead.append([workers.submit(self._work_on, task) for task in window])
+        ahead: deque[list[Future[list[_Step]]]] = deque()
+        for window in _parts(tasks, WINDOW):
+            ahead.append([workers.submit(self._work_on, part) for part in _parts(window, PART)])
             if len(ahead) > WINDOWS_AHEAD:
                 yield _results(ahead.popleft())
         while ahead:
             yield _results(ahead.popleft())
 
-    def _work_on(self, task: Task) -> _Step:
+    def _work_on(self, tasks: Sequence[Task]) -> list[_Step]:
+        """Take files as far as they go without others; each stage for all of them in turn.
+
+        A processor is faster at what it has just done: code and weights are in its caches still.
+        """
+        steps = [self._decode(task) for task in tasks]
+        return [self._pool_alone(step) for step in steps]
+
+    def _decode(self, task: Task) -> _Step:
         try:
             data, content_hash = _read(task.path)
         except ImageError as error:
@@ -143,10 +152,7 @@ class Pipeline:
         return _Step(item) if self._is_known(task, content_hash) else self._look_into(item, data)
 
     def _look_into(self, item: Item, data: bytes | None = None) -> _Step:
-        """Decode an image, and pool it where the network takes images one by one.
-
-        `data` are the bytes of its file, if they were read already.
-        """
+        """Decode an image; `data` are the bytes of its file, if they were read already."""
         extractor = self.extractor
         try:
             loaded = load_image(
@@ -157,13 +163,14 @@ class Pipeline:
             )
         except ImageError as error:
             return _Step(replace(item, reason=error.reason))
-        step = _Step(replace(item, facts=loaded.facts), extractor.prepare(loaded.pixels))
-        if extractor.inference.batched or step.prepared is None:
-            return step
-        return _pool(step, partial(self._pool_one, step.prepared))
+        return _Step(replace(item, facts=loaded.facts), extractor.prepare(loaded.pixels))
 
-    def _pool_one(self, prepared: Prepared) -> Pooled:
-        return self.extractor.pool([prepared])[0]
+    def _pool_alone(self, step: _Step) -> _Step:
+        """Forward and pool a step, unless it is to be forwarded in a batch."""
+        prepared = step.prepared
+        if prepared is None or self.extractor.inference.batched:
+            return step
+        return _pool(step, lambda: self.extractor.pool([prepared])[0])
 
     def _enter(
         self, steps: list[_Step], workers: ThreadPoolExecutor, network: ThreadPoolExecutor
@@ -200,9 +207,13 @@ class Pipeline:
         return items
 
 
-def _results(futures: list[Future[_Step]]) -> list[_Step]:
-    futures[-1].result()  # waited for once, not for each: threads that wait and wake cost time
-    return [future.result() for future in futures]
+def _parts(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]
+
+
+def _results(futures: list[Future[list[_Step]]]) -> list[_Step]:
+    return [step for future in futures for step in future.result()]
 
 
 def _pool(step: _Step, pool: Callable[[], Pooled]) -> _Step:
@@ -225,7 +236,7 @@ def _one_blas_thread(thread: ThreadPoolExecutor) -> threadpool_limits:
 def _read(path: Path) -> tuple[bytes | None, bytes]:
     """Return the bytes of a file, None where they are too many to be held, and their SHA-256."""
     try:
-        with path.open("rb", buffering=0) as file:
+        with FileIO(path) as file:
             if os.fstat(file.fileno()).st_size > HELD_BYTES:
                 return None, hashlib.file_digest(file, "sha256").digest()
             data = file.readall()

@@ -55,8 +55,8 @@ def rmac(maps: FloatArray) -> FloatArray:
     vectors = np.empty((len(windows), channels), np.float32)
     for vector, (x0, y0, x1, y1) in zip(vectors, windows, strict=True):
         if (y0, y1) not in bands:
-            bands[y0, y1] = cells[y0:y1].max(axis=0)
-        bands[y0, y1][x0:x1].max(axis=0, out=vector)
+            bands[y0, y1] = np.maximum.reduce(cells[y0:y1])
+        np.maximum.reduce(bands[y0, y1][x0:x1], out=vector)
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     total: FloatArray = (1 / np.maximum(lengths, 1e-12)) @ vectors
     return total
