@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_a_folder_that_is_all_corrupt(desk: Desk) -> None:
     report = desk.index()
     assert (report.added, len(report.failed), desk.engine.runs) == (0, 70, 0)
     assert len(desk.index().failed) == 70
+
+
+def test_files_too_large_to_be_held_are_read_twice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i, colour in enumerate(shades(3)):
+        plain(desk.photos / f"{i}.png", colour)
+    (desk.photos / "3.png").write_bytes(b"x" * 100)
+    monkeypatch.setattr(pipeline, "HELD_BYTES", 10)
+    report = desk.index()
+    assert (report.added, len(report.failed)) == (3, 1)
+    desk.check_vectors()
+    hashes = {k.file.path: k.file.content_hash for k in desk.store.known_files().values()}
+    for name, content_hash in hashes.items():
+        assert content_hash == hashlib.sha256((desk.photos / name).read_bytes()).digest()
 
 
 class BlindToGreen(ColourGridEngine):

@@ -14,7 +14,7 @@ from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_regions
 from retrieval.query import Hit, Query
-from retrieval.ranking import NEIGHBOURS, best_rows, examine, expand, reshaped, vote_box
+from retrieval.ranking import NEIGHBOURS, best_rows, examine, expand, reshaped, vote_box, vote_boxes
 from tests.desk import noisy_desk
 from tests.pictures import noise
 from tests.sample import SCENES, Sample, holding, is_centred_in
@@ -70,6 +70,14 @@ def test_the_voted_box_lies_within_the_windows(scored: tuple[list[Region], Float
     box = vote_box(windows, scores)
     assert min(w.x0 for w in windows) <= box.x0 < box.x1 <= max(w.x1 for w in windows)
     assert min(w.y0 for w in windows) <= box.y0 < box.y1 <= max(w.y1 for w in windows)
+
+
+def test_objects_with_fewer_windows_are_voted_beside_others() -> None:
+    boxes = np.zeros((2, 2, 4), np.int64)
+    boxes[0] = [[0, 0, 40, 40], [20, 0, 60, 40]]
+    boxes[1, 0] = [5, 5, 9, 9]  # its only window
+    scores = np.array([[0.5, 0.5], [0.9, -np.inf]], np.float32)
+    assert vote_boxes(boxes, scores) == [Region(10, 0, 50, 40), Region(5, 5, 9, 9)]
 
 
 # --- rows and expansion ------------------------------------------------------------------------

@@ -79,3 +79,26 @@ def test_threads_may_ask_at_once(name: EngineName) -> None:
             for expected, found in zip(alone, together, strict=True):
                 for tap, values in expected.items():
                     np.testing.assert_allclose(found[tap], values, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_what_is_returned_outlives_the_next_call(name: EngineName) -> None:
+    inference = FeatureExtractor(FeatureSpec.create(size_px=64), engine=name).inference
+    one, other = (np.asarray(photo(p).resize((96, 64))) for p in PHOTOS[:2])
+    [first] = inference.run([one])
+    kept = {tap: values.copy() for tap, values in first.items()}
+    inference.run([other])
+    for tap, values in kept.items():
+        np.testing.assert_array_equal(first[tap], values)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_what_is_made_of_activations_stands_in_order(name: EngineName) -> None:
+    inference = FeatureExtractor(FeatureSpec.create(size_px=64), engine=name).inference
+    images = [np.asarray(photo(p).resize((96 + 32 * i, 64))) for i, p in enumerate(PHOTOS)]
+    made = inference.apply(images, lambda place, a: (place, {t: v.copy() for t, v in a.items()}))
+    assert [place for place, _ in made] == list(range(len(images)))
+    for (_, found), expected in zip(made, inference.run(images), strict=True):
+        for tap, values in expected.items():
+            np.testing.assert_allclose(found[tap], values, atol=1e-3, rtol=1e-3)
+    assert inference.apply([], lambda *_: None) == []
