@@ -200,14 +200,8 @@ class FeatureExtractor:
     def describe_views(self, views: Sequence[tuple[Image.Image, Boxes, int]]) -> list[FloatArray]:
         """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
         pixels = [self.resize(image, size_px) for image, _, size_px in views]
-        return self.vectors_of_inputs(pixels, [boxes for _, boxes, _ in views])
-
-    def vectors_of_inputs(
-        self, pixels: Sequence[Pixels], boxes: Sequence[Boxes]
-    ) -> list[FloatArray]:
-        """Return region vectors (R, E) of the boxes in each of several network inputs."""
         return self.whiten_windows(
-            self.inference.apply(pixels, lambda i, a: self.pool_windows(a, boxes[i]))
+            self.inference.apply(pixels, lambda i, a: self.pool_windows(a, views[i][1]))
         )
 
     def conv_vector(self, activations: Activations) -> FloatArray:

@@ -1,6 +1,7 @@
 """The command line, `cbir`; each command loads what it needs when it runs."""
 
 import gc
+import sys
 
 # In the order of the help.
 from ui.cli import index, query, localize, browser, stores  # noqa: F401  isort: skip
@@ -14,5 +15,7 @@ def main() -> None:
     try:
         app()
     finally:
-        # Python would look for garbage once more before it ends: a quarter of a query's time.
-        gc.freeze()
+        # Python would look for garbage once more before it ends: a quarter of a query's time. Where
+        # torch is loaded that is little, and triton would complain of what it has not cleared away.
+        if "torch" not in sys.modules:
+            gc.freeze()
