@@ -1,4 +1,4 @@
-"""A whitening compiled by OpenVINO: numpy's figures to five digits, in a third of the time."""
+"""A whitening compiled by OpenVINO: within 0.0001 of numpy's cosines, and faster for many rows."""
 
 from __future__ import annotations
 
