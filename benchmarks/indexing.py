@@ -12,7 +12,7 @@ loaded and warm. The sides:
     imagededup  its CNN encoder with the same network and size (pip install imagededup)
     img2vec     img2vec_pytorch as it is: ResNet-18, random weights (pip install img2vec_pytorch)
     decode      decoding alone, as cbir does it
-    model       the network alone, as cbir runs it, on the decoded images
+    model       the network alone on the decoded images, like shapes together as cbir does it
 
 The limit is that of decoding and network one after the other: 1 / (1 / decode + 1 / model).
 """
@@ -44,6 +44,7 @@ from indexer.store.store import Store
 
 SIDES = ("cbir", "plain", "plain-224", "batches", "imagededup", "img2vec", "decode", "model")
 BATCH = 16
+WARM = 2 * WINDOW  # photos, so that the network has met the usual shapes
 DECODERS = os.cpu_count()
 SIZE_PX = 320
 SMALL, LARGE = 1280, 256  # photos in the folders
@@ -141,7 +142,7 @@ def cbir(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
             Builder(store, lambda: extractor).run(list(places))
             store.close()
 
-        yield run, photos[:BATCH]
+        yield run, photos[:WARM]
 
 
 @contextlib.contextmanager
@@ -220,7 +221,7 @@ def decode(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
             for _ in threads.map(lambda path: load_image(path, at_least=needed).facts, chosen):
                 pass
 
-        yield run, photos[:BATCH]
+        yield run, photos[:WARM]
 
 
 @contextlib.contextmanager
@@ -243,9 +244,10 @@ def model(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
 
     def run(chosen: Sequence[Path]) -> None:
         for part in parts(chosen, WINDOW):
-            extractor.forward([prepared[path] for path in part])
+            images = sorted((prepared[path].pixels for path in part), key=lambda p: p.shape)
+            extractor.inference.apply(images, lambda *_: None)
 
-    yield run, photos[:WINDOW]
+    yield run, photos[:WARM]
 
 
 def parts(photos: Sequence[Path], size: int) -> list[Sequence[Path]]:

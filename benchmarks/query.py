@@ -79,16 +79,17 @@ def measure(engine: SearchEngine, queries: list[Query]) -> dict[str, Any]:
     totals: list[float] = []
     floors: list[float] = []
     samples: Samples = defaultdict(list)
-    asked = []
+    floor = []
     for query in queries:
         with watching(engine, defaultdict(list)) as calls:
             engine.search(query)
-        asked.append(calls)
+        floor.append(least(engine, calls))
+        floor[-1]()
     # Each side in turn, on different queries: neither finds in the cache what the other just used.
     for i, query in enumerate(queries):
         with watching(engine, samples):
             totals.append(timed(partial(engine.search, query)))
-        floors.append(timed(partial(repeat_least, engine, asked[i - len(queries) // 2])))
+        floors.append(timed(floor[i - len(queries) // 2]))
     parts = {name: 1000 * float(np.median(times)) for name, times in samples.items()}
     p50, p95 = (1000 * float(np.percentile(totals, q)) for q in (50, 95))
     rest = p50 - sum(parts.values())
@@ -126,8 +127,7 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
     lists = engine.index("region").lists
     places: list[tuple[str, Any, str]] = [
         ("decode", describe, "load_image"),
-        ("embed", engine.extractor, "resize"),
-        ("embed", engine.extractor.inference, "apply"),
+        ("embed", engine.extractor, "look"),
         ("embed", engine.extractor, "whiten_windows"),
         ("search", engine.index("region"), "search_images"),
         ("metadata", engine.store, "boxes"),
@@ -145,16 +145,21 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
         samples[part].append(seconds)
 
 
-def repeat_least(engine: SearchEngine, calls: dict[str, Any]) -> None:
-    """Do again what a query cannot do without: one forward, and one search of faiss."""
-    apply, (images, _), _ = calls["apply"]
-    apply(images, lambda *_: None)
+def least(engine: SearchEngine, calls: dict[str, Any]) -> Callable[[], None]:
+    """Return what does again what a query cannot do without: a forward, and a search of faiss."""
     lists: ApproximateIndex | None = engine.index("region").lists
     if lists is None:
         raise SystemExit("Too few regions for inverted lists: raise --regions.")
+    _, (views, _), _ = calls["look"]
+    images = [view.pixels for view in views]
     _, (_, query, k, _), _ = calls["lists"]
     options = faiss.SearchParametersIVF(nprobe=lists.nprobe)
-    lists.index.search(query[None], lists.finds(k), params=options)
+
+    def repeat() -> None:
+        engine.extractor.inference.apply(images, lambda *_: None)
+        lists.index.search(query[None], lists.finds(k), params=options)
+
+    return repeat
 
 
 def timed(function: Callable[[], Any]) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from indexer.errors import UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.images import MAX_PIXELS
-from indexer.pipeline import Item, Pipeline
+from indexer.pipeline import SLIDING_WINDOW, Item, Pipeline
 from indexer.scan import Task, scan_places
 from indexer.store.records import Entry, KnownFile
 from indexer.store.store import Store
@@ -130,6 +130,7 @@ class Builder:
             self._load_extractor,
             self._is_known,
             workers=self.options.workers,
+            window=SLIDING_WINDOW if self.store.spec.regions == "sliding" else None,
             max_pixels=self.options.max_pixels,
         )
         with closing(pipeline.run(tasks)) as windows:

@@ -11,7 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from io import FileIO
+from itertools import chain, zip_longest
 from pathlib import Path
+from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
@@ -21,12 +23,16 @@ from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task
 from indexer.store.records import FileState
 
-WINDOW = 32  # files that are worked on, and go through the network or are whitened, together
+WINDOW = 64  # files that are worked on, and go through the network or are whitened, together
+SLIDING_WINDOW = 16  # the same where each of an image's windows enters the network by itself
 PART = 4  # files that a worker takes at a time
-WINDOWS_AHEAD = 2  # on which the workers are while one is handed over
-BATCHES_AHEAD = 3  # in a network that takes batches, while one is handed over
+WHITENED = 32  # images together
+WINDOWS_AHEAD = 1  # in the network while one is handed over
+BATCHES_AHEAD = 3  # the same where the network takes batches
 SPARE_WORKERS = 2  # decode while others wait for the network or the disk
 HELD_BYTES = 64 << 20  # of one file, so that it is read but once
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,24 +57,36 @@ class _Step:
     prepared: Prepared | None = None
     pooled: Pooled | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (H, W, 3) in which the image enters the network."""
+        return self.prepared.pixels.shape if self.prepared is not None else ()
+
 
 @dataclass(frozen=True)
 class _Window:
-    """Steps in order; `batched` are those of them that were in the network, as they come out."""
+    """Steps in order, and what becomes of those of them that go through the network.
+
+    `pooled` are parts of their places, with the steps that come out. Where the network takes
+    batches it is empty, and they come out of `batched`, in order.
+    """
 
     steps: list[_Step]
-    batched: Future[list[Future[_Step]]] | None
+    pooled: list[tuple[Sequence[int], Future[list[_Step]]]]
+    batched: Future[list[Future[_Step]]] | None = None
 
 
 class Pipeline:
     """Describes files; only a few windows of them are in memory at a time.
 
-    On a CPU, where the network takes images one by one, a worker takes a file all the way from its
-    bytes to pooled rows, so that little waits for anything. Where the network takes batches, as on
-    a GPU, workers decode and pool, and batches run between the two.
+    While the images of one window go through the network, the next one is decoded. On a CPU, where
+    the network takes images one by one, workers do both, and images of like shape follow on each
+    other: a network that has to change its shape loses a tenth of its time. Where the network takes
+    batches, as on a GPU, workers decode and pool, and batches run between the two.
 
     `is_known` says whether a file with these bytes (their SHA-256) needs no description;
-    `load_extractor` is called only where there is an image to describe.
+    `load_extractor` is called only where there is an image to describe. `window` is how many files
+    are worked on together.
     """
 
     def __init__(
@@ -77,9 +95,11 @@ class Pipeline:
         is_known: Callable[[Task, bytes], bool],
         *,
         workers: int | None = None,
+        window: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.workers = workers or (os.cpu_count() or 2) + SPARE_WORKERS
+        self.window = window or WINDOW
         self.max_pixels = max_pixels
         self._load_extractor = load_extractor
         self._is_known = is_known
@@ -97,9 +117,9 @@ class Pipeline:
         waiting: deque[_Window] = deque()
         try:
             with _one_blas_thread(network):
-                for steps in self._work_ahead(tasks, workers):
-                    waiting.append(self._enter(steps, workers, network))
-                    if len(waiting) > (BATCHES_AHEAD if waiting[-1].batched else 0):
+                for window in self._work_ahead(tasks, workers, network):
+                    waiting.append(window)
+                    if len(waiting) > (BATCHES_AHEAD if window.batched else WINDOWS_AHEAD):
                         yield self._finish(waiting.popleft())
                 while waiting:
                     yield self._finish(waiting.popleft())
@@ -111,8 +131,8 @@ class Pipeline:
         """Return an item with its features, or why it has none, its bytes known or not."""
         step = self._look_into(item)
         if (prepared := step.prepared) is not None:
-            step = _pool(step, lambda: self.extractor.pool([prepared])[0])
-        [described] = self._finish(_Window([step], None))
+            step = _pool(step, partial(self._pool_one, prepared))
+        [described] = self._finish(_Window([step], []))
         return described
 
     @property
@@ -124,24 +144,36 @@ class Pipeline:
             return self._extractor
 
     def _work_ahead(
-        self, tasks: Sequence[Task], workers: ThreadPoolExecutor
-    ) -> Iterator[list[_Step]]:
-        """Let the workers do their part, in order."""
-        ahead: deque[list[Future[list[_Step]]]] = deque()
-        for window in _parts(tasks, WINDOW):
-            ahead.append([workers.submit(self._work_on, part) for part in _parts(window, PART)])
-            if len(ahead) > WINDOWS_AHEAD:
-                yield _results(ahead.popleft())
-        while ahead:
-            yield _results(ahead.popleft())
+        self, tasks: Sequence[Task], workers: ThreadPoolExecutor, network: ThreadPoolExecutor
+    ) -> Iterator[_Window]:
+        """Decode the files of one window after the other and send them through the network."""
+        windows = _parts(tasks, self.window)
+        decoding = [workers.submit(job) for job in self._decoding(next(windows, ()))]
+        while decoding:
+            steps = [step for future in decoding for step in future.result()]
+            jobs = self._decoding(next(windows, ()))
+            places = [i for i, step in enumerate(steps) if step.prepared is not None]
+            if places and self.extractor.inference.batched:
+                batched = network.submit(self._run_batch, steps, workers)
+                decoding = [workers.submit(job) for job in jobs]
+                yield _Window(steps, [], batched)
+                continue
+            places.sort(key=lambda i: steps[i].shape)
+            pooled, decoding = [], []
+            # By turns, so that reading from a slow disk does not keep the network waiting.
+            for part, job in zip_longest(_parts(places, PART), jobs):
+                if part is not None:
+                    ready = [steps[i] for i in part]
+                    pooled.append((part, workers.submit(self._pool_alone, ready)))
+                if job is not None:
+                    decoding.append(workers.submit(job))
+            yield _Window(steps, pooled)
 
-    def _work_on(self, tasks: Sequence[Task]) -> list[_Step]:
-        """Take files as far as they go without others; each stage for all of them in turn.
+    def _decoding(self, tasks: Sequence[Task]) -> list[Callable[[], list[_Step]]]:
+        return [partial(self._decode_all, part) for part in _parts(tasks, PART)]
 
-        A processor is faster at what it has just done: code and weights are in its caches still.
-        """
-        steps = [self._decode(task) for task in tasks]
-        return [self._pool_alone(step) for step in steps]
+    def _decode_all(self, tasks: Sequence[Task]) -> list[_Step]:
+        return [self._decode(task) for task in tasks]
 
     def _decode(self, task: Task) -> _Step:
         try:
@@ -165,20 +197,15 @@ class Pipeline:
             return _Step(replace(item, reason=error.reason))
         return _Step(replace(item, facts=loaded.facts), extractor.prepare(loaded.pixels))
 
-    def _pool_alone(self, step: _Step) -> _Step:
-        """Forward and pool a step, unless it is to be forwarded in a batch."""
-        prepared = step.prepared
-        if prepared is None or self.extractor.inference.batched:
-            return step
-        return _pool(step, lambda: self.extractor.pool([prepared])[0])
+    def _pool_alone(self, steps: Sequence[_Step]) -> list[_Step]:
+        """Forward and pool images one by one."""
+        return [
+            _pool(step, partial(self._pool_one, step.prepared)) if step.prepared else step
+            for step in steps
+        ]
 
-    def _enter(
-        self, steps: list[_Step], workers: ThreadPoolExecutor, network: ThreadPoolExecutor
-    ) -> _Window:
-        """Send through the network what waits for it."""
-        if all(step.prepared is None for step in steps):
-            return _Window(steps, None)
-        return _Window(steps, network.submit(self._run_batch, steps, workers))
+    def _pool_one(self, prepared: Prepared) -> Pooled:
+        return self.extractor.pool([prepared])[0]
 
     def _run_batch(self, steps: list[_Step], workers: ThreadPoolExecutor) -> list[Future[_Step]]:
         inputs = [(step, step.prepared) for step in steps if step.prepared is not None]
@@ -190,10 +217,17 @@ class Pipeline:
 
     def _finish(self, window: _Window) -> list[Item]:
         """Whiten what is pooled."""
-        batched = iter(window.batched.result() if window.batched is not None else ())
-        steps = [s if s.prepared is None else next(batched).result() for s in window.steps]
+        steps = list(window.steps)
+        for places, future in window.pooled:
+            for place, step in zip(places, future.result(), strict=True):
+                steps[place] = step
+        if window.batched is not None:
+            batched = iter(window.batched.result())
+            steps = [step if step.prepared is None else next(batched).result() for step in steps]
         pooled = [step.pooled for step in steps if step.pooled is not None]
-        whitened = iter(self.extractor.whiten(pooled) if pooled else ())
+        whitened = chain.from_iterable(
+            self.extractor.whiten(part) for part in _parts(pooled, WHITENED)
+        )
         items = []
         for step in steps:
             item = step.item
@@ -207,13 +241,9 @@ class Pipeline:
         return items
 
 
-def _parts(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
-    for start in range(0, len(tasks), size):
-        yield tasks[start : start + size]
-
-
-def _results(futures: list[Future[list[_Step]]]) -> list[_Step]:
-    return [step for future in futures for step in future.result()]
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def _pool(step: _Step, pool: Callable[[], Pooled]) -> _Step:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from indexer.errors import CbirError, InvalidQueryError
-from indexer.features.engine import Activations
-from indexer.features.extractor import WHOLE, FeatureExtractor, unit
+from indexer.features.engine import PooledMaps
+from indexer.features.extractor import WHOLE, FeatureExtractor, View, unit
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import Boxes, to_boxes
@@ -26,18 +25,6 @@ QUERY_SCALES = (0.71, 1.0)
 SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 TIGHTENED = -0.1  # a box is also seen without its margin: people draw with room to spare
 DECODERS = 2  # threads, for queries that come together
-
-
-Seen = dict[str, FloatArray]
-"""Pooled values (1, C) of a view by tap, or under no name its vector (D,)."""
-
-
-@dataclass(frozen=True)
-class View:
-    """What the network sees of a query: `pixels` (H, W, 3), and a box (1, 4) in shares of them."""
-
-    pixels: Pixels
-    box: Boxes
 
 
 class QueryDescriber:
@@ -60,41 +47,28 @@ class QueryDescriber:
             if not isinstance(views, CbirError)
             for view in views
         ]
-        pixels = [view.pixels for _, view in flat]
         seen = iter(
-            self.extractor.inference.apply(pixels, lambda i, a: self._look(*flat[i], a))
-            if pixels
+            self.extractor.look(
+                [view for _, view in flat], lambda i, maps: self._look(flat[i][0], maps)
+            )
+            if flat
             else ()
         )
         return [
-            views
-            if isinstance(views, CbirError)
-            else self._join(query, [next(seen) for _ in views])
+            views if isinstance(views, CbirError) else _join([next(seen) for _ in views])
             for query, views in zip(queries, shown, strict=True)
         ]
 
-    def _look(self, query: Query, view: View, activations: Activations) -> Seen | CbirError:
-        """Return what a query needs of the activations of a view."""
+    def _look(self, query: Query, maps: PooledMaps) -> FloatArray | CbirError:
+        """Return the vector (D,) of a view: whitened while other views are in the network."""
         try:
             if query.feature == "fc":
-                return {"": self.extractor.fc_vector(activations)}
+                return unit(maps.fc())
             if query.search == "image":
-                return {"": self.extractor.conv_vector(activations)}
-            return self.extractor.pool_windows(activations, view.box)
-        except CbirError as error:
-            return error
-
-    def _join(self, query: Query, seen: Sequence[Seen | CbirError]) -> FloatArray | CbirError:
-        """Return the one vector (D,) of a query's views."""
-        looks: list[Seen] = []
-        for look in seen:
-            if isinstance(look, CbirError):
-                return look
-            looks.append(look)
-        if query.feature == "fc" or query.search == "image":
-            return looks[0][""]
-        try:
-            return unit(np.sum(self.extractor.whiten_windows(looks), axis=(0, 1)))
+                return unit(maps.conv())
+            [rows] = self.extractor.whiten_windows([maps.rows()])
+            own: FloatArray = rows[0]
+            return own
         except CbirError as error:
             return error
 
@@ -122,15 +96,16 @@ class QueryDescriber:
         else:
             sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
         views = [self._view(cut, max(backbone.min_size_px, round(size))) for size in sizes]
-        if box is not None and spec.regions == "grid":
-            views.append(self._view(pixels, spec.size_px, to_boxes([box], *image.size)))
         if box is not None and (spec.regions == "sliding" or query.rerank):
             tight = cut_out(pixels, box.padded(TIGHTENED, *image.size))
             views.append(self._view(tight, spec.crop_px))
+        if box is not None and spec.regions == "grid":
+            # The largest comes last: an engine begins with it in the thread that waits for all.
+            views.append(self._view(pixels, spec.size_px, to_boxes([box], *image.size)))
         return views
 
     def _view(self, pixels: Pixels, size_px: int, box: Boxes = WHOLE) -> View:
-        return View(self.extractor.resize(pixels, size_px), box)
+        return View(self.extractor, pixels, box, size_px)
 
     def load(self, query: Query) -> tuple[Image.Image, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""
@@ -151,3 +126,18 @@ class QueryDescriber:
 def cut_out(pixels: Pixels, box: Region) -> Pixels:
     """Return the part of an image (H, W, 3) in a box."""
     return pixels[box.y0 : box.y1, box.x0 : box.x1]
+
+
+def _join(seen: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
+    """Return the one vector (D,) of a query's views."""
+    vectors: list[FloatArray] = []
+    for look in seen:
+        if isinstance(look, CbirError):
+            return look
+        vectors.append(look)
+    if len(vectors) == 1:
+        return vectors[0]
+    try:
+        return unit(np.sum(vectors, axis=0))
+    except CbirError as error:
+        return error

@@ -271,12 +271,15 @@ class SearchEngine:
         """Let the best windows of each image vote for its box."""
         ids = np.full((len(image_ids), VOTERS), -1, np.int64)
         cosines = np.full(ids.shape, -np.inf, np.float32)  # no vote
-        for place, image_id in enumerate(image_ids):
-            own_ids, vectors = index.rows_of_image(image_id)
-            own = vectors @ vector
-            near = np.argsort(-own, kind="stable")[:VOTERS]
-            ids[place, : len(near)] = own_ids[near]
-            cosines[place, : len(near)] = own[near]
+        owners, own_ids, vectors = index.rows_of_images(np.array(image_ids, np.int64))
+        own = vectors @ vector
+        order = np.lexsort((-own, owners))  # image by image, the nearest window first
+        owners = owners[order]
+        ranks = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        near = ranks < VOTERS
+        cells = (owners[near], ranks[near])
+        ids[cells] = own_ids[order[near]]
+        cosines[cells] = own[order[near]]
         boxes = self.store.boxes(ids.ravel().tolist()).reshape(*ids.shape, 4)
         there = (boxes.any(axis=2) | (ids < 0)).all(axis=1)  # else removed since they were opened
         places = np.flatnonzero(there).tolist()

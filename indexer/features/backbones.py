@@ -42,7 +42,8 @@ class Backbone:
     `region_taps` are the taps that describe windows where a whitening joins them, and `whitenings`
     the digests of those that come with cbir, by region scheme; without one, windows have the
     default conv tap. As far as the module `precise_module` a network needs float32 to come within
-    0.999 of its vectors; the rest may be bfloat16.
+    0.999 of its vectors; the rest may be bfloat16. `even_maps` says that each map has exactly the
+    input's sides divided by the stride of its tap.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Backbone:
     precise_module: str = ""
     min_size_px: int = 64
     multiple_px: int = 32
+    even_maps: bool = False
     licence: str = field(default="BSD-3-Clause", kw_only=True)
 
     def tap(self, name: str) -> Tap:
@@ -142,6 +144,7 @@ def _lite(
         std=HALF,
         native_size_px=native_size_px,
         min_size_px=32,
+        even_maps=True,
         region_taps=("stage4", "stage6", "head") if number == 0 else (),
         precise_module="blocks.0",
         whitenings=LITE0_WHITENINGS if number == 0 else {},

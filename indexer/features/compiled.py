@@ -60,8 +60,8 @@ def _projected(rows: ov.Output, axes: Axes) -> ov.Output:
 
 
 def _unit(rows: ov.Output) -> ov.Output:
-    squares = op.reduce_sum(op.multiply(rows, rows), op.constant(np.array([1])), keep_dims=True)
-    return op.divide(rows, op.maximum(op.sqrt(squares), op.constant(np.float32(SHORTEST))))
+    lengths = op.reduce_l2(rows, op.constant(np.array([1])), keep_dims=True)
+    return op.divide(rows, op.maximum(lengths, op.constant(np.float32(SHORTEST))))
 
 
 def _with_precise_rows(core: ov.Core, model: ov.Model) -> ov.Model:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,9 @@ import platformdirs
 
 from indexer.errors import EngineError
 from indexer.features.backbones import Backbone
+from indexer.features.pooling import FloatArray
+from indexer.features.spec import FeatureSpec
+from indexer.features.windows import Boxes
 from indexer.images import Pixels
 
 EngineName = Literal["auto", "openvino", "torch"]
@@ -39,6 +42,53 @@ class InferenceEngine(Protocol):
     def run(self, images: Sequence[Pixels]) -> list[Activations]: ...
 
     def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]: ...
+
+
+class Windowed(Protocol):
+    """An image ready for the network, and windows in it, in shares of its sides.
+
+    `pixels` (H, W, 3) uint8 are asked for once, in the thread that forwards the image.
+    """
+
+    @property
+    def pixels(self) -> Pixels: ...
+
+    @property
+    def boxes(self) -> Boxes: ...
+
+
+class PooledMaps(Protocol):
+    """The activations of one image, pooled; nothing is normalised yet.
+
+    `conv` gives (C,) for the conv tap, `fc` (D',) for the fc tap, and `rows` (R, C) by region tap
+    for the R windows. Each is worked out when it is asked for, and may be overwritten after the
+    call for which these are; what `kept` returns is not.
+    """
+
+    def conv(self) -> FloatArray: ...
+
+    def fc(self) -> FloatArray: ...
+
+    def rows(self) -> dict[str, FloatArray]: ...
+
+    def kept(self) -> PooledMaps: ...
+
+
+class Pooler(Protocol):
+    """Forwards images and pools their activations where they arise, without handing maps out.
+
+    `look` returns what `use` makes of each image's pooled activations, under the conditions of
+    `InferenceEngine.apply`.
+    """
+
+    def look(self, images: Sequence[Windowed], use: Callable[[int, PooledMaps], T]) -> list[T]: ...
+
+
+@runtime_checkable
+class PoolingEngine(Protocol):
+    """An engine that may have a pooler: None where it cannot pool as a spec says."""
+
+    def pooler(self, spec: FeatureSpec) -> Pooler | None: ...
 
 
 def cache_folder() -> Path:

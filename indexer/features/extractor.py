@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,9 +13,19 @@ from PIL import Image
 
 from indexer.errors import DegenerateFeatureError
 from indexer.features.backbones import Backbone, get_backbone
-from indexer.features.engine import Activations, EngineName, InferenceEngine, load_engine
+from indexer.features.engine import (
+    Activations,
+    EngineName,
+    InferenceEngine,
+    PooledMaps,
+    Pooler,
+    PoolingEngine,
+    T,
+    Windowed,
+    load_engine,
+)
 from indexer.features.pooling import FloatArray, pool
-from indexer.features.spec import FeatureSpec
+from indexer.features.spec import MAX_ELONGATION, FeatureSpec
 from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
 from indexer.features.windows import Boxes, grow_to_sight, pool_boxes
 from indexer.images import Pixels, resize_pixels
@@ -23,10 +33,9 @@ from indexer.images import Pixels, resize_pixels
 if TYPE_CHECKING:
     from indexer.features.compiled import CompiledWhitening
 
-# A panorama's long side is at most this many times the short side at the network's input.
-MAX_ELONGATION = 16
 MANY_ROWS = 16  # region vectors from which on it pays to compile the whitening
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
+NOTHING: FloatArray = np.empty((0, 0), np.float32)
 
 
 @dataclass(frozen=True)
@@ -43,18 +52,57 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class _Activated:
+    """The maps of an image, to be pooled by numpy; see `PooledMaps`."""
+
+    activations: Activations
+    boxes: Boxes
+    spec: FeatureSpec
+
+    def conv(self) -> FloatArray:
+        return pool(self.activations[self.spec.conv], self.spec.pooling, self.spec.gem_p)
+
+    def fc(self) -> FloatArray:
+        return self.activations[self.spec.fc]
+
+    def rows(self) -> dict[str, FloatArray]:
+        return {tap: pool_boxes(self.activations[tap], self.boxes) for tap in self.spec.region_taps}
+
+    def kept(self) -> PooledMaps:
+        return _Kept(self.conv(), self.fc().copy(), self.rows())
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Pooled activations; see `PooledMaps`."""
+
+    own_conv: FloatArray
+    own_fc: FloatArray
+    own_rows: dict[str, FloatArray]
+
+    def conv(self) -> FloatArray:
+        return self.own_conv
+
+    def fc(self) -> FloatArray:
+        return self.own_fc
+
+    def rows(self) -> dict[str, FloatArray]:
+        return self.own_rows
+
+    def kept(self) -> PooledMaps:
+        return self
+
+
+@dataclass(frozen=True)
 class Pooled:
     """What of an image's activations is kept until it is whitened with those of others.
 
-    `conv` (D,) and `fc` (D',) are the image's unit vectors; `rows` (R, C) by tap are the pooled
-    values of the windows, `fc_rows` (R, D') their unit fc vectors in the sliding scheme, else (0,
-    0); row i belongs to `boxes[i]`, in shares of the image's sides.
+    Row i of the windows in `maps` belongs to `boxes[i]`, in shares of the image's sides. `fc_rows`
+    (R, D') are the windows' unit fc vectors in the sliding scheme, else (0, 0).
     """
 
-    conv: FloatArray
-    fc: FloatArray
+    maps: PooledMaps
     boxes: Boxes
-    rows: dict[str, FloatArray]
     fc_rows: FloatArray
 
 
@@ -137,57 +185,83 @@ class FeatureExtractor:
             features.append(result)
         return features
 
+    def look(self, images: Sequence[Windowed], use: Callable[[int, PooledMaps], T]) -> list[T]:
+        """Return what `use` makes of the pooled activations of each image, given its place.
+
+        See `InferenceEngine.apply` for what `use` may do.
+        """
+        if self._pooler is not None:
+            return self._pooler.look(images, use)
+        return self.inference.apply(
+            [image.pixels for image in images],
+            lambda i, activations: use(i, _Activated(activations, images[i].boxes, self.spec)),
+        )
+
+    @cached_property
+    def _pooler(self) -> Pooler | None:
+        engine = self.inference
+        return engine.pooler(self.spec) if isinstance(engine, PoolingEngine) else None
+
     def pool(self, prepared: Sequence[Prepared]) -> list[Pooled]:
         """Run images through the network and pool them: the first half of `extract_prepared`."""
-        if self.spec.regions == "sliding":  # an image's windows ask the engine again
-            pairs = zip(prepared, self.forward(prepared), strict=True)
-            return [self.pool_activations(item, activations) for item, activations in pairs]
-        return self.inference.apply(
-            [item.pixels for item in prepared], lambda i, a: self.pool_activations(prepared[i], a)
+        if self.spec.regions != "sliding":
+            return self.look(prepared, lambda i, maps: self._pooled(prepared[i], maps))
+        wholes = self.look(
+            [Prepared(item.pixels, WHOLE) for item in prepared], lambda _, maps: maps.kept()
         )
+        return [self._pool_crops(*pair) for pair in zip(prepared, wholes, strict=True)]
 
     def forward(self, prepared: Sequence[Prepared]) -> list[Activations]:
         """Run images through the network only."""
         return self.inference.run([item.pixels for item in prepared])
 
     def pool_activations(self, item: Prepared, activations: Activations) -> Pooled:
-        """Pool what `forward` gave; raises `DegenerateFeatureError`."""
-        conv, fc = self.conv_vector(activations), self.fc_vector(activations)
-        nothing = np.empty((0, 0), np.float32)
-        if self.spec.regions == "none":
-            return Pooled(conv, fc, item.boxes, {}, nothing)
-        if self.spec.regions == "grid":
-            boxes = self.sight(item.boxes, item.pixels)
-            return Pooled(conv, fc, boxes, self.pool_windows(activations, item.boxes), nothing)
-        seen = self.inference.apply(
-            item.crops, lambda _, a: (self.pool_windows(a, WHOLE), unit_rows(a[self.spec.fc][None]))
+        """Pool what `forward` gave."""
+        maps = _Activated(activations, item.boxes, self.spec)
+        if self.spec.regions == "sliding":
+            return self._pool_crops(item, maps)
+        return self._pooled(item, maps)
+
+    def _pooled(self, item: Prepared, maps: PooledMaps) -> Pooled:
+        boxes = self.sight(item.boxes, item.pixels) if self.spec.regions == "grid" else item.boxes
+        return Pooled(maps.kept(), boxes, NOTHING)
+
+    def _pool_crops(self, item: Prepared, whole: PooledMaps) -> Pooled:
+        """Forward the windows of an image, each by itself."""
+        seen = self.look(
+            [Prepared(pixels, WHOLE) for pixels in item.crops],
+            lambda _, maps: (maps.rows(), unit_rows(maps.fc()[None])),
         )
-        rows = self._stack([rows for rows, _ in seen])
-        return Pooled(conv, fc, item.boxes, rows, np.vstack([row for _, row in seen]))
+        maps = _Kept(whole.conv(), whole.fc(), self._stack([rows for rows, _ in seen]))
+        return Pooled(maps, item.boxes, np.vstack([row for _, row in seen]))
 
     def whiten(self, pooled: Sequence[Pooled]) -> list[ImageFeatures | DegenerateFeatureError]:
         """Make features of what `pool` gave, or say why an image has none.
 
         The more images together the better: a whitening takes its time to be read from memory.
         """
-        if self.spec.regions == "none":
-            nothing = np.empty((0, 0), np.float32)
-            return [ImageFeatures(p.conv, p.fc, p.boxes, nothing, nothing) for p in pooled]
-        regions = self.whiten_windows([p.rows for p in pooled])
+        regions = [NOTHING] * len(pooled)
+        if self.spec.regions != "none":
+            regions = self.whiten_windows([p.maps.rows() for p in pooled])
         return [self._checked(*pair) for pair in zip(pooled, regions, strict=True)]
 
     def _checked(
         self, pooled: Pooled, region: FloatArray
     ) -> ImageFeatures | DegenerateFeatureError:
+        try:
+            conv, fc = unit(pooled.maps.conv()), unit(pooled.maps.fc())
+        except DegenerateFeatureError as error:
+            return error
         boxes, region_fc = pooled.boxes, pooled.fc_rows
-        # A window without any activation has no direction: it is left out.
-        good = np.isfinite(region).all(axis=1) & (row_lengths(region) > 0.5)
-        if not good[0]:
-            return DegenerateFeatureError("The image has no activations to describe.")
-        if not good.all():
-            boxes, region = boxes[good], region[good]
-            region_fc = region_fc[good] if len(region_fc) else region_fc
-        return ImageFeatures(pooled.conv, pooled.fc, boxes, region, region_fc)
+        if self.spec.regions != "none":
+            # A window without any activation has no direction: it is left out.
+            good = np.isfinite(region).all(axis=1) & (row_lengths(region) > 0.5)
+            if not good[0]:
+                return DegenerateFeatureError("The image has no activations to describe.")
+            if not good.all():
+                boxes, region = boxes[good], region[good]
+                region_fc = region_fc[good] if len(region_fc) else region_fc
+        return ImageFeatures(conv, fc, boxes, region, region_fc)
 
     def describe_windows(
         self, images: Sequence[Image.Image], boxes: Sequence[Boxes], size_px: int
@@ -197,20 +271,12 @@ class FeatureExtractor:
             [(image, box, size_px) for image, box in zip(images, boxes, strict=True)]
         )
 
-    def describe_views(self, views: Sequence[tuple[Image.Image, Boxes, int]]) -> list[FloatArray]:
+    def describe_views(
+        self, views: Sequence[tuple[Image.Image | Pixels, Boxes, int]]
+    ) -> list[FloatArray]:
         """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
-        pixels = [self.resize(image, size_px) for image, _, size_px in views]
-        return self.whiten_windows(
-            self.inference.apply(pixels, lambda i, a: self.pool_windows(a, views[i][1]))
-        )
-
-    def conv_vector(self, activations: Activations) -> FloatArray:
-        """Return the pooled conv vector (D,) of an image; raises `DegenerateFeatureError`."""
-        return unit(pool(activations[self.spec.conv], self.spec.pooling, self.spec.gem_p))
-
-    def fc_vector(self, activations: Activations) -> FloatArray:
-        """Return the fc vector (D',) of an image; raises `DegenerateFeatureError`."""
-        return unit(activations[self.spec.fc])
+        shown = [View(self, *view) for view in views]
+        return self.whiten_windows(self.look(shown, lambda _, maps: maps.rows()))
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
         """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
@@ -221,11 +287,7 @@ class FeatureExtractor:
     ) -> list[FloatArray]:
         """Return the unit vectors (R, E) of the boxes of several images, whitened together."""
         pairs = zip(activations, boxes, strict=True)
-        return self.whiten_windows([self.pool_windows(a, b) for a, b in pairs])
-
-    def pool_windows(self, activations: Activations, boxes: Boxes) -> dict[str, FloatArray]:
-        """Return the pooled values (R, C) of the boxes of an image, by tap."""
-        return {tap: pool_boxes(activations[tap], boxes) for tap in self.spec.region_taps}
+        return self.whiten_windows([_Activated(a, b, self.spec).rows() for a, b in pairs])
 
     def _stack(self, pooled: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
         return {tap: np.vstack([p[tap] for p in pooled]) for tap in self.spec.region_taps}
@@ -287,6 +349,24 @@ class FeatureExtractor:
 
     def _adapt(self, vectors: FloatArray) -> FloatArray:
         return vectors if self._adaptation is None else self._adaptation.apply(vectors)
+
+
+@dataclass(frozen=True)
+class View:
+    """An image (H, W, 3) as `extractor` sees it at `size_px`, and its `boxes`; see `Windowed`.
+
+    It is resized where it is forwarded: in another thread than the other views of a query.
+    """
+
+    extractor: FeatureExtractor
+    image: Image.Image | Pixels
+    boxes: Boxes
+    size_px: int
+
+    @property
+    def pixels(self) -> Pixels:
+        """The network's input (H', W', 3)."""
+        return self.extractor.resize(self.image, self.size_px)
 
 
 def crop(image: Image.Image, box: Boxes) -> Image.Image:

@@ -9,18 +9,20 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from indexer.features.backbones import Backbone
-from indexer.features.engine import Activations, T, cache_folder
+from indexer.features.engine import Activations, Pooler, T, cache_folder
+from indexer.features.openvino_network import Arrays, OpenVinoNetwork, to_tensor
+from indexer.features.openvino_pooling import OpenVinoPooler
 from indexer.features.openvino_runtime import fast_precision, keep_precise, load_converter, ov
+from indexer.features.spec import FeatureSpec
 from indexer.images import Pixels
 
 # Raised when the conversion changes, so that models converted before are not used.
 CONVERSION = 5
-SPARE_THREADS = 2  # so that no stream waits while Python hands results on
+LARGEST_CORNER = 256  # of a window of R-MAC, in cells: up to there bf16 holds whole numbers
 
 
 class OpenVinoEngine:
@@ -29,51 +31,49 @@ class OpenVinoEngine:
     The model is converted from torch once, kept in `cache_folder()`, and takes images of any
     size. Precision is bf16 where the processor has it, else f32. The first layers, as far as the
     backbone's `precise_module`, are always f32: they see the grey levels themselves, and
-    what bf16 rounds off there is seen in every vector. See `InferenceEngine`.
+    what bf16 rounds off there is seen in every vector. See `InferenceEngine` and `PoolingEngine`.
     """
 
     batched = False
 
     def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
         self.taps = list(taps)
-        core = ov.Core()
-        core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
-        precision = fast_precision(core)
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": precision}
-        model = core.read_model(_converted(backbone, self.taps))
-        self._model = core.compile_model(model, "CPU", options)
-        streams = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._threads = ThreadPoolExecutor(streams + SPARE_THREADS, "openvino")
-        self._own = threading.local()
-        name = core.get_property("CPU", "FULL_DEVICE_NAME")
-        self.description = f"OpenVINO {ov.__version__.split('-')[0]}, {name.strip()}, {precision}"
+        self._backbone = backbone
+        self._core = ov.Core()
+        self._core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
+        self._file = _converted(backbone, self.taps)
+        self._loading = threading.Lock()
+        self._network: OpenVinoNetwork | None = None
+        self._poolers: dict[tuple[str, ...], OpenVinoPooler] = {}
+        name = self._core.get_property("CPU", "FULL_DEVICE_NAME").strip()
+        version = ov.__version__.split("-")[0]
+        self.description = f"OpenVINO {version}, {name}, {fast_precision(self._core)}"
 
     def run(self, images: Sequence[Pixels]) -> list[Activations]:
         return self.apply(images, _copied)
 
     def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
-        if not images:
-            return []
-        futures = [
-            self._threads.submit(self._apply, i, image, use) for i, image in enumerate(images[:-1])
-        ]
-        try:
-            # The last one in this thread: a query of one or two images need not wait for others.
-            last = self._apply(len(images) - 1, images[-1], use)
-            return [*(future.result() for future in futures), last]
-        finally:
-            for future in futures:  # on Ctrl-C: what has not begun is not begun any more
-                future.cancel()
-            wait(futures)
+        def named(place: int, outputs: Arrays) -> T:
+            maps = (output[0] for output in outputs)
+            return use(place, dict(zip(self.taps, maps, strict=True)))
 
-    def _apply(self, place: int, image: Pixels, use: Callable[[int, Activations], T]) -> T:
-        if not hasattr(self._own, "request"):
-            self._own.request = self._model.create_infer_request()
-        request = self._own.request
-        request.set_input_tensor(ov.Tensor(image[None]))
-        request.infer()
-        outputs = (tensor.data[0] for tensor in request.output_tensors)
-        return use(place, dict(zip(self.taps, outputs, strict=True)))
+        with self._loading:
+            if self._network is None:
+                self._network = OpenVinoNetwork(self._core, self._core.read_model(self._file))
+        return self._network.apply(len(images), lambda i: [to_tensor(images[i][None])], named)
+
+    def pooler(self, spec: FeatureSpec) -> Pooler | None:
+        stride = self._backbone.tap(spec.conv).stride_px
+        too_large = spec.longest_side_px > stride * LARGEST_CORNER
+        if spec.pooling != "rmac" or not self._backbone.even_maps or too_large:
+            return None
+        key = (spec.conv, spec.fc, *spec.region_taps)
+        with self._loading:
+            if key not in self._poolers:
+                self._poolers[key] = OpenVinoPooler(
+                    self._core, self._core.read_model(self._file), self.taps, self._backbone, spec
+                )
+            return self._poolers[key]
 
 
 def _copied(_: int, activations: Activations) -> Activations:

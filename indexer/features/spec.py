@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
 from indexer.features.pooling import POOLINGS, Pooling
 from indexer.features.windows import SCHEMES, Scheme, WindowLayout
 from indexer.images import RESAMPLINGS, Resampling
+
+# A panorama's long side is at most this many times the short side at the network's input.
+MAX_ELONGATION = 16
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,11 @@ class FeatureSpec:
     def taps(self) -> tuple[str, ...]:
         """Every tap that is read, once."""
         return tuple(dict.fromkeys((self.conv, self.fc, *self.region_taps)))
+
+    @property
+    def longest_side_px(self) -> float:
+        """The longest side of anything that enters the network when photos are indexed."""
+        return max(self.size_px, self.crop_px) * math.sqrt(MAX_ELONGATION)
 
     @property
     def kinds(self) -> tuple[str, ...]:

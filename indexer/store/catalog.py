@@ -45,10 +45,10 @@ class PathText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.translate(_TO_PRIVATE)
+        return value if value is None or value.isascii() else value.translate(_TO_PRIVATE)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return None if value is None else value.translate(_FROM_PRIVATE)
+        return value if value is None or value.isascii() else value.translate(_FROM_PRIVATE)
 
 
 _TO_PRIVATE = {0xDC00 + byte: _PRIVATE_USE + byte for byte in range(0x80, 0x100)}

@@ -137,6 +137,8 @@ class StoreReader:
 
         The box of a region that is gone is all zeros.
         """
+        if not len(ids):
+            return np.empty((0, 4), np.int64)
         found: dict[int, tuple[int, int, int, int]] = {}
         with self.catalog.connection() as connection:
             for start in range(0, len(ids), 500):

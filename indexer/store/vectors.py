@@ -142,14 +142,29 @@ class VectorIndex:
             np.take_along_axis(scores, order, 1),
         )
 
-    def rows_of_image(self, image_id: int) -> tuple[IdArray, FloatArray]:
-        """Return ids (R,) and vectors (R, D) float32 of one image, in order; raises `KeyError`."""
-        segment, rows = self._home(image_id)
-        return np.asarray(segment.ids[rows]), segment.vectors[rows].astype(np.float32)
+    def rows_of_images(self, image_ids: IdArray) -> tuple[IdArray, IdArray, FloatArray]:
+        """Return the rows of these images (N,), those of one image in order.
+
+        They are places in `image_ids` (R,), ids (R,) and vectors (R, D) float32. Images that are
+        not there have none.
+        """
+        places, ids = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        vectors = [np.empty((0, self.dimension), np.float32)]
+        for segment in self._segments:
+            starts = np.searchsorted(segment.image_ids, image_ids)
+            counts = np.searchsorted(segment.image_ids, image_ids, side="right") - starts
+            if counts.any():
+                before = np.cumsum(counts) - counts
+                rows = np.repeat(starts - before, counts) + np.arange(counts.sum())
+                places.append(np.repeat(np.arange(len(image_ids)), counts))
+                ids.append(np.asarray(segment.ids)[rows])
+                vectors.append(segment.vectors[rows].astype(np.float32))
+        return np.concatenate(places), np.concatenate(ids), np.concatenate(vectors)
 
     def vectors_of_image(self, image_id: int) -> FloatArray:
         """Return the vectors (R, D) float32 of one image, in order; raises `KeyError`."""
-        return self.rows_of_image(image_id)[1]
+        segment, rows = self._home(image_id)
+        return segment.vectors[rows].astype(np.float32)
 
     def ids_of_image(self, image_id: int) -> IdArray:
         """Return the ids (R,) of the vectors of one image, in order; raises `KeyError`."""

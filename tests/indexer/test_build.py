@@ -231,7 +231,10 @@ def test_an_empty_drive_is_not_taken_for_deleted_photos(desk: Desk) -> None:
     assert desk.paths() == ["sub/a.png"]
 
 
-def test_a_run_that_is_told_to_stop_keeps_what_it_has(desk: Desk) -> None:
+def test_a_run_that_is_told_to_stop_keeps_what_it_has(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "WINDOW", 16)
     for number in range(40):
         plain(desk.photos / f"{number}.png", RED)
     builder = Builder(desk.store, desk.extractor)

@@ -170,3 +170,18 @@ def test_lists_of_other_rows_are_refused(lists: ApproximateIndex) -> None:
     for parts in (SEGMENTS[:1], SEGMENTS[1:], []):
         with pytest.raises(ValueError, match=f"{ROWS} rows of the lists"):
             VectorIndex(DIMENSION, parts, lists)
+
+
+def test_rows_of_several_images_in_any_order() -> None:
+    index = VectorIndex(DIMENSION, SEGMENTS)
+    first, middle = int(IMAGES[3]), int(SEGMENTS[1].image_ids[7])
+    asked = np.array([TAIL_IMAGE, first, 999_999, middle], np.int64)
+    places, ids, vectors = index.rows_of_images(asked)
+    for place, image in enumerate(asked.tolist()):
+        own = places == place
+        if image == 999_999:
+            assert not own.any()
+            continue
+        assert ids[own].tolist() == index.ids_of_image(image).tolist()
+        assert (vectors[own] == index.vectors_of_image(image)).all()
+    assert len(ids) == len(places) == len(vectors)

@@ -1,0 +1,158 @@
+"""Pooling inside the network gives what numpy gives of the maps that the network hands out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer.features.backbones import get_backbone
+from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
+from indexer.features.openvino_engine import OpenVinoEngine
+from indexer.features.pooling import FloatArray
+from indexer.features.spec import FeatureSpec
+from indexer.images import Pixels
+from tests.pictures import PHOTOS, photo
+
+AGREEMENT = 0.9998  # maps are pooled in bf16 where the processor has it
+
+
+class MapsOnly:
+    """An engine with maps only, as that of another make would be."""
+
+    batched = False
+
+    def __init__(self, engine: OpenVinoEngine) -> None:
+        self.description = engine.description
+        self.run = engine.run
+        self.apply = engine.apply
+
+
+def shapes() -> list[Image.Image]:
+    """Photographs: as they are, a strip, a panorama stood upright, and one of a few pixels."""
+    images = [photo(name) for name in PHOTOS]
+    wide, high = images[0].width, images[0].height
+    strip = images[0].crop((0, high // 2, wide, high // 2 + 100))
+    panorama = images[1].resize((1600, 60)).transpose(Image.Transpose.ROTATE_90)
+    return [*images, strip, panorama, images[0].resize((7, 5))]
+
+
+def agreement(one: FloatArray, other: FloatArray) -> float:
+    """The lowest cosine of rows that belong together."""
+    assert one.shape == other.shape
+    lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    return float(((one * other).sum(axis=-1) / lengths).min())
+
+
+def described(spec: FeatureSpec) -> tuple[list[ImageFeatures], list[ImageFeatures]]:
+    """The features of the pictures, pooled in the network and from maps."""
+    engine = OpenVinoEngine(get_backbone(spec.backbone), spec.taps)
+    assert engine.pooler(spec) is not None
+    inside = FeatureExtractor(spec, inference=engine)
+    outside = FeatureExtractor(spec, inference=MapsOnly(engine))
+    return inside.extract(shapes()), outside.extract(shapes())
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {},
+        {"regions": "none"},
+        {"regions": "sliding", "scales": (0.7,)},
+        {"conv": "stage4", "region_taps": ("stage2", "stage6"), "whitening": "", "size_px": 160},
+        {"region_taps": ("head",), "whitening": "", "scales": (0.5, 0.2), "aspects": (0.5, 2.0)},
+    ],
+)
+def test_vectors_are_those_of_the_maps(choices: dict[str, Any]) -> None:
+    for one, other in zip(*described(FeatureSpec.create(**choices)), strict=True):
+        assert (one.boxes == other.boxes).all()
+        assert agreement(one.conv, other.conv) > AGREEMENT
+        assert agreement(one.fc, other.fc) > AGREEMENT
+        for kind in ("region", "region_fc"):
+            rows, expected = getattr(one, kind), getattr(other, kind)
+            assert rows.shape == expected.shape
+            assert not rows.size or agreement(rows, expected) > AGREEMENT
+
+
+def test_lengths_are_those_of_the_maps(lite0: FeatureExtractor) -> None:
+    """Before anything is normalised: a window twice as strong is twice as long."""
+    engine = lite0.inference
+    assert isinstance(engine, OpenVinoEngine)
+    outside = FeatureExtractor(lite0.spec, inference=MapsOnly(engine))
+    items = [lite0.prepare(image) for image in shapes()]
+    inside = [maps.maps.rows() for maps in lite0.pool(items)]
+    for one, expected in zip(inside, outside.pool(items), strict=True):
+        for tap, rows in expected.maps.rows().items():
+            np.testing.assert_allclose(
+                np.linalg.norm(one[tap], axis=1), np.linalg.norm(rows, axis=1), rtol=0.02
+            )
+
+
+def test_where_it_cannot_pool(with_random_weights: Callable[[str], None]) -> None:
+    lite = FeatureSpec.create()
+    engine = OpenVinoEngine(get_backbone(lite.backbone), lite.taps)
+    assert engine.pooler(lite) is engine.pooler(lite)
+    assert engine.pooler(FeatureSpec.create(pooling="gem")) is None
+    assert engine.pooler(FeatureSpec.create(size_px=4096)) is None  # cells beyond 256
+    with_random_weights("alexnet")
+    uneven = FeatureSpec.create("alexnet")
+    assert OpenVinoEngine(get_backbone("alexnet"), uneven.taps).pooler(uneven) is None
+
+
+def test_each_image_is_made_once_and_every_answer_has_its_place(lite0: FeatureExtractor) -> None:
+    pictures = [lite0.prepare(image) for image in shapes()] * 4
+    made: list[int] = []
+    threads = set()
+
+    class Shown:
+        def __init__(self, place: int) -> None:
+            self.place = place
+            self.boxes = pictures[place].boxes
+
+        @property
+        def pixels(self) -> Pixels:
+            made.append(self.place)
+            threads.add(threading.current_thread().name)
+            return pictures[self.place].pixels
+
+    shown = [Shown(place) for place in range(len(pictures))]
+    found = lite0.look(shown, lambda i, maps: (i, maps.fc().copy()))
+    assert sorted(made) == list(range(len(pictures)))
+    assert [place for place, _ in found] == list(range(len(pictures)))
+    assert len(threads) > 1
+    for place, fc in found:
+        assert agreement(fc, found[place % len(shapes())][1]) > AGREEMENT
+
+
+def test_threads_that_ask_at_once_get_their_own(lite0: FeatureExtractor) -> None:
+    items = [lite0.prepare(image) for image in shapes()]
+    alone = [lite0.extract_prepared([item])[0] for item in items]
+
+    def ask(item: Prepared) -> ImageFeatures:
+        return lite0.extract_prepared([item, *items[:2]])[0]
+
+    with ThreadPoolExecutor(6) as threads:
+        together = list(threads.map(ask, items * 6))
+    for place, features in enumerate(together):
+        expected = alone[place % len(items)]
+        assert agreement(features.conv, expected.conv) > AGREEMENT
+        assert agreement(features.region, expected.region) > AGREEMENT
+
+
+def test_an_error_in_one_image_is_told_and_harms_no_other_call(lite0: FeatureExtractor) -> None:
+    items = [lite0.prepare(image) for image in shapes()] * 3
+
+    def fail(place: int, _: object) -> int:
+        if place == 4:
+            raise ZeroDivisionError(place)
+        return place
+
+    with pytest.raises(ZeroDivisionError, match="4"):
+        lite0.look(items, fail)
+    assert lite0.look(items, lambda i, _: i) == list(range(len(items)))
+    assert lite0.look([], fail) == []
