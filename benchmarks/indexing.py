@@ -12,9 +12,11 @@ loaded and warm. The sides:
     imagededup  its CNN encoder with the same network and size (pip install imagededup)
     img2vec     img2vec_pytorch as it is: ResNet-18, random weights (pip install img2vec_pytorch)
     decode      decoding alone, as cbir does it
-    model       the network alone on the decoded images, like shapes together as cbir does it
+    model       the network alone on the decoded images, in the order of the files
+    sorted      the same, but like shapes together, as cbir does it
 
-The limit is that of decoding and network one after the other: 1 / (1 / decode + 1 / model).
+Two limits are those of decoding and network one after the other: 1 / (1 / decode + 1 / model),
+and the same with `sorted`.
 """
 
 from __future__ import annotations
@@ -38,11 +40,21 @@ from indexer.build import Builder
 from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
-from indexer.images import load_image
+from indexer.images import Pixels, load_image
 from indexer.pipeline import WINDOW
 from indexer.store.store import Store
 
-SIDES = ("cbir", "plain", "plain-224", "batches", "imagededup", "img2vec", "decode", "model")
+NETWORKS = {"limit": "model", "limit-sorted": "sorted"}
+SIDES = (
+    "cbir",
+    "plain",
+    "plain-224",
+    "batches",
+    "imagededup",
+    "img2vec",
+    "decode",
+    *NETWORKS.values(),
+)
 BATCH = 16
 WARM = 2 * WINDOW  # photos, so that the network has met the usual shapes
 DECODERS = os.cpu_count()
@@ -84,8 +96,9 @@ def report(folder: Path, sides: Sequence[str], rounds: int, *, as_json: bool) ->
     rates: list[dict[str, float]] = []
     for _ in range(rounds):
         rates.append({side: in_a_process(side, folder) for side in sides})
-        if {"decode", "model"} <= rates[-1].keys():
-            rates[-1]["limit"] = 1 / (1 / rates[-1]["decode"] + 1 / rates[-1]["model"])
+        for limit, network in NETWORKS.items():
+            if {"decode", network} <= rates[-1].keys():
+                rates[-1][limit] = 1 / (1 / rates[-1]["decode"] + 1 / rates[-1][network])
     for side in rates[0]:
         row: dict[str, Any] = {
             "photos": folder.name,
@@ -125,7 +138,8 @@ def preparing(side: str) -> Callable[[Sequence[Path]], Any]:
         "imagededup": imagededup,
         "img2vec": img2vec,
         "decode": decode,
-        "model": model,
+        "model": lambda photos: network(photos, key=None),
+        "sorted": lambda photos: network(photos, key=lambda pixels: pixels.shape),
     }[side]
 
 
@@ -225,8 +239,10 @@ def decode(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
 
 
 @contextlib.contextmanager
-def model(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
-    """The pipeline's network alone."""
+def network(
+    photos: Sequence[Path], key: Callable[[Pixels], Any] | None
+) -> Iterator[tuple[Run, Sequence[Path]]]:
+    """The pipeline's network alone, with the images of a window in order, or sorted by a key."""
     extractor = FeatureExtractor(FeatureSpec.create())
     with ThreadPoolExecutor(DECODERS) as threads:
         prepared = dict(
@@ -244,8 +260,10 @@ def model(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
 
     def run(chosen: Sequence[Path]) -> None:
         for part in parts(chosen, WINDOW):
-            images = sorted((prepared[path].pixels for path in part), key=lambda p: p.shape)
-            extractor.inference.apply(images, lambda *_: None)
+            images = [prepared[path].pixels for path in part]
+            extractor.inference.apply(
+                images if key is None else sorted(images, key=key), lambda *_: None
+            )
 
     yield run, photos[:WARM]
 

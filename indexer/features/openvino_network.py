@@ -41,6 +41,8 @@ class OpenVinoNetwork:
         Both are called in the threads that run the model. The caller's thread begins with the last
         image, the others with the first.
         """
+        if count == 1:
+            return [use(0, self._run(inputs(0)))]
         todo = deque(range(count))
         done: dict[int, T] = {}
 
