@@ -59,8 +59,8 @@ BATCH = 16
 WARM = 2 * WINDOW  # photos, so that the network has met the usual shapes
 DECODERS = os.cpu_count()
 SIZE_PX = 320
-SMALL, LARGE = 1280, 256  # photos in the folders
-SHARE = {"plain": 5, "plain-224": 4, "batches": 4, "imagededup": 4, "img2vec": 4}
+SMALL, LARGE = 2560, 256  # photos in the folders
+SHARE = {"plain": 10, "plain-224": 8, "batches": 8, "imagededup": 8, "img2vec": 8}
 """Slow sides take one in so many of the photos."""
 
 Run = Callable[[Sequence[Path]], Any]
