@@ -55,7 +55,7 @@ def pool_all(activations: Activations, taps: Sequence[str]) -> dict[str, FloatAr
             vectors[tap] = unit(values)
         else:
             for pooling in POOLINGS:
-                vectors[f"{tap}/{pooling}"] = unit(pool(values, pooling, 3.0))  # type: ignore[arg-type]
+                vectors[f"{tap}/{pooling}"] = unit(pool(values, pooling, 3.0))
     return vectors
 
 

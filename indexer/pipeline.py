@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from indexer.errors import DegenerateFeatureError, ImageError, UnreadableImageError
+from indexer.errors import ImageError, UnreadableImageError
+from indexer.features.engine import Activations
 from indexer.features.extractor import FeatureExtractor, ImageFeatures, Pooled, Prepared
 from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task
@@ -81,8 +82,8 @@ class Pipeline:
 
     While the images of one window go through the network, the next one is decoded. On a CPU, where
     the network takes images one by one, workers do both, and images of like shape follow on each
-    other: a network that has to change its shape loses a tenth of its time. Where the network takes
-    batches, as on a GPU, workers decode and pool, and batches run between the two.
+    other: a network that has to change its shape loses time. Where the network takes batches, as
+    on a GPU, workers decode and pool, and batches run between the two.
 
     `is_known` says whether a file with these bytes (their SHA-256) needs no description;
     `load_extractor` is called only where there is an image to describe. `window` is how many files
@@ -131,7 +132,7 @@ class Pipeline:
         """Return an item with its features, or why it has none, its bytes known or not."""
         step = self._look_into(item)
         if (prepared := step.prepared) is not None:
-            step = _pool(step, partial(self._pool_one, prepared))
+            step = self._pool(step.item, prepared)
         [described] = self._finish(_Window([step], []))
         return described
 
@@ -199,19 +200,19 @@ class Pipeline:
 
     def _pool_alone(self, steps: Sequence[_Step]) -> list[_Step]:
         """Forward and pool images one by one."""
-        return [
-            _pool(step, partial(self._pool_one, step.prepared)) if step.prepared else step
-            for step in steps
-        ]
+        return [self._pool(step.item, step.prepared) if step.prepared else step for step in steps]
 
-    def _pool_one(self, prepared: Prepared) -> Pooled:
-        return self.extractor.pool([prepared])[0]
+    def _pool(self, item: Item, prepared: Prepared) -> _Step:
+        return _Step(item, pooled=self.extractor.pool([prepared])[0])
+
+    def _pool_maps(self, item: Item, prepared: Prepared, maps: Activations) -> _Step:
+        return _Step(item, pooled=self.extractor.pool_activations(prepared, maps))
 
     def _run_batch(self, steps: list[_Step], workers: ThreadPoolExecutor) -> list[Future[_Step]]:
         inputs = [(step, step.prepared) for step in steps if step.prepared is not None]
         maps = self.extractor.forward([prepared for _, prepared in inputs])
         return [
-            workers.submit(_pool, step, partial(self.extractor.pool_activations, prepared, a))
+            workers.submit(self._pool_maps, step.item, prepared, a)
             for (step, prepared), a in zip(inputs, maps, strict=True)
         ]
 
@@ -244,14 +245,6 @@ class Pipeline:
 def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def _pool(step: _Step, pool: Callable[[], Pooled]) -> _Step:
-    """Return a step with what `pool` gives, or with why there is nothing."""
-    try:
-        return _Step(step.item, pooled=pool())
-    except DegenerateFeatureError as error:
-        return _Step(replace(step.item, reason=str(error)))
 
 
 def _one_blas_thread(thread: ThreadPoolExecutor) -> threadpool_limits:

@@ -24,10 +24,11 @@ from indexer.features.engine import (
     Windowed,
     load_engine,
 )
-from indexer.features.pooling import FloatArray, pool
+from indexer.features.maps import ActivatedMaps, KeptMaps
+from indexer.features.pooling import FloatArray
 from indexer.features.spec import MAX_ELONGATION, FeatureSpec
 from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
-from indexer.features.windows import Boxes, grow_to_sight, pool_boxes
+from indexer.features.windows import Boxes, grow_to_sight
 from indexer.images import Pixels, resize_pixels
 
 if TYPE_CHECKING:
@@ -49,48 +50,6 @@ class Prepared:
     pixels: Pixels
     boxes: Boxes
     crops: tuple[Pixels, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Activated:
-    """The maps of an image, to be pooled by numpy; see `PooledMaps`."""
-
-    activations: Activations
-    boxes: Boxes
-    spec: FeatureSpec
-
-    def conv(self) -> FloatArray:
-        return pool(self.activations[self.spec.conv], self.spec.pooling, self.spec.gem_p)
-
-    def fc(self) -> FloatArray:
-        return self.activations[self.spec.fc]
-
-    def rows(self) -> dict[str, FloatArray]:
-        return {tap: pool_boxes(self.activations[tap], self.boxes) for tap in self.spec.region_taps}
-
-    def kept(self) -> PooledMaps:
-        return _Kept(self.conv(), self.fc().copy(), self.rows())
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """Pooled activations; see `PooledMaps`."""
-
-    own_conv: FloatArray
-    own_fc: FloatArray
-    own_rows: dict[str, FloatArray]
-
-    def conv(self) -> FloatArray:
-        return self.own_conv
-
-    def fc(self) -> FloatArray:
-        return self.own_fc
-
-    def rows(self) -> dict[str, FloatArray]:
-        return self.own_rows
-
-    def kept(self) -> PooledMaps:
-        return self
 
 
 @dataclass(frozen=True)
@@ -194,7 +153,7 @@ class FeatureExtractor:
             return self._pooler.look(images, use)
         return self.inference.apply(
             [image.pixels for image in images],
-            lambda i, activations: use(i, _Activated(activations, images[i].boxes, self.spec)),
+            lambda i, activations: use(i, ActivatedMaps(activations, images[i].boxes, self.spec)),
         )
 
     @cached_property
@@ -217,7 +176,7 @@ class FeatureExtractor:
 
     def pool_activations(self, item: Prepared, activations: Activations) -> Pooled:
         """Pool what `forward` gave."""
-        maps = _Activated(activations, item.boxes, self.spec)
+        maps = ActivatedMaps(activations, item.boxes, self.spec)
         if self.spec.regions == "sliding":
             return self._pool_crops(item, maps)
         return self._pooled(item, maps)
@@ -232,7 +191,7 @@ class FeatureExtractor:
             [Prepared(pixels, WHOLE) for pixels in item.crops],
             lambda _, maps: (maps.rows(), unit_rows(maps.fc()[None])),
         )
-        maps = _Kept(whole.conv(), whole.fc(), self._stack([rows for rows, _ in seen]))
+        maps = KeptMaps(whole.conv(), whole.fc(), self._stack([rows for rows, _ in seen]))
         return Pooled(maps, item.boxes, np.vstack([row for _, row in seen]))
 
     def whiten(self, pooled: Sequence[Pooled]) -> list[ImageFeatures | DegenerateFeatureError]:
@@ -287,7 +246,7 @@ class FeatureExtractor:
     ) -> list[FloatArray]:
         """Return the unit vectors (R, E) of the boxes of several images, whitened together."""
         pairs = zip(activations, boxes, strict=True)
-        return self.whiten_windows([_Activated(a, b, self.spec).rows() for a, b in pairs])
+        return self.whiten_windows([ActivatedMaps(a, b, self.spec).rows() for a, b in pairs])
 
     def _stack(self, pooled: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
         return {tap: np.vstack([p[tap] for p in pooled]) for tap in self.spec.region_taps}

@@ -96,7 +96,7 @@ def pool(maps: FloatArray, pooling: Pooling, gem_p: float) -> FloatArray:
     return POOLINGS[pooling](maps)
 
 
-POOLINGS: dict[str, Callable[[FloatArray], FloatArray]] = {
+POOLINGS: dict[Pooling, Callable[[FloatArray], FloatArray]] = {
     "spoc": spoc,
     "mac": mac,
     "gem": gem,
