@@ -78,11 +78,16 @@ def _grown(box_bytes: bytes, cells_wide: int, cells_high: int) -> Boxes:
     return grown
 
 
-def to_pixels(boxes: Boxes, width: int, height: int) -> npt.NDArray[np.int64]:
-    """Return boxes (N, 4) in pixels of the upright original, each at least one pixel, inside it."""
-    size = np.array([width, height, width, height])
+def to_pixels(
+    boxes: Boxes, width: int | npt.NDArray[np.int64], height: int | npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return boxes (N, 4) in pixels of the upright original, each at least one pixel, inside it.
+
+    `width` and `height` are of one image, or (N,) of the image of each box.
+    """
+    size = np.stack([width, height, width, height], axis=-1)
     pixels: npt.NDArray[np.int64] = np.clip(np.rint(boxes * size), 0, size).astype(np.int64)
-    pixels[:, :2] = np.minimum(pixels[:, :2], size[:2] - 1)
+    pixels[:, :2] = np.minimum(pixels[:, :2], size[..., :2] - 1)
     pixels[:, 2:] = np.maximum(pixels[:, 2:], pixels[:, :2] + 1)
     return pixels
 

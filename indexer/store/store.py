@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock, Timeout
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
@@ -40,6 +41,7 @@ from indexer.store.segments import FloatArray, HalfArray
 
 STORE_NAME = ".cbir"
 IMAGE_KINDS = ("conv", "fc")
+ROWS_A_STATEMENT = 100
 
 
 class _Described(NamedTuple):
@@ -181,17 +183,12 @@ class Store(StoreReader):
 
     def _add_regions(self, session: Session, good: Sequence[_Described]) -> None:
         first = _last_id(session, "regions") + 1
-        pixels = [
-            to_pixels(image.features.boxes, image.facts.width, image.facts.height) for image in good
-        ]
-        counts = [len(boxes) for boxes in pixels]
-        owners = np.repeat(np.array([image.id for image in good], np.int64), counts)
-        ids = np.arange(first, first + sum(counts), dtype=np.int64)
-        columns = (ids, owners, *np.vstack(pixels).T)
-        session.connection().exec_driver_sql(
-            "INSERT INTO regions (id, image_id, x0, y0, x1, y1) VALUES (?, ?, ?, ?, ?, ?)",
-            list(zip(*(column.tolist() for column in columns), strict=True)),
-        )
+        counts = [len(image.features.boxes) for image in good]
+        each = np.array([(image.id, image.facts.width, image.facts.height) for image in good])
+        owners, widths, heights = np.repeat(each, counts, axis=0).T
+        boxes = to_pixels(np.vstack([image.features.boxes for image in good]), widths, heights)
+        ids = np.arange(first, first + len(boxes), dtype=np.int64)
+        _insert_regions(session, np.column_stack([ids, owners, boxes]))
         for kind in REGION_KINDS:
             if kind in self.spec.kinds:
                 vectors = _halved([getattr(image.features, kind) for image in good])
@@ -273,6 +270,18 @@ def _last_id(session: Session, table: str) -> int:
     """The highest id ever given in a table, also to rows that are gone."""
     sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
     return int(session.execute(sequence, {"table": table}).scalar() or 0)
+
+
+def _insert_regions(session: Session, rows: npt.NDArray[np.int64]) -> None:
+    """Insert rows (N, 6), many with each statement: it takes a third of the time."""
+    whole = len(rows) - len(rows) % ROWS_A_STATEMENT
+    for part, count in ((rows[:whole], ROWS_A_STATEMENT), (rows[whole:], 1)):
+        if len(part):
+            session.connection().exec_driver_sql(
+                "INSERT INTO regions (id, image_id, x0, y0, x1, y1) VALUES "
+                + ", ".join(["(?, ?, ?, ?, ?, ?)"] * count),
+                [tuple(values) for values in part.reshape(len(part) // count, -1).tolist()],
+            )
 
 
 def _read_spec(catalog: Catalog, path: Path) -> FeatureSpec:

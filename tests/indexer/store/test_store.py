@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,35 @@ def test_a_commit_makes_images_and_vectors_live(store: Store, tmp_path: Path) ->
         assert len(index) == 2
         expected = getattr(features(2), kind)
         np.testing.assert_array_equal(index.vectors_of(np.array([2]))[0], expected)
+
+
+@pytest.mark.parametrize("counts", [(1,), (60, 40), (99,), (70, 31), (130, 1, 120)])
+def test_regions_of_a_commit_keep_their_image_and_box(
+    tmp_path: Path, counts: tuple[int, ...]
+) -> None:
+    store = Store.create(tmp_path / ".cbir", replace(colour_spec(), regions="grid"))
+    root = store.add_root(tmp_path / "photos")
+    random = np.random.default_rng(0)
+    entries, expected = [], []
+    for number, count in enumerate(counts, 1):
+        corners = random.integers(0, 10, (count, 2))
+        boxes = np.hstack([corners, corners + random.integers(1, 10, (count, 2))])
+        described = replace(
+            features(number),
+            boxes=(boxes / 20).astype(np.float32),
+            region=np.eye(8, dtype=np.float32)[random.integers(0, 8, count)],
+        )
+        facts = replace(FACTS, width=20 * number, height=40)
+        entries.append(replace(entry(root, number), facts=facts, features=described))
+        expected += [tuple(box) for box in (boxes * [number, 2, number, 2]).tolist()]
+    store.commit(entries)
+
+    regions = store.regions(list(range(1, sum(counts) + 1)))
+    index = store.vector_index("region")
+    assert [regions[i].as_tuple() for i in sorted(regions)] == expected
+    for number, count in enumerate(counts, 1):
+        assert len(index.vectors_of_image(number)) == count
+    store.close()
 
 
 def test_a_failed_commit_leaves_nothing_behind(store: Store, tmp_path: Path) -> None:
