@@ -35,7 +35,7 @@ def main() -> None:
         spec = FeatureSpec.create()
         engine = SearchEngine(Store.create(Path(scratch), spec), extractor=FeatureExtractor(spec))
         for scene, boxes in scenes.items():
-            target = load_image(photos / scene).pixels
+            target = load_image(photos / scene).image
             for subject, box in boxes.items():
                 found = []
                 for number in range(1, QUERIES + 1):

@@ -32,7 +32,7 @@ def describe(
     """Return the vectors of images, or boxes in them, by `tap/pooling`."""
 
     def prepare(item: tuple[Path, Region | None]) -> np.ndarray:
-        pixels = load_image(item[0]).pixels
+        pixels = load_image(item[0]).image
         cut = pixels.crop(item[1].as_tuple()) if item[1] else pixels
         return extractor.resize(cut, extractor.spec.size_px)
 

@@ -41,7 +41,7 @@ def main() -> None:
         engine = SearchEngine(store, extractor=extractor)
         for name, (query, target) in LOCALIZED.items():
             asked = Query(path=PHOTOS / query, search="region")
-            found = localize(engine, asked, load_image(PHOTOS / target).pixels)
+            found = localize(engine, asked, load_image(PHOTOS / target).image)
             overlay = write_overlays(Path(scratch) / name, found)["overlay"]
             with Image.open(overlay) as picture:
                 height = round(picture.height * WIDTH_PX / picture.width)

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.engine import PooledMaps
@@ -85,9 +84,9 @@ class QueryDescriber:
         also seen in its place, in the grid scheme, as the windows of the store are; and as a crop
         without its margin, in the sliding scheme and for re-ranking.
         """
-        image, box = self.load(query)
+        pixels, box = self.load(query)
+        height, width = pixels.shape[:2]
         spec, backbone = self.store.spec, self.extractor.backbone
-        pixels = np.asarray(image)  # once for all views
         cut = pixels if box is None else cut_out(pixels, box)
         if query.search == "image" or query.feature == "fc":
             return [self._view(cut, spec.size_px)]
@@ -97,17 +96,17 @@ class QueryDescriber:
             sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
         views = [self._view(cut, max(backbone.min_size_px, round(size))) for size in sizes]
         if box is not None and (spec.regions == "sliding" or query.rerank):
-            tight = cut_out(pixels, box.padded(TIGHTENED, *image.size))
+            tight = cut_out(pixels, box.padded(TIGHTENED, width, height))
             views.append(self._view(tight, spec.crop_px))
         if box is not None and spec.regions == "grid":
             # The largest comes last: an engine begins with it in the thread that waits for all.
-            views.append(self._view(pixels, spec.size_px, to_boxes([box], *image.size)))
+            views.append(self._view(pixels, spec.size_px, to_boxes([box], width, height)))
         return views
 
     def _view(self, pixels: Pixels, size_px: int, box: Boxes = WHOLE) -> View:
         return View(self.extractor, pixels, box, size_px)
 
-    def load(self, query: Query) -> tuple[Image.Image, Region | None]:
+    def load(self, query: Query) -> tuple[Pixels, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""
         source: Path | bytes = query.path if query.path is not None else query.data or b""
         if query.image_id is not None:

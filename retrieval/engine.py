@@ -180,7 +180,8 @@ class SearchEngine:
 
         Without a box the pixels may be fewer than the file has. Raises what `search` does.
         """
-        return QueryDescriber(self.store, self.extractor).load(query)
+        pixels, box = QueryDescriber(self.store, self.extractor).load(query)
+        return Image.fromarray(pixels), box
 
     def _vectors(self, queries: Sequence[Query]) -> list[FloatArray | CbirError]:
         """Return the vector (D,) of each query, or why it has none."""
@@ -211,7 +212,7 @@ class SearchEngine:
             loaded = load_image(info.path)
         except ImageError:
             return None  # deleted or damaged since: it keeps its place and its coarse box
-        return loaded.pixels
+        return loaded.image
 
     def _load_space_vectors(self, image_id: int) -> FloatArray:
         return self.background(self.index("region").vectors_of_image(image_id))

@@ -143,6 +143,6 @@ class LayerLab:
     def _load(self, image_id: int) -> Image.Image | None:
         path = self.search.store.image_infos([image_id])[image_id].path
         try:
-            return load_image(path, at_least=self.search.extractor.spec.size_px).pixels
+            return load_image(path, at_least=self.search.extractor.spec.size_px).image
         except ImageError:
             return None

@@ -24,7 +24,7 @@ def draw_thumbnail(source: Path | bytes, side_px: int, box: Region | None = None
         plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
         ImageDraw.Draw(plate).text((12, 12), "file is gone or unreadable", fill="black")
         return plate
-    thumbnail = loaded.pixels
+    thumbnail = loaded.image
     thumbnail.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     if box is not None:
         x = thumbnail.width / loaded.facts.width

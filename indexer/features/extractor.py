@@ -111,8 +111,9 @@ class FeatureExtractor:
             return max(self.spec.size_px, round(self.spec.crop_px / min(self.spec.scales)))
         return self.spec.size_px
 
-    def prepare(self, image: Image.Image) -> Prepared:
+    def prepare(self, image: Image.Image | Pixels) -> Prepared:
         """Resize an upright RGB image, and its windows, for the network."""
+        image = np.asarray(image)
         pixels = self.resize(image, self.spec.size_px)
         if self.spec.regions == "none":
             return Prepared(pixels, np.empty((0, 4), np.float32))
@@ -128,7 +129,7 @@ class FeatureExtractor:
         size = input_size(pixels.shape[1], pixels.shape[0], size_px, self.backbone)
         return resize_pixels(pixels, size, self.spec.resampling)
 
-    def extract(self, images: Sequence[Image.Image]) -> list[ImageFeatures]:
+    def extract(self, images: Sequence[Image.Image | Pixels]) -> list[ImageFeatures]:
         """Return the features of upright RGB images, in order.
 
         Raises `DegenerateFeatureError` where a vector has no direction.
@@ -328,12 +329,12 @@ class View:
         return self.extractor.resize(self.image, self.size_px)
 
 
-def crop(image: Image.Image, box: Boxes) -> Image.Image:
-    """Cut a box, in shares of the sides, out of an image; at least one pixel."""
-    w, h = image.size
+def crop(pixels: Pixels, box: Boxes) -> Pixels:
+    """Cut a box, in shares of the sides, out of an image (H, W, 3); at least one pixel."""
+    h, w = pixels.shape[:2]
     x0, y0 = min(int(box[0] * w), w - 1), min(int(box[1] * h), h - 1)
     x1, y1 = max(x0 + 1, math.ceil(box[2] * w)), max(y0 + 1, math.ceil(box[3] * h))
-    return image.crop((x0, y0, min(x1, w), min(y1, h)))
+    return pixels[y0:y1, x0:x1]
 
 
 def unit(vector: FloatArray) -> FloatArray:

@@ -50,7 +50,7 @@ def exif_of(*entries: bytes) -> bytes:
 )
 def test_a_broken_block_leaves_the_picture_as_it_is(exif: bytes) -> None:
     loaded = load_image(jpeg(exif))
-    assert is_upright(loaded.pixels)
+    assert is_upright(loaded.image)
     assert (loaded.facts.width, loaded.facts.height) == (48, 32)
 
 
@@ -72,8 +72,8 @@ def test_a_turned_photo_with_one_broken_tag_still_comes_out_upright(entry: bytes
 
     loaded = load_image(out.getvalue())
 
-    assert is_upright(loaded.pixels)
-    assert loaded.facts.width == loaded.pixels.width == 48
+    assert is_upright(loaded.image)
+    assert loaded.facts.width == loaded.image.width == 48
 
 
 def test_no_single_byte_of_the_block_makes_the_picture_unreadable() -> None:
@@ -84,4 +84,4 @@ def test_no_single_byte_of_the_block_makes_the_picture_unreadable() -> None:
         for value in (0x00, 0xFF):
             changed = bytearray(whole)
             changed[place] = value
-            assert load_image(bytes(changed)).pixels.mode == "RGB"
+            assert load_image(bytes(changed)).image.mode == "RGB"

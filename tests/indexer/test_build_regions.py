@@ -117,7 +117,7 @@ def test_regions_lie_in_the_upright_image(desk: Desk, orientation: int) -> None:
     for turn in turns.get(orientation, []):
         stored = stored.transpose(turn)
     stored.save(path, exif=exif, quality=95)
-    upright = load_image(path).pixels
+    upright = load_image(path).image
     assert upright.size == (480, 160)
     assert is_upright(upright)
 

@@ -45,8 +45,8 @@ def test_every_orientation_comes_out_upright(tmp_path: Path, orientation: int, s
     loaded = load_image(path)
 
     assert (loaded.facts.width, loaded.facts.height) == (48, 32)
-    assert loaded.pixels.size == (48, 32)
-    assert is_upright(loaded.pixels)
+    assert loaded.image.size == (48, 32)
+    assert is_upright(loaded.image)
 
 
 def test_reduced_decoding_of_a_turned_photo_keeps_the_facts_of_the_original(
@@ -61,16 +61,16 @@ def test_reduced_decoding_of_a_turned_photo_keeps_the_facts_of_the_original(
     loaded = load_image(path, at_least=200)
 
     assert (loaded.facts.width, loaded.facts.height) == (1600, 1200)
-    width, height = loaded.pixels.size
+    width, height = loaded.image.size
     assert 200**2 <= width * height < 800 * 600
     assert width / height == pytest.approx(4 / 3, abs=0.01)
-    assert is_upright(loaded.pixels)
+    assert is_upright(loaded.image)
 
 
 def test_a_picture_smaller_than_asked_for_is_not_reduced(tmp_path: Path) -> None:
     path = tmp_path / "small.jpg"
     quadrants(100, 80).save(path)
-    assert load_image(path, at_least=512).pixels.size == (100, 80)
+    assert load_image(path, at_least=512).image.size == (100, 80)
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".gif", ".tif", ".webp", ".avif", ".heic", ".png"])
@@ -78,28 +78,28 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"
     quadrants().save(path)
     loaded = load_image(path)
-    assert loaded.pixels.size == (48, 32)
-    assert is_upright(loaded.pixels)
+    assert loaded.image.size == (48, 32)
+    assert is_upright(loaded.image)
 
 
 def test_bytes_and_streams_decode_as_files_do(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     quadrants().save(path)
     for source in (path.read_bytes(), BytesIO(path.read_bytes()), str(path)):
-        assert load_image(source).pixels.tobytes() == quadrants().tobytes()
+        assert load_image(source).image.tobytes() == quadrants().tobytes()
 
 
 def test_cmyk_jpeg(tmp_path: Path) -> None:
     path = tmp_path / "print.jpg"
     quadrants().convert("CMYK").save(path, quality=95)
-    assert is_upright(load_image(path).pixels)
+    assert is_upright(load_image(path).image)
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256, dtype=np.uint16)
     path = tmp_path / "scan.png"
     Image.fromarray(np.tile(ramp, (8, 1))).save(path)
-    seen = np.asarray(load_image(path).pixels)[0, :, 0]
+    seen = np.asarray(load_image(path).image)[0, :, 0]
     assert np.abs(seen.astype(int) - np.arange(256)).max() <= 1
 
 
@@ -107,7 +107,7 @@ def test_float_tiff_is_stretched_over_its_range(tmp_path: Path) -> None:
     values = np.linspace(-3, 5, 64, dtype=np.float32).reshape(8, 8)
     path = tmp_path / "depth.tif"
     Image.fromarray(values).save(path)
-    seen = np.asarray(load_image(path).pixels)
+    seen = np.asarray(load_image(path).image)
     assert (seen.min(), seen.max()) == (0, 255)
 
 
@@ -121,7 +121,7 @@ def test_transparency_becomes_white(tmp_path: Path) -> None:
     grey.save(tmp_path / "grey.png")
 
     for name, opaque in (("palette.png", RED), ("grey.png", (90, 90, 90))):
-        pixels = load_image(tmp_path / name).pixels
+        pixels = load_image(tmp_path / name).image
         assert pixels.getpixel((1, 1)) == (255, 255, 255)
         assert pixels.getpixel((6, 6)) == opaque
 
@@ -132,7 +132,7 @@ def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / f"mode.{suffix}"
     quadrants().convert(mode).save(path)
     loaded = load_image(path)
-    assert (loaded.pixels.mode, loaded.pixels.size) == ("RGB", (48, 32))
+    assert (loaded.image.mode, loaded.image.size) == ("RGB", (48, 32))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20000, 1), (1, 20000)])
@@ -140,8 +140,8 @@ def test_extreme_shapes(tmp_path: Path, size: tuple[int, int]) -> None:
     path = tmp_path / "line.png"
     Image.new("RGB", size, GREEN).save(path)
     loaded = load_image(path, at_least=256)
-    assert loaded.pixels.size == size
-    assert loaded.pixels.getpixel((0, 0)) == GREEN
+    assert loaded.image.size == size
+    assert loaded.image.getpixel((0, 0)) == GREEN
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".tif", ".png", ".webp"])
@@ -149,7 +149,7 @@ def test_the_first_frame_of_several(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"frames{suffix}"
     first, second = Image.new("RGB", (16, 16), RED), Image.new("RGB", (16, 16), BLUE)
     first.save(path, save_all=True, append_images=[second], lossless=True)
-    assert load_image(path).pixels.getpixel((8, 8)) == RED
+    assert load_image(path).image.getpixel((8, 8)) == RED
 
 
 def damaged(tmp_path: Path, kind: str) -> Path:
@@ -202,7 +202,7 @@ def test_cut_anywhere_a_file_never_escapes_as_another_error(tmp_path: Path, suff
 def test_too_many_pixels(tmp_path: Path) -> None:
     path = tmp_path / "big.png"
     quadrants(100, 100).save(path)
-    assert load_image(path, max_pixels=10_000).pixels.size == (100, 100)
+    assert load_image(path, max_pixels=10_000).image.size == (100, 100)
     with pytest.raises(ImageTooLargeError, match=r"100 × 100"):
         load_image(path, max_pixels=9_999)
 

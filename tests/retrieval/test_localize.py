@@ -46,7 +46,7 @@ def finds(search: SearchEngine) -> Finds:
 
 def find(search: SearchEngine, scene: str, subject: str) -> Localization:
     query = Query(path=IMAGES / f"{subject}-1.jpg", search="region")
-    return localize(search, query, load_image(IMAGES / scene).pixels)
+    return localize(search, query, load_image(IMAGES / scene).image)
 
 
 def check(found: Localization, size: tuple[int, int]) -> None:
@@ -132,7 +132,7 @@ def test_the_box_of_the_query_is_what_is_looked_for(search: SearchEngine) -> Non
     scene = "scene-cat-and-cup.jpg"
     for subject, box in SCENES[scene].items():
         query = Query(path=IMAGES / scene, box=box, search="region")
-        found = localize(search, query, load_image(IMAGES / scene).pixels)
+        found = localize(search, query, load_image(IMAGES / scene).image)
         assert is_centred_in(found.box, box), subject
 
 

@@ -76,7 +76,7 @@ def test_pictures_of_the_answer(ask: Run, tmp_path: Path) -> None:
     names = ["box", "heat", "mask", "overlay"]
     assert answer["files"] == {name: str(folder / f"{name}.png") for name in names}
     assert sorted(path.stem for path in folder.iterdir()) == names
-    pictures = {name: load_image(path).pixels for name, path in answer["files"].items()}
+    pictures = {name: load_image(path).image for name, path in answer["files"].items()}
     for name in names[:3]:
         assert pictures[name].size == SIZE
     assert pictures["overlay"].size == (3 * SIZE[0] + 16, SIZE[1])

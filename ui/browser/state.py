@@ -162,8 +162,9 @@ def take_upload(data: bytes, name: str) -> None:
     except CbirError as error:
         st.session_state.trouble = str(error).removesuffix("; raise it with --max-megapixels")
         return
-    loaded.pixels.thumbnail((QUERY_PX, QUERY_PX))
-    preview = as_jpeg(loaded.pixels)
+    picture = loaded.image
+    picture.thumbnail((QUERY_PX, QUERY_PX))
+    preview = as_jpeg(picture)
     st.session_state.upload, st.session_state.image = (
         Upload(data, name, loaded.facts, preview),
         None,

@@ -40,7 +40,7 @@ def localize(
     searcher = SearchEngine.open(store, engine=engine_name(engine))
     region = None if box is None else Region.parse(box)
     asked = Query(path=image, box=region, context=context, search="region")
-    found = find(searcher, asked, load_image(target).pixels)
+    found = find(searcher, asked, load_image(target).image)
     files: dict[str, Path] = {}
     if out is not None:
         from ui.overlay import write_overlays
