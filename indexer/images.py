@@ -116,15 +116,15 @@ def find_images(
         folders: list[Path] = []
         with os.scandir(current) as entries:
             for entry in sorted(entries, key=lambda e: os.fsencode(e.name)):
-                path = Path(entry.path)
-                if entry.name.startswith(".") or path == skip:
+                if entry.name.startswith("."):
                     continue
-                if _is_excluded(path.relative_to(folder), exclude):
+                if exclude and _is_excluded(Path(entry.path).relative_to(folder), exclude):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in _SKIPPED_FOLDERS:
+                    path = Path(entry.path)
+                    if entry.name not in _SKIPPED_FOLDERS and path != skip:
                         folders.append(path)
-                elif path.suffix.lower() in SUFFIXES and entry.is_file():
+                elif entry.name.lower().endswith(tuple(SUFFIXES)) and entry.is_file():
                     yield entry
         pending.extend(reversed(folders))
 

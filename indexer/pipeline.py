@@ -26,7 +26,7 @@ from indexer.store.records import FileState
 
 WINDOW = 64  # files that are worked on, and go through the network or are whitened, together
 SLIDING_WINDOW = 16  # the same where each of an image's windows enters the network by itself
-PART = 4  # files that a worker takes at a time
+PART = 8  # files that a worker takes at a time
 WHITENED = 32  # images together
 WINDOWS_AHEAD = 1  # in the network while one is handed over
 BATCHES_AHEAD = 3  # the same where the network takes batches
@@ -101,6 +101,7 @@ class Pipeline:
     ) -> None:
         self.workers = workers or (os.cpu_count() or 2) + SPARE_WORKERS
         self.window = window or WINDOW
+        self._part = max(1, min(PART, self.window // self.workers))
         self.max_pixels = max_pixels
         self._load_extractor = load_extractor
         self._is_known = is_known
@@ -130,10 +131,7 @@ class Pipeline:
 
     def describe(self, item: Item) -> Item:
         """Return an item with its features, or why it has none, its bytes known or not."""
-        step = self._look_into(item)
-        if (prepared := step.prepared) is not None:
-            step = self._pool(step.item, prepared)
-        [described] = self._finish(_Window([step], []))
+        [described] = self._finish(_Window(self._pool([self._look_into(item)]), []))
         return described
 
     @property
@@ -162,16 +160,16 @@ class Pipeline:
             places.sort(key=lambda i: steps[i].shape)
             pooled, decoding = [], []
             # By turns, so that reading from a slow disk does not keep the network waiting.
-            for part, job in zip_longest(_parts(places, PART), jobs):
+            for part, job in zip_longest(_parts(places, self._part), jobs):
                 if part is not None:
                     ready = [steps[i] for i in part]
-                    pooled.append((part, workers.submit(self._pool_alone, ready)))
+                    pooled.append((part, workers.submit(self._pool, ready)))
                 if job is not None:
                     decoding.append(workers.submit(job))
             yield _Window(steps, pooled)
 
     def _decoding(self, tasks: Sequence[Task]) -> list[Callable[[], list[_Step]]]:
-        return [partial(self._decode_all, part) for part in _parts(tasks, PART)]
+        return [partial(self._decode_all, part) for part in _parts(tasks, self._part)]
 
     def _decode_all(self, tasks: Sequence[Task]) -> list[_Step]:
         return [self._decode(task) for task in tasks]
@@ -198,12 +196,14 @@ class Pipeline:
             return _Step(replace(item, reason=error.reason))
         return _Step(replace(item, facts=loaded.facts), extractor.prepare(loaded.pixels))
 
-    def _pool_alone(self, steps: Sequence[_Step]) -> list[_Step]:
+    def _pool(self, steps: Sequence[_Step]) -> list[_Step]:
         """Forward and pool images one by one."""
-        return [self._pool(step.item, step.prepared) if step.prepared else step for step in steps]
-
-    def _pool(self, item: Item, prepared: Prepared) -> _Step:
-        return _Step(item, pooled=self.extractor.pool([prepared])[0])
+        ready = [step.prepared for step in steps if step.prepared is not None]
+        pooled = iter(self.extractor.pool(ready, in_turn=True))
+        return [
+            step if step.prepared is None else _Step(step.item, pooled=next(pooled))
+            for step in steps
+        ]
 
     def _pool_maps(self, item: Item, prepared: Prepared, maps: Activations) -> _Step:
         return _Step(item, pooled=self.extractor.pool_activations(prepared, maps))

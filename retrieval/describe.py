@@ -62,7 +62,7 @@ class QueryDescriber:
         """Return the vector (D,) of a view: whitened while other views are in the network."""
         try:
             if query.feature == "fc":
-                return unit(maps.fc())
+                return unit(self.extractor.fc([maps.before_fc()])[0])
             if query.search == "image":
                 return unit(maps.conv())
             [rows] = self.extractor.whiten_windows([maps.rows()])

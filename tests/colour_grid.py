@@ -36,7 +36,13 @@ class ColourGridEngine:
         self.runs += len(images)
         return [self.activate(image) for image in images]
 
-    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
+    def apply(
+        self,
+        images: Sequence[Pixels],
+        use: Callable[[int, Activations], T],
+        *,
+        in_turn: bool = False,  # noqa: ARG002
+    ) -> list[T]:
         return [use(i, activations) for i, activations in enumerate(self.run(images))]
 
     def activate(self, image: Pixels) -> Activations:

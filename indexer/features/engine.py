@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
@@ -32,6 +33,7 @@ class InferenceEngine(Protocol):
     beside an image in the call never changes its result beyond rounding. `apply` returns what `use`
     makes of the activations of each image, given its place; they may be overwritten after the call
     of `use`, which may come from several threads at once, and must not ask the engine anything.
+    `in_turn` is for callers that are several threads themselves: it comes from theirs only.
 
     `batched` says whether images run faster together than one by one in several threads.
     """
@@ -41,7 +43,13 @@ class InferenceEngine(Protocol):
 
     def run(self, images: Sequence[Pixels]) -> list[Activations]: ...
 
-    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]: ...
+    def apply(
+        self,
+        images: Sequence[Pixels],
+        use: Callable[[int, Activations], T],
+        *,
+        in_turn: bool = False,
+    ) -> list[T]: ...
 
 
 class Windowed(Protocol):
@@ -57,31 +65,49 @@ class Windowed(Protocol):
     def boxes(self) -> Boxes: ...
 
 
+@dataclass(frozen=True)
+class KeptMaps:
+    """Pooled activations to keep, as `PooledMaps` gives them."""
+
+    conv: FloatArray
+    before_fc: FloatArray
+    rows: dict[str, FloatArray]
+
+
 class PooledMaps(Protocol):
     """The activations of one image, pooled; nothing is normalised yet.
 
-    `conv` gives (C,) for the conv tap, `fc` (D',) for the fc tap, and `rows` (R, C) by region tap
-    for the R windows. Each is worked out when it is asked for, and may be overwritten after the
-    call for which these are; what `kept` returns is not.
+    `conv` gives (C,) for the conv tap, `before_fc` (C',) what `Pooler.fc` makes the fc tap of, and
+    `rows` (R, C) by region tap for the R windows. Each is worked out when it is asked for, and may
+    be overwritten after the call for which these are; what `kept` returns is not.
     """
 
     def conv(self) -> FloatArray: ...
 
-    def fc(self) -> FloatArray: ...
+    def before_fc(self) -> FloatArray: ...
 
     def rows(self) -> dict[str, FloatArray]: ...
 
-    def kept(self) -> PooledMaps: ...
+    def kept(self) -> KeptMaps: ...
 
 
 class Pooler(Protocol):
     """Forwards images and pools their activations where they arise, without handing maps out.
 
     `look` returns what `use` makes of each image's pooled activations, under the conditions of
-    `InferenceEngine.apply`.
+    `InferenceEngine.apply`. `fc` returns the activations (N, D') of the fc tap for the `before_fc`
+    (N, C') of several images: what lies between the two takes its time to be read from memory.
     """
 
-    def look(self, images: Sequence[Windowed], use: Callable[[int, PooledMaps], T]) -> list[T]: ...
+    def look(
+        self,
+        images: Sequence[Windowed],
+        use: Callable[[int, PooledMaps], T],
+        *,
+        in_turn: bool = False,
+    ) -> list[T]: ...
+
+    def fc(self, before: FloatArray) -> FloatArray: ...
 
 
 @runtime_checkable

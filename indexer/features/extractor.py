@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from indexer.features.engine import (
     Activations,
     EngineName,
     InferenceEngine,
+    KeptMaps,
     PooledMaps,
     Pooler,
     PoolingEngine,
@@ -24,7 +25,7 @@ from indexer.features.engine import (
     Windowed,
     load_engine,
 )
-from indexer.features.maps import ActivatedMaps, KeptMaps
+from indexer.features.maps import ActivatedMaps
 from indexer.features.pooling import FloatArray
 from indexer.features.spec import MAX_ELONGATION, FeatureSpec
 from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
@@ -60,7 +61,7 @@ class Pooled:
     (R, D') are the windows' unit fc vectors in the sliding scheme, else (0, 0).
     """
 
-    maps: PooledMaps
+    maps: KeptMaps
     boxes: Boxes
     fc_rows: FloatArray
 
@@ -145,16 +146,23 @@ class FeatureExtractor:
             features.append(result)
         return features
 
-    def look(self, images: Sequence[Windowed], use: Callable[[int, PooledMaps], T]) -> list[T]:
+    def look(
+        self,
+        images: Sequence[Windowed],
+        use: Callable[[int, PooledMaps], T],
+        *,
+        in_turn: bool = False,
+    ) -> list[T]:
         """Return what `use` makes of the pooled activations of each image, given its place.
 
-        See `InferenceEngine.apply` for what `use` may do.
+        See `InferenceEngine.apply` for what `use` may do, and for `in_turn`.
         """
         if self._pooler is not None:
-            return self._pooler.look(images, use)
+            return self._pooler.look(images, use, in_turn=in_turn)
         return self.inference.apply(
             [image.pixels for image in images],
             lambda i, activations: use(i, ActivatedMaps(activations, images[i].boxes, self.spec)),
+            in_turn=in_turn,
         )
 
     @cached_property
@@ -162,14 +170,23 @@ class FeatureExtractor:
         engine = self.inference
         return engine.pooler(self.spec) if isinstance(engine, PoolingEngine) else None
 
-    def pool(self, prepared: Sequence[Prepared]) -> list[Pooled]:
-        """Run images through the network and pool them: the first half of `extract_prepared`."""
+    def pool(self, prepared: Sequence[Prepared], *, in_turn: bool = False) -> list[Pooled]:
+        """Run images through the network and pool them: the first half of `extract_prepared`.
+
+        See `InferenceEngine.apply` for `in_turn`.
+        """
         if self.spec.regions != "sliding":
-            return self.look(prepared, lambda i, maps: self._pooled(prepared[i], maps))
+            return self.look(
+                prepared, lambda i, maps: self._pooled(prepared[i], maps), in_turn=in_turn
+            )
         wholes = self.look(
-            [Prepared(item.pixels, WHOLE) for item in prepared], lambda _, maps: maps.kept()
+            [Prepared(item.pixels, WHOLE) for item in prepared],
+            lambda _, maps: maps.kept(),
+            in_turn=in_turn,
         )
-        return [self._pool_crops(*pair) for pair in zip(prepared, wholes, strict=True)]
+        return [
+            self._pool_crops(*pair, in_turn=in_turn) for pair in zip(prepared, wholes, strict=True)
+        ]
 
     def forward(self, prepared: Sequence[Prepared]) -> list[Activations]:
         """Run images through the network only."""
@@ -179,37 +196,46 @@ class FeatureExtractor:
         """Pool what `forward` gave."""
         maps = ActivatedMaps(activations, item.boxes, self.spec)
         if self.spec.regions == "sliding":
-            return self._pool_crops(item, maps)
+            return self._pool_crops(item, maps.kept(), in_turn=False)
         return self._pooled(item, maps)
 
     def _pooled(self, item: Prepared, maps: PooledMaps) -> Pooled:
         boxes = self.sight(item.boxes, item.pixels) if self.spec.regions == "grid" else item.boxes
         return Pooled(maps.kept(), boxes, NOTHING)
 
-    def _pool_crops(self, item: Prepared, whole: PooledMaps) -> Pooled:
+    def _pool_crops(self, item: Prepared, whole: KeptMaps, *, in_turn: bool) -> Pooled:
         """Forward the windows of an image, each by itself."""
         seen = self.look(
             [Prepared(pixels, WHOLE) for pixels in item.crops],
-            lambda _, maps: (maps.rows(), unit_rows(maps.fc()[None])),
+            lambda _, maps: (maps.rows(), maps.before_fc().copy()),
+            in_turn=in_turn,
         )
-        maps = KeptMaps(whole.conv(), whole.fc(), self._stack([rows for rows, _ in seen]))
-        return Pooled(maps, item.boxes, np.vstack([row for _, row in seen]))
+        maps = replace(whole, rows=self._stack([rows for rows, _ in seen]))
+        return Pooled(maps, item.boxes, unit_rows(self.fc([before for _, before in seen])))
+
+    def fc(self, before: Sequence[FloatArray]) -> FloatArray:
+        """Return the fc activations (N, D') of images, for what `PooledMaps.before_fc` gave."""
+        rows = np.stack(before)
+        return rows if self._pooler is None else self._pooler.fc(rows)
 
     def whiten(self, pooled: Sequence[Pooled]) -> list[ImageFeatures | DegenerateFeatureError]:
         """Make features of what `pool` gave, or say why an image has none.
 
         The more images together the better: a whitening takes its time to be read from memory.
         """
+        if not pooled:
+            return []
         regions = [NOTHING] * len(pooled)
         if self.spec.regions != "none":
-            regions = self.whiten_windows([p.maps.rows() for p in pooled])
-        return [self._checked(*pair) for pair in zip(pooled, regions, strict=True)]
+            regions = self.whiten_windows([p.maps.rows for p in pooled])
+        fc = self.fc([p.maps.before_fc for p in pooled])
+        return [self._checked(*row) for row in zip(pooled, fc, regions, strict=True)]
 
     def _checked(
-        self, pooled: Pooled, region: FloatArray
+        self, pooled: Pooled, fc: FloatArray, region: FloatArray
     ) -> ImageFeatures | DegenerateFeatureError:
         try:
-            conv, fc = unit(pooled.maps.conv()), unit(pooled.maps.fc())
+            conv, fc = unit(pooled.maps.conv), unit(fc)
         except DegenerateFeatureError as error:
             return error
         boxes, region_fc = pooled.boxes, pooled.fc_rows

@@ -52,7 +52,13 @@ class OpenVinoEngine:
     def run(self, images: Sequence[Pixels]) -> list[Activations]:
         return self.apply(images, _copied)
 
-    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
+    def apply(
+        self,
+        images: Sequence[Pixels],
+        use: Callable[[int, Activations], T],
+        *,
+        in_turn: bool = False,
+    ) -> list[T]:
         def named(place: int, outputs: Arrays) -> T:
             maps = (output[0] for output in outputs)
             return use(place, dict(zip(self.taps, maps, strict=True)))
@@ -60,7 +66,9 @@ class OpenVinoEngine:
         with self._loading:
             if self._network is None:
                 self._network = OpenVinoNetwork(self._core, self._core.read_model(self._file))
-        return self._network.apply(len(images), lambda i: [to_tensor(images[i][None])], named)
+        return self._network.apply(
+            len(images), lambda i: [to_tensor(images[i][None])], named, in_turn=in_turn
+        )
 
     def pooler(self, spec: FeatureSpec) -> Pooler | None:
         stride = self._backbone.tap(spec.conv).stride_px

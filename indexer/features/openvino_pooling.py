@@ -6,15 +6,15 @@ handing it out, turning it and reading it again takes several times as long as p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from indexer.features.backbones import Backbone
-from indexer.features.engine import PooledMaps, T, Windowed
+from indexer.features.engine import KeptMaps, PooledMaps, T, Windowed
 from indexer.features.openvino_network import OpenVinoNetwork, Tensors, to_tensor
 from indexer.features.openvino_runtime import ov
 from indexer.features.pooling import FloatArray, rmac_windows
@@ -35,17 +35,43 @@ class OpenVinoPooler:
     ) -> None:
         self._strides = _strides(backbone, spec)
         self._conv_stride = backbone.tap(spec.conv).stride_px
-        self._fc = backbone.tap(spec.fc).channels
+        self._core = core
+        at = {
+            tap: output.get_node().input_value(0)
+            for tap, output in zip(taps, model.outputs, strict=True)
+        }
+        before_fc, self._after = _cut_classifier(at[spec.fc])
+        self._before_fc = before_fc.partial_shape[1].get_length()
         self._conv = backbone.tap(spec.conv).channels
         self._regions = {tap: backbone.tap(tap).channels for tap in spec.region_taps}
-        self._network = OpenVinoNetwork(core, pooled_model(model, taps, backbone, spec))
+        pooled = pooled_model(model, at | {spec.fc: before_fc}, backbone, spec)
+        self._network = OpenVinoNetwork(core, pooled)
 
-    def look(self, images: Sequence[Windowed], use: Callable[[int, PooledMaps], T]) -> list[T]:
+    def look(
+        self,
+        images: Sequence[Windowed],
+        use: Callable[[int, PooledMaps], T],
+        *,
+        in_turn: bool = False,
+    ) -> list[T]:
         return self._network.apply(
             len(images),
             lambda i: self._inputs(images[i]),
-            lambda i, outputs: use(i, _Outputs(outputs[0], self._fc, self._conv, self._regions)),
+            lambda i, outputs: use(
+                i, _Outputs(outputs[0], self._before_fc, self._conv, self._regions)
+            ),
+            in_turn=in_turn,
         )
+
+    def fc(self, before: FloatArray) -> FloatArray:
+        [rows] = self._classifier.apply(
+            1, lambda _: [to_tensor(before)], lambda _, out: out[0].copy()
+        )
+        return rows
+
+    @cached_property
+    def _classifier(self) -> OpenVinoNetwork:
+        return OpenVinoNetwork(self._core, self._after)
 
     def _inputs(self, image: Windowed) -> Tensors:
         pixels = image.pixels
@@ -60,18 +86,19 @@ class _Outputs:
     """What the graph gives for one image, in numbers of `channels`; see `PooledMaps`."""
 
     values: FloatArray
-    fc_channels: int
+    before_fc_channels: int
     conv_channels: int
     region_channels: dict[str, int]
 
-    def fc(self) -> FloatArray:
-        return self.values[: self.fc_channels]
+    def before_fc(self) -> FloatArray:
+        return self.values[: self.before_fc_channels]
 
     def conv(self) -> FloatArray:
-        return self.values[self.fc_channels : self.fc_channels + self.conv_channels]
+        start = self.before_fc_channels
+        return self.values[start : start + self.conv_channels]
 
     def rows(self) -> dict[str, FloatArray]:
-        pooled = np.cbrt(self.values[self.fc_channels + self.conv_channels :])
+        pooled = np.cbrt(self.values[self.before_fc_channels + self.conv_channels :])
         windows = len(pooled) // max(1, sum(self.region_channels.values()))
         rows, start = {}, 0
         for tap, channels in self.region_channels.items():
@@ -80,22 +107,34 @@ class _Outputs:
             start = stop
         return rows
 
-    def kept(self) -> PooledMaps:
-        return replace(self, values=self.values.copy())
+    def kept(self) -> KeptMaps:
+        return KeptMaps(self.conv().copy(), self.before_fc().copy(), self.rows())
 
 
-def pooled_model(model: Any, taps: Sequence[str], backbone: Backbone, spec: FeatureSpec) -> Any:
-    """Return a model that pools what `model` gives at `taps`.
+def _cut_classifier(fc: ov.Output) -> tuple[ov.Output, Any]:
+    """Cut a network before the last product of matrices on the way to its fc tap.
+
+    Returns what goes in there, and a model that makes the fc tap (N, D') of such rows (N, C').
+    """
+    product = fc.get_node()
+    while product.get_type_name() != "MatMul":
+        product = product.input_value(0).get_node()
+    before = product.input_value(0)
+    rows = op.parameter([-1, before.partial_shape[1].get_length()], ov.Type.f32)
+    product.input(0).replace_source_output(rows.output(0))
+    return before, ov.Model([op.result(fc)], [rows])
+
+
+def pooled_model(
+    model: Any, at: Mapping[str, ov.Output], backbone: Backbone, spec: FeatureSpec
+) -> Any:
+    """Return a model that pools what `model` gives at each tap.
 
     Inputs: the image; the windows of R-MAC (W, 5) as 0 and their first and last cells; for each
     stride of the region taps the coverage (R, h * w) of such a map by the windows. The output is
-    one vector: fc (D',), R-MAC (C,), and for each region tap the means (R, C) of the cubes of what
-    is positive.
+    one vector: what is at the fc tap, R-MAC (C,), and for each region tap the means (R, C) of the
+    cubes of what is positive.
     """
-    at = {
-        tap: output.get_node().input_value(0)
-        for tap, output in zip(taps, model.outputs, strict=True)
-    }
     corners = op.parameter([-1, 5], ov.Type.f32)
     maxima = ov.opset2.roi_pooling(at[spec.conv], corners, np.array([1, 1]), 1.0, "max")
     # Their sum, each at length 1, as a product of matrices: OpenVINO divides columns slowly.

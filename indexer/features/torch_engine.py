@@ -50,7 +50,13 @@ class TorchEngine:
                     }
         return results
 
-    def apply(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
+    def apply(
+        self,
+        images: Sequence[Pixels],
+        use: Callable[[int, Activations], T],
+        *,
+        in_turn: bool = False,  # noqa: ARG002
+    ) -> list[T]:
         return [use(i, activations) for i, activations in enumerate(self.run(images))]
 
     def _forward(self, batch: Pixels) -> list[np.ndarray]:

@@ -85,9 +85,9 @@ def test_lengths_are_those_of_the_maps(lite0: FeatureExtractor) -> None:
     assert isinstance(engine, OpenVinoEngine)
     outside = FeatureExtractor(lite0.spec, inference=MapsOnly(engine))
     items = [lite0.prepare(image) for image in shapes()]
-    inside = [maps.maps.rows() for maps in lite0.pool(items)]
+    inside = [maps.maps.rows for maps in lite0.pool(items)]
     for one, expected in zip(inside, outside.pool(items), strict=True):
-        for tap, rows in expected.maps.rows().items():
+        for tap, rows in expected.maps.rows.items():
             np.testing.assert_allclose(
                 np.linalg.norm(one[tap], axis=1), np.linalg.norm(rows, axis=1), rtol=0.02
             )
@@ -121,7 +121,7 @@ def test_each_image_is_made_once_and_every_answer_has_its_place(lite0: FeatureEx
             return pictures[self.place].pixels
 
     shown = [Shown(place) for place in range(len(pictures))]
-    found = lite0.look(shown, lambda i, maps: (i, maps.fc().copy()))
+    found = lite0.look(shown, lambda i, maps: (i, maps.before_fc().copy()))
     assert sorted(made) == list(range(len(pictures)))
     assert [place for place, _ in found] == list(range(len(pictures)))
     assert len(threads) > 1
