@@ -33,7 +33,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.collections import mosaics, photos_in, reencode
 from indexer.build import Builder
@@ -41,7 +41,7 @@ from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.images import Pixels, load_image
-from indexer.pipeline import WINDOW
+from indexer.pipeline import PART, WINDOW
 from indexer.store.store import Store
 
 NETWORKS = {"limit": "model", "limit-sorted": "sorted"}
@@ -63,6 +63,7 @@ SMALL, LARGE = 2560, 256  # photos in the folders
 SHARE = {"plain": 10, "plain-224": 8, "batches": 8, "imagededup": 8, "img2vec": 8}
 """Slow sides take one in so many of the photos."""
 
+T = TypeVar("T")
 Run = Callable[[Sequence[Path]], Any]
 
 
@@ -258,19 +259,23 @@ def network(
             )
         )
 
+    def forward(images: Sequence[Pixels]) -> None:
+        extractor.inference.apply(images, lambda *_: None, in_turn=True)
+
     def run(chosen: Sequence[Path]) -> None:
-        for part in parts(chosen, WINDOW):
-            images = [prepared[path].pixels for path in part]
-            extractor.inference.apply(
-                images if key is None else sorted(images, key=key), lambda *_: None
-            )
+        images = [prepared[path].pixels for path in chosen]
+        if key is not None:
+            images = [image for part in parts(images, WINDOW) for image in sorted(part, key=key)]
+        with ThreadPoolExecutor(DECODERS) as threads:
+            for _ in threads.map(forward, parts(images, PART)):
+                pass
 
     yield run, photos[:WARM]
 
 
-def parts(photos: Sequence[Path], size: int) -> list[Sequence[Path]]:
-    """Return the photos in parts of a size, the last one perhaps smaller."""
-    return [photos[i : i + size] for i in range(0, len(photos), size)]
+def parts(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Return the items in parts of a size, the last one perhaps smaller."""
+    return [items[i : i + size] for i in range(0, len(items), size)]
 
 
 def plain_network() -> Any:
