@@ -31,7 +31,7 @@ WHITENED = 32  # images together
 WINDOWS_AHEAD = 1  # in the network while one is handed over
 BATCHES_AHEAD = 3  # the same where the network takes batches
 SPARE_WORKERS = 2  # decode while others wait for the network or the disk
-HELD_BYTES = 64 << 20  # of one file, so that it is read but once
+HELD_BYTES = 16 << 20  # of one file, so that it is read but once
 
 T = TypeVar("T")
 
@@ -172,15 +172,20 @@ class Pipeline:
         return [partial(self._decode_all, part) for part in _parts(tasks, self._part)]
 
     def _decode_all(self, tasks: Sequence[Task]) -> list[_Step]:
-        return [self._decode(task) for task in tasks]
+        """Read and decode files: first the one, then the other, so that each finds its code."""
+        return [
+            self._look_into(item, data) if is_new else _Step(item)
+            for item, data, is_new in [self._read(task) for task in tasks]
+        ]
 
-    def _decode(self, task: Task) -> _Step:
+    def _read(self, task: Task) -> tuple[Item, bytes | None, bool]:
+        """Return a file's item, its bytes, and whether they are to be described."""
         try:
             data, content_hash = _read(task.path)
         except ImageError as error:
-            return _Step(Item(task, task.file, reason=error.reason))
+            return Item(task, task.file, reason=error.reason), None, False
         item = Item(task, replace(task.file, content_hash=content_hash))
-        return _Step(item) if self._is_known(task, content_hash) else self._look_into(item, data)
+        return item, data, not self._is_known(task, content_hash)
 
     def _look_into(self, item: Item, data: bytes | None = None) -> _Step:
         """Decode an image; `data` are the bytes of its file, if they were read already."""

@@ -150,7 +150,7 @@ def pooled_model(
     means = []
     for tap in spec.region_taps:
         positive = op.relu(at[tap])
-        cubes = op.multiply(op.multiply(positive, positive), positive)
+        cubes = op.power(positive, op.constant(np.float32(3)))
         cells = op.reshape(cubes, op.constant(np.array([backbone.tap(tap).channels, -1])), False)
         means.append(op.matmul(shares[backbone.tap(tap).stride_px], cells, False, True))
     flat = [
