@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from indexer.features.backbones import get_backbone
+from indexer.features.engine import PooledMaps
 from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
 from indexer.features.openvino_engine import OpenVinoEngine
+from indexer.features.openvino_network import AT_ONCE
 from indexer.features.pooling import FloatArray
 from indexer.features.spec import FeatureSpec
 from indexer.images import Pixels
@@ -129,6 +131,34 @@ def test_each_image_is_made_once_and_every_answer_has_its_place(lite0: FeatureEx
         assert agreement(fc, found[place % len(shapes())][1]) > AGREEMENT
 
 
+def test_in_turn_is_in_the_thread_of_the_caller(lite0: FeatureExtractor) -> None:
+    items = [lite0.prepare(image) for image in shapes()] * 4
+    threads = set()
+
+    def note(place: int, maps: PooledMaps) -> tuple[int, FloatArray]:
+        threads.add(threading.current_thread())
+        return place, maps.before_fc().copy()
+
+    found = lite0.look(items, note, in_turn=True)
+    assert len(items) > 2 * AT_ONCE
+    assert threads == {threading.current_thread()}
+    assert [place for place, _ in found] == list(range(len(items)))
+    for place, before_fc in found:
+        assert agreement(before_fc, found[place % len(shapes())][1]) > AGREEMENT
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_pooling_in_turn_changes_nothing(lite0: FeatureExtractor, in_turn: bool) -> None:
+    items = [lite0.prepare(image) for image in shapes()]
+    alone = [lite0.extract_prepared([item])[0] for item in items]
+    together = lite0.whiten(lite0.pool(items * 3, in_turn=in_turn))
+    for place, features in enumerate(together):
+        assert isinstance(features, ImageFeatures)
+        expected = alone[place % len(items)]
+        assert agreement(features.fc, expected.fc) > AGREEMENT
+        assert agreement(features.region, expected.region) > AGREEMENT
+
+
 def test_threads_that_ask_at_once_get_their_own(lite0: FeatureExtractor) -> None:
     items = [lite0.prepare(image) for image in shapes()]
     alone = [lite0.extract_prepared([item])[0] for item in items]
@@ -144,7 +174,28 @@ def test_threads_that_ask_at_once_get_their_own(lite0: FeatureExtractor) -> None
         assert agreement(features.region, expected.region) > AGREEMENT
 
 
-def test_an_error_in_one_image_is_told_and_harms_no_other_call(lite0: FeatureExtractor) -> None:
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_an_image_that_cannot_be_made_is_told_and_harms_no_other_call(
+    lite0: FeatureExtractor, in_turn: bool
+) -> None:
+    items = [lite0.prepare(image) for image in shapes()] * 3
+
+    class Unmade:
+        boxes = items[0].boxes
+
+        @property
+        def pixels(self) -> Pixels:
+            raise ZeroDivisionError("no pixels")
+
+    with pytest.raises(ZeroDivisionError, match="no pixels"):
+        lite0.look([*items[:5], Unmade(), *items[5:]], lambda i, _: i, in_turn=in_turn)
+    assert lite0.look(items, lambda i, _: i, in_turn=in_turn) == list(range(len(items)))
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
+def test_an_error_in_one_image_is_told_and_harms_no_other_call(
+    lite0: FeatureExtractor, in_turn: bool
+) -> None:
     items = [lite0.prepare(image) for image in shapes()] * 3
 
     def fail(place: int, _: object) -> int:
@@ -153,6 +204,6 @@ def test_an_error_in_one_image_is_told_and_harms_no_other_call(lite0: FeatureExt
         return place
 
     with pytest.raises(ZeroDivisionError, match="4"):
-        lite0.look(items, fail)
-    assert lite0.look(items, lambda i, _: i) == list(range(len(items)))
-    assert lite0.look([], fail) == []
+        lite0.look(items, fail, in_turn=in_turn)
+    assert lite0.look(items, lambda i, _: i, in_turn=in_turn) == list(range(len(items)))
+    assert lite0.look([], fail, in_turn=in_turn) == []
