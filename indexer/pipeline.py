@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from indexer.errors import ImageError, UnreadableImageError
 from indexer.features.engine import Activations
-from indexer.features.extractor import FeatureExtractor, ImageFeatures, Pooled, Prepared
+from indexer.features.extractor import FeatureExtractor, ImageFeatures, Pooled
+from indexer.features.inputs import Prepared
 from indexer.images import MAX_PIXELS, ImageFacts, load_image
 from indexer.scan import Task
 from indexer.store.records import FileState

@@ -10,7 +10,8 @@ import numpy as np
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.engine import PooledMaps
-from indexer.features.extractor import WHOLE, FeatureExtractor, View, unit
+from indexer.features.extractor import WHOLE, FeatureExtractor, unit
+from indexer.features.inputs import View
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import Boxes, to_boxes
@@ -104,7 +105,7 @@ class QueryDescriber:
         return views
 
     def _view(self, pixels: Pixels, size_px: int, box: Boxes = WHOLE) -> View:
-        return View(self.extractor, pixels, box, size_px)
+        return View(pixels, box, size_px, self.extractor.resize)
 
     def load(self, query: Query) -> tuple[Pixels, Region | None]:
         """Return the upright pixels of a query's image, and its box, the context included."""

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from indexer.errors import DegenerateFeatureError
-from indexer.features.backbones import Backbone, get_backbone
+from indexer.features.backbones import get_backbone
 from indexer.features.engine import (
     Activations,
     EngineName,
@@ -25,9 +25,10 @@ from indexer.features.engine import (
     Windowed,
     load_engine,
 )
+from indexer.features.inputs import Prepared, View, crop, input_size
 from indexer.features.maps import ActivatedMaps
 from indexer.features.pooling import FloatArray
-from indexer.features.spec import MAX_ELONGATION, FeatureSpec
+from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
 from indexer.features.windows import Boxes, grow_to_sight
 from indexer.images import Pixels, resize_pixels
@@ -38,19 +39,6 @@ if TYPE_CHECKING:
 MANY_ROWS = 16  # region vectors from which on it pays to compile the whitening
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
 NOTHING: FloatArray = np.empty((0, 0), np.float32)
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image ready for the network: `pixels` (H, W, 3), and its windows.
-
-    `boxes` (R, 4) are the windows in shares of the sides, the whole image first; `crops` are their
-    pixels in the sliding scheme, else empty.
-    """
-
-    pixels: Pixels
-    boxes: Boxes
-    crops: tuple[Pixels, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -261,7 +249,7 @@ class FeatureExtractor:
         self, views: Sequence[tuple[Image.Image | Pixels, Boxes, int]]
     ) -> list[FloatArray]:
         """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
-        shown = [View(self, *view) for view in views]
+        shown = [View(*view, self.resize) for view in views]
         return self.whiten_windows(self.look(shown, lambda _, maps: maps.rows()))
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
@@ -337,32 +325,6 @@ class FeatureExtractor:
         return vectors if self._adaptation is None else self._adaptation.apply(vectors)
 
 
-@dataclass(frozen=True)
-class View:
-    """An image (H, W, 3) as `extractor` sees it at `size_px`, and its `boxes`; see `Windowed`.
-
-    It is resized where it is forwarded: in another thread than the other views of a query.
-    """
-
-    extractor: FeatureExtractor
-    image: Image.Image | Pixels
-    boxes: Boxes
-    size_px: int
-
-    @property
-    def pixels(self) -> Pixels:
-        """The network's input (H', W', 3)."""
-        return self.extractor.resize(self.image, self.size_px)
-
-
-def crop(pixels: Pixels, box: Boxes) -> Pixels:
-    """Cut a box, in shares of the sides, out of an image (H, W, 3); at least one pixel."""
-    h, w = pixels.shape[:2]
-    x0, y0 = min(int(box[0] * w), w - 1), min(int(box[1] * h), h - 1)
-    x1, y1 = max(x0 + 1, math.ceil(box[2] * w)), max(y0 + 1, math.ceil(box[3] * h))
-    return pixels[y0:y1, x0:x1]
-
-
 def unit(vector: FloatArray) -> FloatArray:
     """Return `vector` at L2 length 1; raises `DegenerateFeatureError` for zero or non-finite."""
     norm = float(np.linalg.norm(vector))
@@ -372,17 +334,3 @@ def unit(vector: FloatArray) -> FloatArray:
             "The weights or the image are unusable."
         )
     return (vector / norm).astype(np.float32)
-
-
-def input_size(width: int, height: int, size_px: int, backbone: Backbone) -> tuple[int, int]:
-    """Return the (width, height) at which an image enters the network.
-
-    The area is about `size_px`², the aspect ratio is kept to within half a multiple of the
-    backbone's `multiple_px`, and both sides are at least its smallest input.
-    """
-    ratio = min(max(width / height, 1 / MAX_ELONGATION), MAX_ELONGATION)
-    multiple = backbone.multiple_px
-    least = math.ceil(backbone.min_size_px / multiple) * multiple
-    sides = (size_px * math.sqrt(ratio), size_px / math.sqrt(ratio))
-    w, h = (max(least, round(side / multiple) * multiple) for side in sides)
-    return w, h

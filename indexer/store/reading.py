@@ -104,8 +104,9 @@ class StoreReader:
         infos: dict[int, ImageInfo] = {}
         with self.catalog.connection() as connection:
             for start in range(0, len(wanted), 500):
-                rows = connection.execute(INFOS, {"ids": wanted[start : start + 500]})
-                infos |= {row.id: _info(row, self._root(row.root)) for row in rows}
+                rows = connection.execute(INFOS, {"ids": wanted[start : start + 500]}).all()
+                roots = {path: self._root(path) for path in {row.root for row in rows}}
+                infos |= {row.id: _info(row, roots[row.root]) for row in rows}
         return infos
 
     def find_image(self, path: Path) -> ImageInfo | None:

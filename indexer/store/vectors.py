@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from indexer.store.approximate import ApproximateIndex
+from indexer.store.matches import ImageMatches, best, best_images, image_blocks
 from indexer.store.segments import FloatArray, IdArray, Rows, Segment
 
 SCANNED_ROWS = 65_536  # compared at a time
 KEPT_BYTES = 1 << 30  # of float32 rows that stay in memory between searches
-
-
 # Of the live rows: where a filter leaves fewer than this, they are all compared.
 FEW_ROWS = 20_000
 WINDOWS_AN_IMAGE = 8  # that are expected among the nearest, at first
@@ -107,7 +105,7 @@ class VectorIndex:
                 )
                 found_ids.append(ids[rows][places])
                 found_scores.append(scores)
-        return _best(np.hstack(found_ids), np.hstack(found_scores), k)
+        return best(np.hstack(found_ids), np.hstack(found_scores), k)
 
     def search_images(
         self, queries: FloatArray, k: int, allowed: IdArray | None = None, whole: float = 0.0
@@ -124,14 +122,14 @@ class VectorIndex:
         listed = self._search_images_in_lists(queries, k, allowed, whole)
         parts = [ImageMatches.empty(len(queries)) if listed is None else listed]
         for segment in self._segments[0 if listed is None else self._listed :]:
-            for start, stop in _image_blocks(np.asarray(segment.image_ids)):
+            for start, stop in image_blocks(np.asarray(segment.image_ids), SCANNED_ROWS):
                 image_ids = np.asarray(segment.image_ids[start:stop])
                 keep = self._live(image_ids, allowed)
                 if len(keep):
                     vectors = self._as_float32(segment, start, stop)
                     vectors = vectors if len(keep) == stop - start else vectors[keep]
                     ids = np.asarray(segment.ids[start:stop])[keep]
-                    parts.append(_best_images(queries, ids, image_ids[keep], vectors, k, whole))
+                    parts.append(best_images(queries, ids, image_ids[keep], vectors, k, whole))
         image_ids = np.hstack([part.image_ids for part in parts])
         ids = np.hstack([part.ids for part in parts])
         scores = np.hstack([part.scores for part in parts])
@@ -328,60 +326,3 @@ class VectorIndex:
         if not np.isfinite(vectors).all():
             raise ValueError("vectors must be finite")
         return np.ascontiguousarray(vectors)
-
-
-class ImageMatches(NamedTuple):
-    """Matches of Q queries: image ids, ids of the best vector of each, and scores, all (Q, k)."""
-
-    image_ids: IdArray
-    ids: IdArray
-    scores: FloatArray
-
-    @classmethod
-    def empty(cls, queries: int) -> ImageMatches:
-        """Return no matches for each query."""
-        none = np.empty((queries, 0), np.int64)
-        return cls(none, none, np.empty((queries, 0), np.float32))
-
-
-def _image_blocks(image_ids: IdArray) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of blocks of about `SCANNED_ROWS` rows that cut no image in two."""
-    if not len(image_ids):
-        return
-    firsts = np.flatnonzero(np.r_[True, image_ids[1:] != image_ids[:-1]])
-    start = 0
-    while start < len(image_ids):
-        later = firsts[firsts >= start + SCANNED_ROWS]
-        stop = int(later[0]) if len(later) else len(image_ids)
-        yield start, stop
-        start = stop
-
-
-def _best_images(
-    queries: FloatArray,
-    ids: IdArray,
-    image_ids: IdArray,
-    vectors: FloatArray,
-    k: int,
-    whole: float,
-) -> ImageMatches:
-    scores = queries @ vectors.T  # (Q, rows)
-    starts = np.flatnonzero(np.r_[True, image_ids[1:] != image_ids[:-1]])
-    best = np.maximum.reduceat(scores, starts, axis=1)  # (Q, images)
-    if whole:
-        best = (best + whole * scores[:, starts]) / (1 + whole)
-    top = np.argsort(-best, axis=1, kind="stable")[:, :k]
-    ends = np.r_[starts[1:], len(ids)]
-    rows = np.array(
-        [
-            [s + scores[q, s:e].argmax() for s, e in zip(starts[t], ends[t], strict=True)]
-            for q, t in enumerate(top)
-        ],
-        np.intp,
-    ).reshape(top.shape)
-    return ImageMatches(image_ids[starts[top]], ids[rows], np.take_along_axis(best, top, 1))
-
-
-def _best(ids: IdArray, scores: FloatArray, k: int) -> tuple[IdArray, FloatArray]:
-    order = np.lexsort((ids, -scores), axis=1)[:, :k]
-    return np.take_along_axis(ids, order, 1), np.take_along_axis(scores, order, 1)

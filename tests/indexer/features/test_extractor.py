@@ -11,7 +11,8 @@ from PIL import Image
 from indexer.errors import DegenerateFeatureError
 from indexer.features.backbones import BACKBONES
 from indexer.features.engine import Activations
-from indexer.features.extractor import FeatureExtractor, input_size, unit
+from indexer.features.extractor import FeatureExtractor, unit
+from indexer.features.inputs import input_size
 from indexer.features.whitening import Axes
 from indexer.features.windows import to_regions
 from indexer.images import Pixels

@@ -13,7 +13,8 @@ from PIL import Image
 
 from indexer.features.backbones import get_backbone
 from indexer.features.engine import PooledMaps
-from indexer.features.extractor import FeatureExtractor, ImageFeatures, Prepared
+from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.features.inputs import Prepared
 from indexer.features.openvino_engine import OpenVinoEngine
 from indexer.features.openvino_network import AT_ONCE
 from indexer.features.pooling import FloatArray

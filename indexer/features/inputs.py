@@ -1,0 +1,67 @@
+"""What enters the network: images at its sizes, and the windows in them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image
+
+from indexer.features.backbones import Backbone
+from indexer.features.spec import MAX_ELONGATION
+from indexer.features.windows import Boxes
+from indexer.images import Pixels
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image ready for the network: `pixels` (H, W, 3), and its windows.
+
+    `boxes` (R, 4) are the windows in shares of the sides, the whole image first; `crops` are their
+    pixels in the sliding scheme, else empty.
+    """
+
+    pixels: Pixels
+    boxes: Boxes
+    crops: tuple[Pixels, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """An image (H, W, 3) that `resize` brings to about `size_px`², and its `boxes`; see `Windowed`.
+
+    It is resized where it is forwarded: in another thread than the other views of a query.
+    """
+
+    image: Image.Image | Pixels
+    boxes: Boxes
+    size_px: int
+    resize: Callable[[Image.Image | Pixels, int], Pixels]
+
+    @property
+    def pixels(self) -> Pixels:
+        """The network's input (H', W', 3)."""
+        return self.resize(self.image, self.size_px)
+
+
+def crop(pixels: Pixels, box: Boxes) -> Pixels:
+    """Cut a box, in shares of the sides, out of an image (H, W, 3); at least one pixel."""
+    h, w = pixels.shape[:2]
+    x0, y0 = min(int(box[0] * w), w - 1), min(int(box[1] * h), h - 1)
+    x1, y1 = max(x0 + 1, math.ceil(box[2] * w)), max(y0 + 1, math.ceil(box[3] * h))
+    return pixels[y0:y1, x0:x1]
+
+
+def input_size(width: int, height: int, size_px: int, backbone: Backbone) -> tuple[int, int]:
+    """Return the (width, height) at which an image enters the network.
+
+    The area is about `size_px`², the aspect ratio is kept to within half a multiple of the
+    backbone's `multiple_px`, and both sides are at least its smallest input.
+    """
+    ratio = min(max(width / height, 1 / MAX_ELONGATION), MAX_ELONGATION)
+    multiple = backbone.multiple_px
+    least = math.ceil(backbone.min_size_px / multiple) * multiple
+    sides = (size_px * math.sqrt(ratio), size_px / math.sqrt(ratio))
+    w, h = (max(least, round(side / multiple) * multiple) for side in sides)
+    return w, h
