@@ -156,12 +156,13 @@ def _chart(found: CollectionMap) -> list[int]:
     points["name"] = [printable(infos[i].path.name) if i in infos else "" for i in points["id"]]
     frame = alt.selection_interval(name="frame", empty=False)
     point = alt.selection_point(name="point", fields=["id"], empty=False)
+    margin = alt.Scale(padding=12, zero=False)  # px, so that a frame can go round every point
     chart = (
         alt.Chart(points)
         .mark_circle(size=40, opacity=0.65)
         .encode(
-            x=alt.X("x", axis=None),
-            y=alt.Y("y", axis=None),
+            x=alt.X("x", axis=None, scale=margin),
+            y=alt.Y("y", axis=None, scale=margin),
             color=alt.condition(point | frame, alt.value("#ff3b30"), alt.value("#8888aa")),
             tooltip=["name"],
         )
