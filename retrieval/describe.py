@@ -26,6 +26,9 @@ SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 TIGHTENED = -0.1  # a box is also seen without its margin: people draw with room to spare
 DECODERS = 2  # threads, for queries that come together
 
+Seen = FloatArray | dict[str, FloatArray] | CbirError
+"""What a view came to: its vector (D,), its one row (1, C) by tap to be whitened, or an error."""
+
 
 class QueryDescriber:
     """Makes vectors of queries, to be compared with those of one store."""
@@ -47,30 +50,30 @@ class QueryDescriber:
             if not isinstance(views, CbirError)
             for view in views
         ]
-        seen = iter(
-            self.extractor.look(
-                [view for _, view in flat], lambda i, maps: self._look(flat[i][0], maps)
-            )
-            if flat
-            else ()
+        seen = self.extractor.look(
+            [view for _, view in flat], lambda i, maps: self._look(flat[i][0], maps)
         )
+        vectors = iter(self._whiten(seen))
         return [
-            views if isinstance(views, CbirError) else _join([next(seen) for _ in views])
+            views if isinstance(views, CbirError) else _join([next(vectors) for _ in views])
             for query, views in zip(queries, shown, strict=True)
         ]
 
-    def _look(self, query: Query, maps: PooledMaps) -> FloatArray | CbirError:
-        """Return the vector (D,) of a view: whitened while other views are in the network."""
+    def _look(self, query: Query, maps: PooledMaps) -> Seen:
         try:
             if query.feature == "fc":
                 return unit(self.extractor.fc([maps.before_fc()])[0])
             if query.search == "image":
                 return unit(maps.conv())
-            [rows] = self.extractor.whiten_windows([maps.rows()])
-            own: FloatArray = rows[0]
-            return own
+            return {tap: rows.copy() for tap, rows in maps.rows().items()}
         except CbirError as error:
             return error
+
+    def _whiten(self, seen: Sequence[Seen]) -> list[FloatArray | CbirError]:
+        """Return the vectors (D,) of views: those that are whitened are so together."""
+        windows = [view for view in seen if isinstance(view, dict)]
+        whitened = iter(self.extractor.whiten_windows(windows))
+        return [next(whitened)[0] if isinstance(view, dict) else view for view in seen]
 
     def _try_views(self, query: Query) -> list[View] | CbirError:
         try:
