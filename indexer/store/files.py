@@ -20,6 +20,7 @@ from indexer.store.segments import (
     Rows,
     Segment,
     read_segment,
+    to_float32,
     write_merged,
     write_segment,
 )
@@ -63,7 +64,7 @@ class VectorFiles:
         """Write every vector of one kind anew, as `change` makes it; its lists go."""
         for row in _segments(session, kind):
             old = self._read(row)
-            vectors = change(old.vectors.astype(np.float32))
+            vectors = change(to_float32(old.vectors))
             self.add(session, kind, np.asarray(old.ids), np.asarray(old.image_ids), vectors)
             session.delete(row)
         session.execute(delete(ListsRow).where(ListsRow.kind == kind))

@@ -18,6 +18,9 @@ IdArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 HalfArray = npt.NDArray[np.float16]
 
+CACHED_VALUES = 1 << 16  # that are widened at a time
+SIGN_AND_REST = np.int32(-0x70002000)  # the bits of a half in a float: 0x8fffe000
+SCALE = np.float32(2.0**112)
 APART_ROWS = 64  # taken at a time where each brings in pages of its own
 CHUNK_ROWS = 16_384  # rows brought to float32 at a time, so that memory stays flat
 
@@ -79,11 +82,13 @@ class Rows:
 
     def take(self, rows: IdArray) -> FloatArray:
         """Return the vectors (len(rows), D) float32 of these rows, in their order."""
+        if len(self.segments) == 1:
+            return to_float32(self.segments[0].vectors[rows])
         homes = np.searchsorted(self._starts, rows, side="right") - 1
         taken = np.empty((len(rows), self.dimension), np.float32)
         for home in np.unique(homes).tolist():
             here = homes == home
-            taken[here] = self.segments[home].vectors[rows[here] - self._starts[home]]
+            taken[here] = to_float32(self.segments[home].vectors[rows[here] - self._starts[home]])
         return taken
 
     def take_apart(self, rows: IdArray) -> FloatArray:
@@ -99,7 +104,7 @@ class Rows:
         for first, segment in zip(self._starts.tolist(), self.segments, strict=False):
             for start in range(max(0, skipped - first), len(segment.ids), CHUNK_ROWS):
                 stop = start + CHUNK_ROWS
-                yield first + start, segment.vectors[start:stop].astype(np.float32)
+                yield first + start, to_float32(segment.vectors[start:stop])
                 _let_go(segment.vectors)
 
     def let_go(self) -> None:
@@ -120,6 +125,22 @@ def _let_go(array: HalfArray) -> None:
 def _joined(parts: Sequence[IdArray]) -> IdArray:
     """Return the parts as one array; a single one stays where it is, unread."""
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+
+
+def to_float32(half: HalfArray) -> FloatArray:
+    """Return what `astype` gives of finite rows (N, D), in a fifth of its time while they are few.
+
+    The bits of a half, moved to where a float has its own, are its value times 2**-112.
+    """
+    widened = np.empty(half.shape, np.float32)
+    bits = widened.view(np.int32)
+    rows = max(1, CACHED_VALUES // half.shape[1])
+    for start in range(0, len(half), rows):
+        part = bits[start : start + rows]
+        np.left_shift(half[start : start + rows].view(np.int16), 13, out=part, dtype=np.int32)
+        part &= SIGN_AND_REST
+        widened[start : start + rows] *= SCALE
+    return widened
 
 
 def write_segment(

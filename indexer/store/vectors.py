@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from indexer.store.approximate import ApproximateIndex
 from indexer.store.matches import ImageMatches, best, best_images, image_blocks
-from indexer.store.segments import FloatArray, IdArray, Rows, Segment
+from indexer.store.segments import FloatArray, IdArray, Rows, Segment, to_float32
 
 SCANNED_ROWS = 65_536  # compared at a time
 KEPT_BYTES = 1 << 30  # of float32 rows that stay in memory between searches
@@ -99,7 +99,7 @@ class VectorIndex:
                 part = np.ascontiguousarray(vectors[rows] if len(rows) < len(ids) else vectors)
                 scores, places = faiss.knn(
                     queries,
-                    part.astype(np.float32),
+                    to_float32(part),
                     min(k, len(rows)),
                     metric=faiss.METRIC_INNER_PRODUCT,
                 )
@@ -156,13 +156,13 @@ class VectorIndex:
                 rows = np.repeat(starts - before, counts) + np.arange(counts.sum())
                 places.append(np.repeat(np.arange(len(image_ids)), counts))
                 ids.append(np.asarray(segment.ids)[rows])
-                vectors.append(segment.vectors[rows].astype(np.float32))
+                vectors.append(to_float32(segment.vectors[rows]))
         return np.concatenate(places), np.concatenate(ids), np.concatenate(vectors)
 
     def vectors_of_image(self, image_id: int) -> FloatArray:
         """Return the vectors (R, D) float32 of one image, in order; raises `KeyError`."""
         segment, rows = self._home(image_id)
-        return segment.vectors[rows].astype(np.float32)
+        return to_float32(segment.vectors[rows])
 
     def ids_of_image(self, image_id: int) -> IdArray:
         """Return the ids (R,) of the vectors of one image, in order; raises `KeyError`."""
@@ -190,7 +190,7 @@ class VectorIndex:
         parts = []
         for segment in self._segments:
             live = ~np.isin(segment.image_ids[::step], self._removed)
-            parts.append(segment.vectors[::step][live].astype(np.float32))
+            parts.append(to_float32(segment.vectors[::step][live]))
         return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
 
     def vectors_of(self, ids: IdArray) -> FloatArray:
@@ -208,7 +208,7 @@ class VectorIndex:
             rows = order[np.minimum(places, len(order) - 1)]
             here = np.asarray(segment.ids)[rows] == ids
             here &= ~np.isin(np.asarray(segment.image_ids)[rows], self._removed)
-            found[here] = segment.vectors[rows[here]]
+            found[here] = to_float32(segment.vectors[rows[here]])
             missing &= ~here
         if missing.any():
             raise KeyError(f"no vector with id {ids[missing][0]}")
@@ -309,7 +309,7 @@ class VectorIndex:
         key = (id(segment), start)
         block = self._kept.get(key)
         if block is None:
-            block = segment.vectors[start:stop].astype(np.float32)
+            block = to_float32(segment.vectors[start:stop])
             if self._kept_bytes + block.nbytes <= KEPT_BYTES:
                 self._kept[key] = block
                 self._kept_bytes += block.nbytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexer.store import segments
-from indexer.store.segments import Rows, Segment, read_segment, write_merged
+from indexer.store.segments import (
+    HalfArray,
+    Rows,
+    Segment,
+    read_segment,
+    to_float32,
+    write_merged,
+)
 
 DIMENSION = 3
 
@@ -82,3 +90,26 @@ def test_merging_keeps_the_order_and_drops_the_rest(
     for field in ("ids", "image_ids", "vectors"):
         expected = [getattr(part, field)[kept] for part, kept in zip(parts, keep, strict=True)]
         np.testing.assert_array_equal(getattr(merged, field), np.concatenate(expected))
+
+
+def test_every_half_is_widened_exactly() -> None:
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    table = halves[np.isfinite(halves)].reshape(-1, 16)  # zeros, subnormals and signs included
+    widened = to_float32(table)
+    assert widened.dtype == np.float32
+    assert widened.tobytes() == table.astype(np.float32).tobytes()
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda rows: rows[::7],
+        lambda rows: rows[:, 3:11],
+        lambda rows: rows[:0],
+        lambda rows: rows[np.array([5, 1, 5])],
+    ],
+)
+def test_parts_of_a_table_are_widened(choose: Callable[[HalfArray], HalfArray]) -> None:
+    rows = np.random.default_rng(0).normal(size=(90_000, 12)).astype(np.float16)
+    part = choose(rows)
+    assert np.array_equal(to_float32(part), part.astype(np.float32))
