@@ -33,9 +33,10 @@ RESAMPLINGS: tuple[Resampling, ...] = ("linear", "bicubic")
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
 OTHER_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
-SUFFIXES = frozenset({*JPEG_SUFFIXES, *HEIF_SUFFIXES, *OTHER_SUFFIXES})
+SUFFIXES = (*JPEG_SUFFIXES, *HEIF_SUFFIXES, *OTHER_SUFFIXES)
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF")
 MAX_PIXELS = 200_000_000
+LARGEST_JPEG = 64 << 20  # bytes that are held at once; Pillow reads larger files as it goes
 
 # Folders that hold no photos of the user's own: hidden ones, and the thumbnails of NAS systems.
 _SKIPPED_FOLDERS = frozenset({"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN"})
@@ -124,7 +125,7 @@ def find_images(
                     path = Path(entry.path)
                     if entry.name not in _SKIPPED_FOLDERS and path != skip:
                         folders.append(path)
-                elif entry.name.lower().endswith(tuple(SUFFIXES)) and entry.is_file():
+                elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
                     yield entry
         pending.extend(reversed(folders))
 
@@ -192,6 +193,8 @@ def _decode_jpeg(image: Image.Image) -> Pixels | None:
     """
     if not isinstance(image, JpegImageFile) or image.mode not in ("RGB", "L") or not image.fp:
         return None
+    if image.fp.seek(0, os.SEEK_END) > LARGEST_JPEG:
+        return None  # perhaps a film or a backup hangs on it
     image.fp.seek(0)
     data = image.fp.read()
     width, height = image.size

@@ -97,6 +97,7 @@ class Pooler(Protocol):
     `look` returns what `use` makes of each image's pooled activations, under the conditions of
     `InferenceEngine.apply`. `fc` returns the activations (N, D') of the fc tap for the `before_fc`
     (N, C') of several images: what lies between the two takes its time to be read from memory.
+    `use` may ask for that.
     """
 
     def look(

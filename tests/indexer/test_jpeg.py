@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
+from indexer import images
 from indexer.errors import UnreadableImageError
 from indexer.images import Pixels, load_image
 
@@ -105,6 +107,21 @@ def test_spoilt_bytes_are_read_as_pillow_reads_them() -> None:
 
     assert np.array_equal(load_image(bytes(whole)).pixels, expected)
     assert not np.array_equal(expected, by_pillow(to_jpeg(photo())))
+
+
+def test_a_jpeg_with_much_behind_it_is_not_held_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "motion.jpg"
+    path.write_bytes(to_jpeg(photo()) + bytes(1 << 20))
+    whole = load_image(path).pixels
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the file was read whole")
+
+    monkeypatch.setattr(images, "LARGEST_JPEG", 1 << 20)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg_header", refuse)
+    assert np.array_equal(load_image(path).pixels, whole)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
