@@ -138,14 +138,15 @@ def load_image(
     source: str | os.PathLike[str] | bytes | IO[bytes],
     *,
     at_least: int | None = None,
+    part: tuple[int, int, int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> LoadedImage:
     """Decode an image upright and in RGB, transparency on white, the first frame of several.
 
     `at_least` allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size, as long as the result
-    covers at least `at_least`² pixels of area in the original's shape. `name` stands for the
-    source in errors.
+    covers at least `at_least`² pixels of area in the original's shape; with `part`, a box (x0, y0,
+    x1, y1) of the upright original, as long as that does. `name` stands for the source in errors.
 
     Raises `ImageTooLargeError` before decoding where the image has more than `max_pixels`, and
     `UnreadableImageError` for anything that cannot be decoded.
@@ -154,7 +155,7 @@ def load_image(
     stream = BytesIO(source) if isinstance(source, bytes) else source
     try:
         with Image.open(stream, formats=FORMATS) as image:
-            return _decode(image, at_least, max_pixels, label)
+            return _decode(image, at_least, part, max_pixels, label)
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file") from error
     except IsADirectoryError as error:
@@ -165,7 +166,13 @@ def load_image(
         raise UnreadableImageError(label, _reason(error, stream)) from error
 
 
-def _decode(image: Image.Image, at_least: int | None, max_pixels: int, label: str) -> LoadedImage:
+def _decode(
+    image: Image.Image,
+    at_least: int | None,
+    part: tuple[int, int, int, int] | None,
+    max_pixels: int,
+    label: str,
+) -> LoadedImage:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageTooLargeError(
@@ -174,8 +181,10 @@ def _decode(image: Image.Image, at_least: int | None, max_pixels: int, label: st
             f"{max_pixels / 1e6:.0f}; raise it with --max-megapixels",
         )
     facts = _read_facts(image)
-    if at_least is not None and width * height > at_least**2:
-        scale = at_least / math.sqrt(width * height)
+    x0, y0, x1, y1 = part or (0, 0, width, height)
+    shown = (x1 - x0) * (y1 - y0)
+    if at_least is not None and shown > at_least**2:
+        scale = at_least / math.sqrt(shown)
         image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
     pixels = _decode_jpeg(image)
     if pixels is None:

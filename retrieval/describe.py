@@ -17,6 +17,7 @@ from indexer.features.regions import Region
 from indexer.features.windows import Boxes, to_boxes
 from indexer.images import Pixels, load_image
 from indexer.store.reading import StoreReader
+from retrieval.picture import DECODERS
 from retrieval.query import Query
 
 # A query meets regions as described at these shares of the network's native size: an object's
@@ -24,7 +25,6 @@ from retrieval.query import Query
 QUERY_SCALES = (0.71, 1.0)
 SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 TIGHTENED = -0.1  # a box is also seen without its margin: people draw with room to spare
-DECODERS = 2  # threads, for queries that come together
 
 Seen = FloatArray | dict[str, FloatArray] | CbirError
 """What a view came to: its vector (D,), its one row (1, C) by tap to be whitened, or an error."""
@@ -111,19 +111,24 @@ class QueryDescriber:
         return View(pixels, box, size_px, self.extractor.resize)
 
     def load(self, query: Query) -> tuple[Pixels, Region | None]:
-        """Return the upright pixels of a query's image, and its box, the context included."""
+        """Return the upright pixels of a query's image, and its box in them, with the context.
+
+        A photo is decoded at a part of its size where the query has enough pixels even so.
+        """
         source: Path | bytes = query.path if query.path is not None else query.data or b""
         if query.image_id is not None:
             infos = self.store.image_infos([query.image_id])
             if query.image_id not in infos:
                 raise InvalidQueryError(f"There is no image {query.image_id} in the store.")
             source = infos[query.image_id].path
+        needed = self.store.spec.size_px
         if query.box is None:
-            return load_image(source, at_least=self.store.spec.size_px).pixels, None
-        loaded = load_image(source)
-        width, height = loaded.facts.width, loaded.facts.height
-        query.box.require_inside(width, height)
-        return loaded.pixels, query.box.padded(query.context, width, height)
+            return load_image(source, at_least=needed).pixels, None
+        loaded = load_image(source, at_least=needed, part=query.box.as_tuple())
+        size = (loaded.facts.width, loaded.facts.height)
+        query.box.require_inside(*size)
+        height, width = loaded.pixels.shape[:2]
+        return loaded.pixels, query.box.padded(query.context, *size).scaled(size, (width, height))
 
 
 def cut_out(pixels: Pixels, box: Region) -> Pixels:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
+from cachetools import LRUCache, cached
 from PIL import Image
 
 from indexer.errors import CbirError, ImageError, InvalidQueryError, StoreNotFoundError
@@ -20,15 +23,15 @@ from indexer.features.whitening import (
     VECTORS_PER_DIMENSION,
     principal_axes,
 )
-from indexer.images import load_image
 from indexer.store.segments import FloatArray, IdArray
 from indexer.store.store import Store, find_store
 from indexer.store.vectors import VectorIndex
 from retrieval.describe import QueryDescriber
+from retrieval.picture import DECODERS, Picture
 from retrieval.query import Hit, Query
-from retrieval.ranking import VOTERS, Candidate, Reranker, vote_boxes
+from retrieval.ranking import VOTERS, Candidate, Reranker, kept_side, vote_boxes
 
-PIXELS_KEPT = 256
+PICTURE_BYTES = 512 << 20
 VECTORS_KEPT = 4096
 BACKGROUND_VECTORS = 50_000
 VOTED = 50  # hits whose windows vote for the box
@@ -55,7 +58,8 @@ class SearchEngine:
         self._given_extractor = extractor
         self._indexes: dict[str, VectorIndex] = {}
         # Kept for the next query, the least used given up first.
-        self._pixels = lru_cache(PIXELS_KEPT)(self._load_pixels)
+        pictures = LRUCache[Hashable, Picture | None](PICTURE_BYTES, _bytes_of)
+        self._picture = cached(pictures, lock=Lock())(self._load_picture)
         self._space_vectors = lru_cache(VECTORS_KEPT)(self._load_space_vectors)
 
     @classmethod
@@ -149,9 +153,10 @@ class SearchEngine:
             self._indexes[kind] = self.store.vector_index(kind)
         return self._indexes[kind]
 
-    def pixels_of(self, image_id: int) -> Image.Image | None:
-        """Return the upright pixels of an image, None where the file is gone."""
-        return self._pixels(image_id)
+    def pictures(self, image_ids: Sequence[int]) -> list[Picture | None]:
+        """Return images for close looks, None where a file is gone or damaged."""
+        with ThreadPoolExecutor(DECODERS, "decode") as threads:
+            return list(threads.map(self._picture, image_ids))
 
     @cached_property
     def background(self) -> Callable[[FloatArray], FloatArray]:
@@ -176,9 +181,9 @@ class SearchEngine:
         return vector
 
     def query_image(self, query: Query) -> tuple[Image.Image, Region | None]:
-        """Return the upright RGB pixels of a query's image, and its box with the context.
+        """Return a query's upright RGB image, and its box in it, with the context.
 
-        Without a box the pixels may be fewer than the file has. Raises what `search` does.
+        It may have fewer pixels than the file. Raises what `search` does.
         """
         pixels, box = QueryDescriber(self.store, self.extractor).load(query)
         return Image.fromarray(pixels), box
@@ -204,15 +209,15 @@ class SearchEngine:
         except CbirError as error:
             return error
 
-    def _load_pixels(self, image_id: int) -> Image.Image | None:
+    def _load_picture(self, image_id: int) -> Picture | None:
         info = self.store.image_infos([image_id]).get(image_id)
         if info is None:
             return None
+        side_px = kept_side(self.extractor, min(self.store.spec.scales))
         try:
-            loaded = load_image(info.path)
+            return Picture.load(info.path, (info.width, info.height), side_px)
         except ImageError:
             return None  # deleted or damaged since: it keeps its place and its coarse box
-        return loaded.image
 
     def _load_space_vectors(self, image_id: int) -> FloatArray:
         return self.background(self.index("region").vectors_of_image(image_id))
@@ -298,6 +303,10 @@ class SearchEngine:
             ]
             for candidates in found
         ]
+
+
+def _bytes_of(picture: Picture | None) -> int:
+    return 0 if picture is None else picture.pixels.nbytes
 
 
 def _search_of(query: Query) -> Query:

@@ -14,7 +14,8 @@ from indexer.features.extractor import WHOLE, FeatureExtractor
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import Boxes, WindowLayout, coverage, pool_boxes, to_boxes, to_regions
-from retrieval.ranking import close_size, examine, reshaped, vote_box
+from retrieval.picture import Picture
+from retrieval.ranking import close_size, examine, kept_side, reshaped, vote_box
 from retrieval.segment import Mask, segment_object
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ def localize(search: SearchEngine, query: Query, target: Image.Image) -> Localiz
             "with cbir index --rebuild --regions grid."
         )
     vector = search.query_vector(query)
-    box = find_box(extractor, vector, target)
-    look = examine(extractor, [target], [box])[0]
+    side_px = kept_side(extractor, min(PLACE_LAYOUT.scales))
+    picture = Picture.keep(np.asarray(target), target.size, side_px)
+    box = find_box(extractor, vector, picture)
+    look = examine(extractor, [picture], [box])[0]
     around = look.around
     window = to_boxes(
         [box.shifted(-around.x0, -around.y0)], around.x1 - around.x0, around.y1 - around.y0
@@ -85,7 +88,7 @@ def localize(search: SearchEngine, query: Query, target: Image.Image) -> Localiz
     )
 
 
-def find_box(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image) -> Region:
+def find_box(extractor: FeatureExtractor, vector: FloatArray, target: Picture) -> Region:
     """Return the box of `target` that is most like the query.
 
     The best places on the maps of the whole picture are each looked at closely; in the best of
@@ -98,15 +101,15 @@ def find_box(extractor: FeatureExtractor, vector: FloatArray, target: Image.Imag
     return settle(extractor, vector, target, vote_box(looks[best].regions, scores[best]))
 
 
-def places(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image) -> list[Region]:
+def places(extractor: FeatureExtractor, vector: FloatArray, target: Picture) -> list[Region]:
     """Return the `PLACES` best windows of `target` that overlap little, best first."""
     regions: list[Region] = []
     scores: list[float] = []
     for share in PLACE_SIZES:
         size_px = round(extractor.spec.size_px * share)
-        pixels = extractor.resize(target, size_px)
+        pixels = extractor.resize(target.pixels, size_px)
         boxes = PLACE_LAYOUT.boxes(pixels.shape[1], pixels.shape[0])
-        vectors = extractor.describe_windows([target], [boxes], size_px)[0]
+        [vectors] = extractor.describe_views([(target.pixels, boxes, size_px)])
         regions += to_regions(extractor.sight(boxes, pixels), *target.size)
         scores += (vectors @ vector).tolist()
     chosen: list[Region] = []
@@ -118,9 +121,7 @@ def places(extractor: FeatureExtractor, vector: FloatArray, target: Image.Image)
     return chosen
 
 
-def settle(
-    extractor: FeatureExtractor, vector: FloatArray, target: Image.Image, box: Region
-) -> Region:
+def settle(extractor: FeatureExtractor, vector: FloatArray, target: Picture, box: Region) -> Region:
     """Return the box round the object that `box` lies on, found by crops of the target.
 
     The box's other sizes and shapes vote; then its sides are moved, in ever smaller steps, as long
@@ -128,8 +129,8 @@ def settle(
     """
 
     def compare(boxes: list[Region]) -> FloatArray:
-        crops = [target.crop(b.as_tuple()) for b in boxes]
-        vectors = extractor.describe_windows(crops, [WHOLE] * len(crops), close_size(extractor))
+        size_px = close_size(extractor)
+        vectors = extractor.describe_views([(target.crop(b), WHOLE, size_px) for b in boxes])
         scores: FloatArray = np.vstack(vectors) @ vector
         return scores
 

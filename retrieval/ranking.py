@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -9,7 +10,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from indexer.features.engine import Activations
 from indexer.features.extractor import WHOLE, FeatureExtractor, unit
@@ -17,6 +17,7 @@ from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import Boxes, WindowLayout, to_regions
 from indexer.store.segments import IdArray
+from retrieval.picture import DECODERS, Picture
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
@@ -60,6 +61,14 @@ class Look:
     activations: Activations
 
 
+def kept_side(extractor: FeatureExtractor, least: float) -> int:
+    """Return the shorter side, in pixels, at which images are kept for close looks.
+
+    A square window of scale `least`, made smaller, still has the pixels of a crop.
+    """
+    return math.ceil(close_size(extractor) / (least * min(SIZES)))
+
+
 def close_size(extractor: FeatureExtractor) -> int:
     """Return the side of a square of the area at which a crop enters the network."""
     return max(
@@ -68,18 +77,19 @@ def close_size(extractor: FeatureExtractor) -> int:
 
 
 def examine(
-    extractor: FeatureExtractor, images: Sequence[Image.Image], regions: Sequence[Region]
+    extractor: FeatureExtractor, pictures: Sequence[Picture], regions: Sequence[Region]
 ) -> list[Look]:
-    """Look closely at one region of each upright RGB image: forward it again, with its context."""
+    """Look closely at one region of each picture: forward it again, with its context."""
     size_px = close_size(extractor)
     arounds = [
-        region.padded(CONTEXT, *image.size) for image, region in zip(images, regions, strict=True)
+        region.padded(CONTEXT, *picture.size)
+        for picture, region in zip(pictures, regions, strict=True)
     ]
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(DECODERS) as threads:
         crops = list(
             threads.map(
-                lambda pair: extractor.resize(pair[0].crop(pair[1].as_tuple()), size_px),
-                zip(images, arounds, strict=True),
+                lambda pair: extractor.resize(pair[0].crop(pair[1]), size_px),
+                zip(pictures, arounds, strict=True),
             )
         )
     looks = []
@@ -144,17 +154,17 @@ class Reranker:
         self, own: FloatArray, expanded: FloatArray, first: list[Candidate]
     ) -> list[Candidate]:
         seen: list[int] = []
-        images: list[Image.Image] = []
+        pictures: list[Picture] = []
         regions: list[Region] = []
-        for place, candidate in enumerate(first):
-            image = self.search.pixels_of(candidate.image_id)
-            if image is not None and candidate.region is not None:
+        loaded = self.search.pictures([candidate.image_id for candidate in first])
+        for place, (candidate, picture) in enumerate(zip(first, loaded, strict=True)):
+            if picture is not None and candidate.region is not None:
                 seen.append(place)
-                images.append(image)
+                pictures.append(picture)
                 regions.append(candidate.region)
         if not seen:
             return first
-        looks = examine(self.search.extractor, images, regions)
+        looks = examine(self.search.extractor, pictures, regions)
         fine = [self.space(look.vectors) for look in looks]
         scores, rows = best_rows(fine, expanded)
         again = expand(own, scores, [v[r] for v, r in zip(fine, rows, strict=True)])
@@ -173,21 +183,15 @@ class Reranker:
         """Refine the boxes of the first candidates; their order stays."""
         top = ranked[:LOCATED]
         tasks = []
-        for place, c in enumerate(top):
-            image = self.search.pixels_of(c.image_id)
-            if image is not None and c.region:
-                tasks += [(place, image, box) for box in reshaped(c.region, *image.size)]
+        pictures = self.search.pictures([c.image_id for c in top])
+        for place, (c, picture) in enumerate(zip(top, pictures, strict=True)):
+            if picture is not None and c.region:
+                tasks += [(place, picture, box) for box in reshaped(c.region, *picture.size)]
         if not tasks:
             return ranked
-        vectors = self.space(
-            np.vstack(
-                self.search.extractor.describe_windows(
-                    [image.crop(box.as_tuple()) for _, image, box in tasks],
-                    [WHOLE] * len(tasks),
-                    close_size(self.search.extractor),
-                )
-            )
-        )
+        size_px = close_size(self.search.extractor)
+        views = [(picture.crop(box), WHOLE, size_px) for _, picture, box in tasks]
+        vectors = self.space(np.vstack(self.search.extractor.describe_views(views)))
         scores = vectors @ vector
         located = list(ranked)
         best: dict[int, float] = {}

@@ -237,17 +237,7 @@ class FeatureExtractor:
                 region_fc = region_fc[good] if len(region_fc) else region_fc
         return ImageFeatures(conv, fc, boxes, region, region_fc)
 
-    def describe_windows(
-        self, images: Sequence[Image.Image], boxes: Sequence[Boxes], size_px: int
-    ) -> list[FloatArray]:
-        """Return region vectors (R, E) of windows in images that enter at `size_px`."""
-        return self.describe_views(
-            [(image, box, size_px) for image, box in zip(images, boxes, strict=True)]
-        )
-
-    def describe_views(
-        self, views: Sequence[tuple[Image.Image | Pixels, Boxes, int]]
-    ) -> list[FloatArray]:
+    def describe_views(self, views: Sequence[tuple[Pixels, Boxes, int]]) -> list[FloatArray]:
         """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
         shown = [View(*view, self.resize) for view in views]
         return self.whiten_windows(self.look(shown, lambda _, maps: maps.rows()))

@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from PIL import Image
-
 from indexer.features.backbones import Backbone
 from indexer.features.spec import MAX_ELONGATION
 from indexer.features.windows import Boxes
@@ -34,10 +32,10 @@ class View:
     It is resized where it is forwarded: in another thread than the other views of a query.
     """
 
-    image: Image.Image | Pixels
+    image: Pixels
     boxes: Boxes
     size_px: int
-    resize: Callable[[Image.Image | Pixels, int], Pixels]
+    resize: Callable[[Pixels, int], Pixels]
 
     @property
     def pixels(self) -> Pixels:

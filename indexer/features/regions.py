@@ -65,6 +65,16 @@ class Region:
         """Return the box moved by (dx, dy) pixels."""
         return Region(self.x0 + dx, self.y0 + dy, self.x1 + dx, self.y1 + dy)
 
+    def scaled(self, size: tuple[int, int], to: tuple[int, int]) -> Region:
+        """Return what covers the box once an image of `size` (width, height) is resized to `to`."""
+        (width, height), (to_width, to_height) = size, to
+        return Region(
+            self.x0 * to_width // width,
+            self.y0 * to_height // height,
+            -(-self.x1 * to_width // width),
+            -(-self.y1 * to_height // height),
+        )
+
     def padded(self, share: float, width: int, height: int) -> Region:
         """Return the box grown on every side by `share` of its size, within the image."""
         dx, dy = round(share * (self.x1 - self.x0)), round(share * (self.y1 - self.y0))

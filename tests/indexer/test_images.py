@@ -73,6 +73,23 @@ def test_a_picture_smaller_than_asked_for_is_not_reduced(tmp_path: Path) -> None
     assert load_image(path, at_least=512).image.size == (100, 80)
 
 
+@pytest.mark.parametrize(
+    ("part", "size"),
+    [
+        ((0, 0, 1600, 1200), (400, 300)),
+        ((400, 300, 1200, 900), (800, 600)),
+        ((0, 0, 200, 200), (1600, 1200)),
+        ((1500, 1100, 9000, 9000), (200, 150)),  # beyond the image: the caller sees to that
+    ],
+)
+def test_a_part_keeps_the_pixels_asked_for(
+    tmp_path: Path, part: tuple[int, int, int, int], size: tuple[int, int]
+) -> None:
+    path = tmp_path / "photo.jpg"
+    quadrants(1600, 1200).save(path)
+    assert load_image(path, at_least=300, part=part).image.size == size
+
+
 @pytest.mark.parametrize("suffix", [".bmp", ".gif", ".tif", ".webp", ".avif", ".heic", ".png"])
 def test_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"picture{suffix}"

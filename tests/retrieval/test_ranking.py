@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_regions
+from retrieval.picture import Picture
 from retrieval.query import Hit, Query
 from retrieval.ranking import NEIGHBOURS, best_rows, examine, expand, reshaped, vote_box, vote_boxes
 from tests.desk import noisy_desk
@@ -149,12 +149,11 @@ def test_reshaped_boxes_are_smaller_and_larger_wider_and_higher() -> None:
 def test_a_close_look_stays_in_its_part_of_the_image(tmp_path: Path) -> None:
     desk = noisy_desk(tmp_path, count=1)
     regions = [Region(10, 20, 60, 50), Region(0, 0, 1, 1)]
-    images = [Image.fromarray(noise(1, 90, 80)), Image.fromarray(noise(2, 1, 1))]
-    for look, image, region in zip(
-        examine(desk.extractor(), images, regions), images, regions, strict=True
-    ):
+    pictures = [Picture(noise(1, 90, 80), (90, 80)), Picture(noise(2, 1, 1), (1, 1))]
+    looks = examine(desk.extractor(), pictures, regions)
+    for look, picture, region in zip(looks, pictures, regions, strict=True):
         around = look.around
-        around.require_inside(*image.size)
+        around.require_inside(*picture.size)
         assert around.iou(region) >= region.area / around.area - 1e-9
         assert len(look.regions) == len(look.boxes) == len(look.vectors)
         for window in look.regions:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from indexer.errors import InvalidRegionError
 from indexer.features.regions import Region
@@ -23,6 +25,29 @@ def test_unreadable_text_is_quoted_in_the_error(text: str) -> None:
     with pytest.raises(InvalidRegionError, match="X0,Y0,X1,Y1") as caught:
         Region.parse(text)
     assert repr(text) in str(caught.value)
+
+
+SIZES = st.tuples(st.integers(1, 9000), st.integers(1, 9000))
+
+
+@given(st.data(), SIZES, SIZES)
+def test_a_scaled_box_just_covers_the_box(
+    data: st.DataObject, size: tuple[int, int], to: tuple[int, int]
+) -> None:
+    x0, y0 = (data.draw(st.integers(0, side - 1)) for side in size)
+    x1, y1 = (
+        data.draw(st.integers(low + 1, side)) for low, side in zip((x0, y0), size, strict=True)
+    )
+    box = Region(x0, y0, x1, y1)
+    scaled = box.scaled(size, to)
+    scaled.require_inside(*to)
+    for low, high, own_low, own_high, own, side in (
+        (scaled.x0, scaled.x1, x0, x1, size[0], to[0]),
+        (scaled.y0, scaled.y1, y0, y1, size[1], to[1]),
+    ):
+        assert low * own <= own_low * side < (low + 1) * own
+        assert (high - 1) * own < own_high * side <= high * own
+    assert box.scaled(size, size) == box
 
 
 def test_inside_an_image() -> None:
