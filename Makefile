@@ -52,6 +52,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.cold $(PHOTOS) --json
 	$(BIN)/python -m benchmarks.indexing $(PHOTOS) --json
 	$(BIN)/python -m benchmarks.query $(PHOTOS) --json
+	$(BIN)/python -m benchmarks.closeup $(PHOTOS) --json
 	$(BIN)/python -m benchmarks.search $(PHOTOS) --rows 100000 1000000 10000000 --json
 	$(BIN)/python -m benchmarks.memory $(PHOTOS) --json
 	$(BIN)/python -m benchmarks.browser $(PHOTOS) --json

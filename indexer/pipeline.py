@@ -32,7 +32,7 @@ WHITENED = 32  # images together
 WINDOWS_AHEAD = 1  # in the network while one is handed over
 BATCHES_AHEAD = 3  # the same where the network takes batches
 SPARE_WORKERS = 2  # decode while others wait for the network or the disk
-HELD_BYTES = 16 << 20  # of one file, so that it is read but once
+HELD_BYTES = 4 << 20  # of one file: what is larger is read a second time when it is decoded
 
 T = TypeVar("T")
 
