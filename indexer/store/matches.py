@@ -49,6 +49,8 @@ def best_images(
 
     `ids` (N,) and `vectors` (N, D) are those of whole images, the owners in `image_ids` (N,).
     """
+    if not len(ids):
+        return ImageMatches.empty(len(queries))
     scores = queries @ vectors.T  # (Q, rows)
     starts = np.flatnonzero(np.r_[True, image_ids[1:] != image_ids[:-1]])
     best = np.maximum.reduceat(scores, starts, axis=1)  # (Q, images)

@@ -29,8 +29,8 @@ CHUNK_ROWS = 16_384  # rows brought to float32 at a time, so that memory stays f
 class Segment:
     """Vectors that were written together.
 
-    `ids` (N,) int64, `image_ids` (N,) int64, the image that each belongs to, those of one image
-    side by side, and `vectors` (N, D) float16. For vectors of whole images both ids are the same.
+    `ids` (N,) int64, `image_ids` (N,) int64, the image that each belongs to, ascending, and
+    `vectors` (N, D) float16. For vectors of whole images both ids are the same.
     """
 
     ids: IdArray

@@ -44,7 +44,7 @@ class VectorIndex:
         self._listed = self._count_listed(lists)
         self._rows = Rows(self._segments[: self._listed])
         self._removed: IdArray = np.empty(0, np.int64)
-        self._kept: dict[tuple[int, int], FloatArray] = {}
+        self._kept: dict[tuple[int, int, int], FloatArray] = {}
         self._kept_bytes = 0
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class VectorIndex:
         return sum(len(s.ids) - np.isin(s.image_ids, self._removed).sum() for s in self._segments)
 
     def add(self, ids: IdArray, vectors: FloatArray) -> None:
-        """Add `vectors` (N, D) float32 under `ids` (N,); ids must be new."""
+        """Add `vectors` (N, D) float32 under new `ids` (N,), in whatever order."""
         ids = np.asarray(ids)
         if ids.ndim != 1 or ids.dtype != np.int64 or (ids < 0).any():
             raise ValueError("ids must be a 1-d array of int64, none negative")
@@ -63,7 +63,9 @@ class VectorIndex:
             np.isin(ids, s.ids).any() for s in self._segments
         ):
             raise ValueError("an id was given twice, or is in the index already")
-        self._segments.append(Segment(ids, ids, vectors.astype(np.float16)))
+        order = np.argsort(ids)
+        ids = ids[order]
+        self._segments.append(Segment(ids, ids, vectors[order].astype(np.float16)))
 
     def remove(self, ids: IdArray) -> None:
         """Hide the vectors with these ids from now on; unknown ids are ignored."""
@@ -95,13 +97,12 @@ class VectorIndex:
                 rows = self._live(owners, allowed)
                 if not len(rows):
                     continue
-                vectors = segment.vectors[start : start + SCANNED_ROWS]
-                part = np.ascontiguousarray(vectors[rows] if len(rows) < len(ids) else vectors)
+                if len(rows) == len(ids):
+                    vectors = self._as_float32(segment, start, start + len(ids))
+                else:
+                    vectors = to_float32(segment.vectors[start : start + SCANNED_ROWS][rows])
                 scores, places = faiss.knn(
-                    queries,
-                    to_float32(part),
-                    min(k, len(rows)),
-                    metric=faiss.METRIC_INNER_PRODUCT,
+                    queries, vectors, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT
                 )
                 found_ids.append(ids[rows][places])
                 found_scores.append(scores)
@@ -119,6 +120,10 @@ class VectorIndex:
         queries = self._checked(queries)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
+        few = self._few_images(allowed)
+        if few is not None:
+            places, ids, vectors = self.rows_of_images(few)
+            return best_images(queries, ids, few[places], vectors, k, whole)
         listed = self._search_images_in_lists(queries, k, allowed, whole)
         parts = [ImageMatches.empty(len(queries)) if listed is None else listed]
         for segment in self._segments[0 if listed is None else self._listed :]:
@@ -149,8 +154,7 @@ class VectorIndex:
         places, ids = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         vectors = [np.empty((0, self.dimension), np.float32)]
         for segment in self._segments:
-            starts = np.searchsorted(segment.image_ids, image_ids)
-            counts = np.searchsorted(segment.image_ids, image_ids, side="right") - starts
+            starts, counts = _spans(segment, image_ids)
             if counts.any():
                 before = np.cumsum(counts) - counts
                 rows = np.repeat(starts - before, counts) + np.arange(counts.sum())
@@ -296,6 +300,14 @@ class VectorIndex:
         order = np.lexsort((images, -scores))[:k]
         return ImageMatches(images[order][None], ids[rows[order]][None], scores[order][None])
 
+    def _few_images(self, allowed: IdArray | None) -> IdArray | None:
+        """Return the images to be found, ascending, where they have few rows; else None."""
+        if allowed is None or len(allowed) >= FEW_ROWS:
+            return None
+        images: IdArray = np.setdiff1d(allowed, self._removed)
+        rows = sum(int(_spans(segment, images)[1].sum()) for segment in self._segments)
+        return images if rows < FEW_ROWS else None
+
     def _live(self, ids: IdArray, allowed: IdArray | None) -> npt.NDArray[np.intp]:
         keep = np.ones(len(ids), bool)
         if len(self._removed):
@@ -306,7 +318,7 @@ class VectorIndex:
 
     def _as_float32(self, segment: Segment, start: int, stop: int) -> FloatArray:
         """Return rows of a segment in float32; the first `KEPT_BYTES` of them stay in memory."""
-        key = (id(segment), start)
+        key = (id(segment), start, stop)
         block = self._kept.get(key)
         if block is None:
             block = to_float32(segment.vectors[start:stop])
@@ -326,3 +338,9 @@ class VectorIndex:
         if not np.isfinite(vectors).all():
             raise ValueError("vectors must be finite")
         return np.ascontiguousarray(vectors)
+
+
+def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:
+    """Return the first row of each image (N,) in a segment, and how many it has there."""
+    starts = np.searchsorted(segment.image_ids, image_ids)
+    return starts, np.searchsorted(segment.image_ids, image_ids, side="right") - starts

