@@ -46,6 +46,7 @@ class VectorIndex:
         self._removed: IdArray = np.empty(0, np.int64)
         self._kept: dict[tuple[int, int, int], FloatArray] = {}
         self._kept_bytes = 0
+        self._asked = False
 
     def __len__(self) -> int:
         """Return how many vectors can be found."""
@@ -106,6 +107,7 @@ class VectorIndex:
                 )
                 found_ids.append(ids[rows][places])
                 found_scores.append(scores)
+        self._asked = True
         return best(np.hstack(found_ids), np.hstack(found_scores), k)
 
     def search_images(
@@ -135,6 +137,7 @@ class VectorIndex:
                     vectors = vectors if len(keep) == stop - start else vectors[keep]
                     ids = np.asarray(segment.ids[start:stop])[keep]
                     parts.append(best_images(queries, ids, image_ids[keep], vectors, k, whole))
+        self._asked = True
         image_ids = np.hstack([part.image_ids for part in parts])
         ids = np.hstack([part.ids for part in parts])
         scores = np.hstack([part.scores for part in parts])
@@ -317,12 +320,16 @@ class VectorIndex:
         return np.flatnonzero(keep)
 
     def _as_float32(self, segment: Segment, start: int, stop: int) -> FloatArray:
-        """Return rows of a segment in float32; the first `KEPT_BYTES` of them stay in memory."""
+        """Return rows of a segment in float32.
+
+        From the second search on the first `KEPT_BYTES` of them stay in memory: a command asks
+        once, and memory that is new to a process takes longer to get than to fill.
+        """
         key = (id(segment), start, stop)
         block = self._kept.get(key)
         if block is None:
             block = to_float32(segment.vectors[start:stop])
-            if self._kept_bytes + block.nbytes <= KEPT_BYTES:
+            if self._asked and self._kept_bytes + block.nbytes <= KEPT_BYTES:
                 self._kept[key] = block
                 self._kept_bytes += block.nbytes
         return block
