@@ -10,11 +10,11 @@ import numpy as np
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.engine import PooledMaps
-from indexer.features.extractor import WHOLE, FeatureExtractor, unit
+from indexer.features.extractor import FeatureExtractor, unit
 from indexer.features.inputs import View
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
-from indexer.features.windows import Boxes, to_boxes
+from indexer.features.windows import to_boxes
 from indexer.images import Pixels, load_image
 from indexer.store.reading import StoreReader
 from retrieval.picture import DECODERS
@@ -93,22 +93,20 @@ class QueryDescriber:
         spec, backbone = self.store.spec, self.extractor.backbone
         cut = pixels if box is None else cut_out(pixels, box)
         if query.search == "image" or query.feature == "fc":
-            return [self._view(cut, spec.size_px)]
+            return [self.extractor.view(cut, spec.size_px)]
         if spec.regions == "sliding":
             sizes = [spec.crop_px * scale for scale in SLIDING_QUERY_SCALES]
         else:
             sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
-        views = [self._view(cut, max(backbone.min_size_px, round(size))) for size in sizes]
+        view = self.extractor.view
+        views = [view(cut, max(backbone.min_size_px, round(size))) for size in sizes]
         if box is not None and (spec.regions == "sliding" or query.rerank):
             tight = cut_out(pixels, box.padded(TIGHTENED, width, height))
-            views.append(self._view(tight, spec.crop_px))
+            views.append(view(tight, spec.crop_px))
         if box is not None and spec.regions == "grid":
             # The largest comes last: an engine begins with it in the thread that waits for all.
-            views.append(self._view(pixels, spec.size_px, to_boxes([box], width, height)))
+            views.append(view(pixels, spec.size_px, to_boxes([box], width, height)))
         return views
-
-    def _view(self, pixels: Pixels, size_px: int, box: Boxes = WHOLE) -> View:
-        return View(pixels, box, size_px, self.extractor.resize)
 
     def load(self, query: Query) -> tuple[Pixels, Region | None]:
         """Return the upright pixels of a query's image, and its box in them, with the context.

@@ -10,12 +10,12 @@ from PIL import Image
 
 from indexer.errors import InvalidQueryError
 from indexer.features.engine import Activations
-from indexer.features.extractor import WHOLE, FeatureExtractor
+from indexer.features.extractor import FeatureExtractor
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import Boxes, WindowLayout, coverage, pool_boxes, to_boxes, to_regions
 from retrieval.picture import Picture
-from retrieval.ranking import close_size, examine, kept_side, reshaped, vote_box
+from retrieval.ranking import CONTEXT, close_size, examine, kept_side, reshaped, vote_box
 from retrieval.segment import Mask, segment_object
 
 if TYPE_CHECKING:
@@ -69,19 +69,20 @@ def localize(search: SearchEngine, query: Query, target: Image.Image) -> Localiz
     side_px = kept_side(extractor, min(PLACE_LAYOUT.scales))
     picture = Picture.keep(np.asarray(target), target.size, side_px)
     box = find_box(extractor, vector, picture)
-    look = examine(extractor, [picture], [box])[0]
-    around = look.around
+    around = box.padded(CONTEXT, *target.size)
+    crop = extractor.resize(picture.crop(around), close_size(extractor))
+    [activations] = extractor.inference.run([crop])
     window = to_boxes(
         [box.shifted(-around.x0, -around.y0)], around.x1 - around.x0, around.y1 - around.y0
     )
-    cells, offset = contributions(extractor, look.activations, window, vector)
+    cells, offset = contributions(extractor, activations, window, vector)
     heat = spread(cells, around, target.size)
     return Localization(
         image=target,
         box=box,
-        score=float(extractor.region_vectors(look.activations, window)[0] @ vector),
+        score=float(extractor.region_vectors(activations, window)[0] @ vector),
         cells=cells,
-        cell_box=look.around,
+        cell_box=around,
         offset=offset,
         heat=heat,
         mask=segment_object(target, box, heat),
@@ -107,10 +108,9 @@ def places(extractor: FeatureExtractor, vector: FloatArray, target: Picture) -> 
     scores: list[float] = []
     for share in PLACE_SIZES:
         size_px = round(extractor.spec.size_px * share)
-        pixels = extractor.resize(target.pixels, size_px)
-        boxes = PLACE_LAYOUT.boxes(pixels.shape[1], pixels.shape[0])
-        [vectors] = extractor.describe_views([(target.pixels, boxes, size_px)])
-        regions += to_regions(extractor.sight(boxes, pixels), *target.size)
+        view = extractor.view(target.pixels, size_px, PLACE_LAYOUT)
+        [vectors] = extractor.describe_views([view])
+        regions += to_regions(extractor.sight(view.boxes, view.shape), *target.size)
         scores += (vectors @ vector).tolist()
     chosen: list[Region] = []
     for i in np.argsort(-np.array(scores), kind="stable"):
@@ -130,7 +130,7 @@ def settle(extractor: FeatureExtractor, vector: FloatArray, target: Picture, box
 
     def compare(boxes: list[Region]) -> FloatArray:
         size_px = close_size(extractor)
-        vectors = extractor.describe_views([(target.crop(b), WHOLE, size_px) for b in boxes])
+        vectors = extractor.describe_views([extractor.view(target.crop(b), size_px) for b in boxes])
         scores: FloatArray = np.vstack(vectors) @ vector
         return scores
 

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexer.features.engine import Activations
-from indexer.features.extractor import WHOLE, FeatureExtractor, unit
+from indexer.features.extractor import FeatureExtractor, unit
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
-from indexer.features.windows import Boxes, WindowLayout, to_regions
+from indexer.features.windows import WindowLayout, to_regions
 from indexer.store.segments import IdArray
-from retrieval.picture import DECODERS, Picture
+from retrieval.picture import Picture
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
@@ -48,17 +46,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Look:
-    """A close look at a part of an image.
+    """A close look at a part of an image: windows there, in pixels of the image, and their vectors.
 
-    `around` is the part, in pixels of the image; `boxes` (R, 4) are windows in shares of its sides,
-    `regions` the same in pixels of the image, `vectors` (R, E) what describes them.
+    `vectors` (R, E) float32 are of unit length.
     """
 
-    around: Region
-    boxes: Boxes
     regions: list[Region]
     vectors: FloatArray
-    activations: Activations
 
 
 def kept_side(extractor: FeatureExtractor, least: float) -> int:
@@ -80,36 +74,21 @@ def examine(
     extractor: FeatureExtractor, pictures: Sequence[Picture], regions: Sequence[Region]
 ) -> list[Look]:
     """Look closely at one region of each picture: forward it again, with its context."""
-    size_px = close_size(extractor)
     arounds = [
         region.padded(CONTEXT, *picture.size)
         for picture, region in zip(pictures, regions, strict=True)
     ]
-    with ThreadPoolExecutor(DECODERS) as threads:
-        crops = list(
-            threads.map(
-                lambda pair: extractor.resize(pair[0].crop(pair[1]), size_px),
-                zip(pictures, arounds, strict=True),
-            )
-        )
+    size_px = close_size(extractor)
+    views = [
+        extractor.view(picture.crop(around), size_px, FINE)
+        for picture, around in zip(pictures, arounds, strict=True)
+    ]
     looks = []
-    seen_maps = extractor.inference.run(crops)
-    windows = [FINE.boxes(crop.shape[1], crop.shape[0]) for crop in crops]
-    described = extractor.many_region_vectors(seen_maps, windows)
-    for crop, around, activations, boxes, vectors in zip(
-        crops, arounds, seen_maps, windows, described, strict=True
-    ):
-        seen = extractor.sight(boxes, crop)
+    described = extractor.describe_views(views)
+    for around, view, vectors in zip(arounds, views, described, strict=True):
+        seen = extractor.sight(view.boxes, view.shape)
         inside = to_regions(seen, around.x1 - around.x0, around.y1 - around.y0)
-        looks.append(
-            Look(
-                around,
-                boxes,
-                [region.shifted(around.x0, around.y0) for region in inside],
-                vectors,
-                activations,
-            )
-        )
+        looks.append(Look([region.shifted(around.x0, around.y0) for region in inside], vectors))
     return looks
 
 
@@ -189,9 +168,10 @@ class Reranker:
                 tasks += [(place, picture, box) for box in reshaped(c.region, *picture.size)]
         if not tasks:
             return ranked
-        size_px = close_size(self.search.extractor)
-        views = [(picture.crop(box), WHOLE, size_px) for _, picture, box in tasks]
-        vectors = self.space(np.vstack(self.search.extractor.describe_views(views)))
+        extractor = self.search.extractor
+        size_px = close_size(extractor)
+        views = [extractor.view(picture.crop(box), size_px) for _, picture, box in tasks]
+        vectors = self.space(np.vstack(extractor.describe_views(views)))
         scores = vectors @ vector
         located = list(ranked)
         best: dict[int, float] = {}

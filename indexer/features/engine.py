@@ -55,8 +55,12 @@ class InferenceEngine(Protocol):
 class Windowed(Protocol):
     """An image ready for the network, and windows in it, in shares of its sides.
 
-    `pixels` (H, W, 3) uint8 are asked for once, in the thread that forwards the image.
+    `pixels` (H, W, 3) uint8 are asked for once, in the thread that forwards the image; their
+    `shape` is known before.
     """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     @property
     def pixels(self) -> Pixels: ...

@@ -30,7 +30,7 @@ from indexer.features.maps import ActivatedMaps
 from indexer.features.pooling import FloatArray
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
-from indexer.features.windows import Boxes, grow_to_sight
+from indexer.features.windows import Boxes, WindowLayout, grow_to_sight
 from indexer.images import Pixels, resize_pixels
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class FeatureExtractor:
         return self._pooled(item, maps)
 
     def _pooled(self, item: Prepared, maps: PooledMaps) -> Pooled:
-        boxes = self.sight(item.boxes, item.pixels) if self.spec.regions == "grid" else item.boxes
+        boxes = self.sight(item.boxes, item.shape) if self.spec.regions == "grid" else item.boxes
         return Pooled(maps.kept(), boxes, NOTHING)
 
     def _pool_crops(self, item: Prepared, whole: KeptMaps, *, in_turn: bool) -> Pooled:
@@ -237,10 +237,18 @@ class FeatureExtractor:
                 region_fc = region_fc[good] if len(region_fc) else region_fc
         return ImageFeatures(conv, fc, boxes, region, region_fc)
 
-    def describe_views(self, views: Sequence[tuple[Pixels, Boxes, int]]) -> list[FloatArray]:
-        """Return region vectors (R, E) of views: images, windows in them, sizes they enter at."""
-        shown = [View(*view, self.resize) for view in views]
-        return self.whiten_windows(self.look(shown, lambda _, maps: maps.rows()))
+    def view(self, image: Pixels, size_px: int, windows: Boxes | WindowLayout = WHOLE) -> View:
+        """Return an image (H, W, 3) as it enters the network at about `size_px`², and its windows.
+
+        They are boxes in shares of its sides, or the layout of boxes on the network's input.
+        """
+        size = input_size(image.shape[1], image.shape[0], size_px, self.backbone)
+        boxes = windows.boxes(*size) if isinstance(windows, WindowLayout) else windows
+        return View(image, boxes, size, self.spec.resampling)
+
+    def describe_views(self, views: Sequence[View]) -> list[FloatArray]:
+        """Return the region vectors (R, E) of the windows of views."""
+        return self.whiten_windows(self.look(views, lambda _, maps: maps.rows()))
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
         """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
@@ -266,10 +274,13 @@ class FeatureExtractor:
         ends = np.cumsum([len(p[self.spec.region_taps[0]]) for p in pooled])[:-1]
         return np.split(self._adapt(self._join(together)), ends)
 
-    def sight(self, boxes: Boxes, pixels: Pixels) -> Boxes:
-        """Return what windows on the coarsest map of a network input see, see `grow_to_sight`."""
+    def sight(self, boxes: Boxes, shape: tuple[int, ...]) -> Boxes:
+        """Return what windows see on the coarsest map of a network input of `shape` (H, W, 3).
+
+        See `grow_to_sight`.
+        """
         stride = max(self.backbone.tap(tap).stride_px for tap in self.spec.region_taps)
-        height, width = pixels.shape[:2]
+        height, width = shape[:2]
         return grow_to_sight(boxes, max(1, width // stride), max(1, height // stride))
 
     def score_gradient(

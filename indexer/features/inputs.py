@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from indexer.features.backbones import Backbone
 from indexer.features.spec import MAX_ELONGATION
 from indexer.features.windows import Boxes
-from indexer.images import Pixels
+from indexer.images import Pixels, Resampling, resize_pixels
 
 
 @dataclass(frozen=True)
@@ -24,23 +23,35 @@ class Prepared:
     boxes: Boxes
     crops: tuple[Pixels, ...] = ()
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (H, W, 3) of `pixels`."""
+        return self.pixels.shape
+
 
 @dataclass(frozen=True)
 class View:
-    """An image (H, W, 3) that `resize` brings to about `size_px`², and its `boxes`; see `Windowed`.
+    """An image (H, W, 3) that enters the network at `size` (width, height), and its `boxes`.
 
-    It is resized where it is forwarded: in another thread than the other views of a query.
+    It is resized where it is forwarded: in another thread than the other views of a query. See
+    `Windowed`.
     """
 
     image: Pixels
     boxes: Boxes
-    size_px: int
-    resize: Callable[[Pixels, int], Pixels]
+    size: tuple[int, int]
+    resampling: Resampling
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (H', W', 3) of `pixels`."""
+        width, height = self.size
+        return (height, width, 3)
 
     @property
     def pixels(self) -> Pixels:
         """The network's input (H', W', 3)."""
-        return self.resize(self.image, self.size_px)
+        return resize_pixels(self.image, self.size, self.resampling)
 
 
 def crop(pixels: Pixels, box: Boxes) -> Pixels:

@@ -67,7 +67,10 @@ class OpenVinoEngine:
             if self._network is None:
                 self._network = OpenVinoNetwork(self._core, self._core.read_model(self._file))
         return self._network.apply(
-            len(images), lambda i: [to_tensor(images[i][None])], named, in_turn=in_turn
+            [image.shape for image in images],
+            lambda i: [to_tensor(images[i][None])],
+            named,
+            in_turn=in_turn,
         )
 
     def pooler(self, spec: FeatureSpec) -> Pooler | None:

@@ -36,33 +36,38 @@ class OpenVinoNetwork:
 
     def apply(
         self,
-        count: int,
+        shapes: Sequence[tuple[int, ...]],
         inputs: Callable[[int], Tensors],
         use: Callable[[int, Arrays], T],
         *,
         in_turn: bool = False,
     ) -> list[T]:
-        """Return what `use` makes of the outputs for `inputs` of each of `count` images.
+        """Return what `use` makes of the outputs for `inputs` of images of these shapes.
 
         Both are called in several threads: the caller's begins with the last image, the others
-        with the first. With `in_turn` they are called in the caller's thread only.
+        with the first. Many images are taken by shape, some at a time: a network that has to
+        change its shape loses time. With `in_turn` they are called in the caller's thread only, in
+        order.
         """
-        if in_turn or count == 1:
+        count = len(shapes)
+        if in_turn or count < 2:
             return self._apply_in_turn(range(count), inputs, use)
-        todo = deque(range(count))
+        many = count > FEW * self._streams
+        threads = min(count, self._streams + (SPARE_THREADS if many else 0))
+        order = sorted(range(count), key=shapes.__getitem__) if many else range(count)
+        size = min(AT_ONCE, max(1, count // (FEW * threads)))
+        todo = deque(order[first : first + size] for first in range(0, count, size))
         done: dict[int, T] = {}
 
-        def work(take: Callable[[], int]) -> None:
+        def work(take: Callable[[], Sequence[int]]) -> None:
             while todo:
                 try:
-                    i = take()
+                    places = take()
                 except IndexError:  # another thread was faster
                     return
-                [done[i]] = self._apply_in_turn([i], inputs, use)
+                done.update(zip(places, self._apply_in_turn(places, inputs, use), strict=True))
 
-        spare = SPARE_THREADS if count > FEW * self._streams else 0
-        helpers = min(count, self._streams + spare) - 1
-        futures = [self._threads.submit(work, todo.popleft) for _ in range(helpers)]
+        futures = [self._threads.submit(work, todo.popleft) for _ in range(threads - 1)]
         try:
             work(todo.pop)
             for future in futures:

@@ -55,7 +55,7 @@ class OpenVinoPooler:
         in_turn: bool = False,
     ) -> list[T]:
         return self._network.apply(
-            len(images),
+            [image.shape for image in images],
             lambda i: self._inputs(images[i]),
             lambda i, outputs: use(
                 i, _Outputs(outputs[0], self._before_fc, self._conv, self._regions)
@@ -65,7 +65,7 @@ class OpenVinoPooler:
 
     def fc(self, before: FloatArray) -> FloatArray:
         [rows] = self._classifier.apply(
-            1, lambda _: [to_tensor(before)], lambda _, out: out[0].copy()
+            [before.shape], lambda _: [to_tensor(before)], lambda _, out: out[0].copy()
         )
         return rows
 

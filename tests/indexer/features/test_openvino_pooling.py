@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -110,24 +111,28 @@ def test_where_it_cannot_pool(with_random_weights: Callable[[str], None]) -> Non
 def test_each_image_is_made_once_and_every_answer_has_its_place(lite0: FeatureExtractor) -> None:
     pictures = [lite0.prepare(image) for image in shapes()] * 4
     made: list[int] = []
-    threads = set()
+    seen: dict[threading.Thread, list[tuple[int, ...]]] = defaultdict(list)
 
     class Shown:
         def __init__(self, place: int) -> None:
             self.place = place
             self.boxes = pictures[place].boxes
+            self.shape = pictures[place].shape
 
         @property
         def pixels(self) -> Pixels:
             made.append(self.place)
-            threads.add(threading.current_thread().name)
+            seen[threading.current_thread()].append(self.shape)
             return pictures[self.place].pixels
 
     shown = [Shown(place) for place in range(len(pictures))]
     found = lite0.look(shown, lambda i, maps: (i, maps.before_fc().copy()))
     assert sorted(made) == list(range(len(pictures)))
     assert [place for place, _ in found] == list(range(len(pictures)))
-    assert len(threads) > 1
+    seen.pop(threading.current_thread(), None)  # the caller's begins at the other end
+    assert seen
+    for run in seen.values():
+        assert run == sorted(run)  # those of like shape one after the other
     for place, fc in found:
         assert agreement(fc, found[place % len(shapes())][1]) > AGREEMENT
 
@@ -183,6 +188,7 @@ def test_an_image_that_cannot_be_made_is_told_and_harms_no_other_call(
 
     class Unmade:
         boxes = items[0].boxes
+        shape = items[0].shape
 
         @property
         def pixels(self) -> Pixels:
