@@ -78,8 +78,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifests", nargs="+", type=Path)
     parser.add_argument("--schemes", nargs="+", default=["grid", "sliding"])
-    names = [mode.name for mode in MODES]
-    parser.add_argument("--modes", nargs="+", choices=names, default=names)
+    modes = [mode.name for mode in MODES]
+    parser.add_argument("--modes", nargs="+", choices=modes, default=modes)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--k", type=int, help="hits a query; all images where it is not given")
     parser.add_argument("--engine", nargs="+", default=["auto"])

@@ -31,7 +31,8 @@ class OpenVinoEngine:
     The model is converted from torch once, kept in `cache_folder()`, and takes images of any
     size. Precision is bf16 where the processor has it, else f32. The first layers, as far as the
     backbone's `precise_module`, are always f32: they see the grey levels themselves, and
-    what bf16 rounds off there is seen in every vector. See `InferenceEngine` and `PoolingEngine`.
+    what bf16 rounds off there is seen in every vector. `model_file` is the converted model. See
+    `InferenceEngine` and `PoolingEngine`.
     """
 
     batched = False
@@ -41,7 +42,7 @@ class OpenVinoEngine:
         self._backbone = backbone
         self._core = ov.Core()
         self._core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
-        self._file = _converted(backbone, self.taps)
+        self.model_file = _converted(backbone, self.taps)
         self._loading = threading.Lock()
         self._network: OpenVinoNetwork | None = None
         self._poolers: dict[tuple[str, ...], OpenVinoPooler] = {}
@@ -65,7 +66,7 @@ class OpenVinoEngine:
 
         with self._loading:
             if self._network is None:
-                self._network = OpenVinoNetwork(self._core, self._core.read_model(self._file))
+                self._network = OpenVinoNetwork(self._core, self._core.read_model(self.model_file))
         return self._network.apply(
             [image.shape for image in images],
             lambda i: [to_tensor(images[i][None])],
@@ -82,7 +83,11 @@ class OpenVinoEngine:
         with self._loading:
             if key not in self._poolers:
                 self._poolers[key] = OpenVinoPooler(
-                    self._core, self._core.read_model(self._file), self.taps, self._backbone, spec
+                    self._core,
+                    self._core.read_model(self.model_file),
+                    self.taps,
+                    self._backbone,
+                    spec,
                 )
             return self._poolers[key]
 
