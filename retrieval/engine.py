@@ -154,7 +154,7 @@ class SearchEngine:
         return self._indexes[kind]
 
     def pictures(self, image_ids: Sequence[int]) -> list[Picture | None]:
-        """Return images for close looks, None where a file is gone or damaged."""
+        """Return images for close looks, None where a file is gone, damaged or another."""
         with ThreadPoolExecutor(DECODERS, "decode") as threads:
             return list(threads.map(self._picture, image_ids))
 
@@ -215,9 +215,11 @@ class SearchEngine:
             return None
         side_px = kept_side(self.extractor, min(self.store.spec.scales))
         try:
-            return Picture.load(info.path, (info.width, info.height), side_px)
+            picture = Picture.load(info.path, (info.width, info.height), side_px)
         except ImageError:
             return None  # deleted or damaged since: it keeps its place and its coarse box
+        # Where another file stands in its place, the boxes of the store do not fit it.
+        return picture if picture.size == (info.width, info.height) else None
 
     def _load_space_vectors(self, image_id: int) -> FloatArray:
         return self.background(self.index("region").vectors_of_image(image_id))

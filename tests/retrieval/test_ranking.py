@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
@@ -231,6 +232,19 @@ def test_images_whose_files_are_gone_stay_hits(tmp_path: Path, missing: list[str
     assert sorted(names(hits)) == desk.paths()
     for hit in hits:
         if hit.path.name in gone:
+            assert hit.region in desk.regions_of(hit.path.name).values()
+    desk.store.close()
+
+
+def test_an_image_whose_file_is_now_another_stays_a_hit(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path)
+    asked = Query(data=(desk.photos / "2.png").read_bytes(), search="region", rerank=True)
+    for name in ("1.png", "2.png"):
+        Image.new("RGB", (3, 2)).save(desk.photos / name)
+    hits = desk.search().search(asked)
+    assert sorted(names(hits)) == desk.paths()
+    for hit in hits:
+        if hit.path.name in ("1.png", "2.png"):
             assert hit.region in desk.regions_of(hit.path.name).values()
     desk.store.close()
 
