@@ -252,14 +252,7 @@ class FeatureExtractor:
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
         """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
-        return self.many_region_vectors([activations], [boxes])[0]
-
-    def many_region_vectors(
-        self, activations: Sequence[Activations], boxes: Sequence[Boxes]
-    ) -> list[FloatArray]:
-        """Return the unit vectors (R, E) of the boxes of several images, whitened together."""
-        pairs = zip(activations, boxes, strict=True)
-        return self.whiten_windows([ActivatedMaps(a, b, self.spec).rows() for a, b in pairs])
+        return self.whiten_windows([ActivatedMaps(activations, boxes, self.spec).rows()])[0]
 
     def _stack(self, pooled: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
         return {tap: np.vstack([p[tap] for p in pooled]) for tap in self.spec.region_taps}
