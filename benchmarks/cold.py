@@ -1,8 +1,10 @@
 """A query from a cold start, as a person runs it, and a script in torch on the same vectors.
 
-Run: python -m benchmarks.cold PHOTOS [--images 100000] [--repeats 5] [--json]
-The store is made of random vectors, clustered as those of photos are. Both sides are started anew
-each time, in turn, with the first photo of a folder; the files are in the page cache.
+Run: python -m benchmarks.cold PHOTOS [--images 100000] [--regions grid] [--repeats 5] [--json]
+The store is made of random vectors of whole images, clustered as those of photos are, and of
+jittered region vectors of the photos; making it takes minutes. All sides are started anew each
+time, in turn, with the first photo of the folder; the files are in the page cache. The script
+compares whole images only, whatever `cbir` searches.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.collections import fill, photos_in
+from benchmarks.collections import fill, photos_in, region_vectors
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import keep_up
 from indexer.store.store import Store
@@ -53,34 +55,41 @@ def run_s(command: list[str]) -> float:
 
 
 def main() -> None:
-    """Print the seconds of both sides and their ratio."""
+    """Print a row for each search: the seconds of both sides, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--regions", choices=["grid", "none"], default="grid")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     image = str(photos_in(arguments.photos)[0])
     with tempfile.TemporaryDirectory() as scratch:
-        spec = FeatureSpec.create(regions="none")
-        store = Store.create(Path(scratch) / "store", spec)
-        fill(store, arguments.images)
-        rows = store.files.rows("conv")
+        store = Store.create(Path(scratch) / "store", FeatureSpec.create(regions=arguments.regions))
+        regions = None if arguments.regions == "none" else region_vectors(arguments.photos)
+        fill(store, arguments.images, regions)
         vectors = Path(scratch) / "vectors.npy"
-        np.save(vectors, np.concatenate([s.vectors for s in rows.segments]))
+        np.save(vectors, np.concatenate([s.vectors for s in store.files.rows("conv").segments]))
         keep_up(store)
-        weights = str(_weights())
-        ours = [sys.executable, "-m", "ui.cli", "query", image]
-        ours += ["--store", str(store.path), "--json"]
-        theirs = [sys.executable, "-c", SCRIPT, image, weights, str(vectors)]
-        run_s(ours), run_s(theirs)
-        times = [(run_s(ours), run_s(theirs)) for _ in range(arguments.repeats)]
-        cbir_s, torch_s = (statistics.median(column) for column in zip(*times, strict=True))
+        query = [sys.executable, "-m", "ui.cli", "query", image]
+        query += ["--store", str(store.path), "--json", "--search"]
+        script = [sys.executable, "-c", SCRIPT, image, str(_weights()), str(vectors)]
+        searches = ["image"] if regions is None else ["image", "region"]
+        sides = {search: [*query, search] for search in searches} | {"script": script}
+        for command in sides.values():
+            run_s(command)
+        times = [
+            {name: run_s(command) for name, command in sides.items()}
+            for _ in range(arguments.repeats)
+        ]
+    for search in searches:
         row = {
             "images": arguments.images,
-            "cbir_s": round(cbir_s, 2),
-            "torch_script_s": round(torch_s, 2),
-            "ratio": round(statistics.median(ours_s / script_s for ours_s, script_s in times), 3),
+            "regions": arguments.regions,
+            "search": search,
+            "cbir_s": round(statistics.median(t[search] for t in times), 2),
+            "torch_script_s": round(statistics.median(t["script"] for t in times), 2),
+            "ratio": round(statistics.median(t[search] / t["script"] for t in times), 3),
         }
         print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
 

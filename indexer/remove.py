@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.errors import NoImagesError
+from indexer.store.browsing import images_at
 from indexer.store.store import Store
 
 
@@ -16,13 +17,11 @@ def remove_images(store: Store, places: Sequence[Path]) -> int:
     Raises `NoImagesError`, before anything is removed, for a place the store knows nothing of.
     """
     with store.writing():
-        roots = store.roots()
-        known = {roots[k.file.root_id] / k.file.path: k for k in store.known_files().values()}
         chosen: dict[int, bool] = {}
         for place in (Path(os.path.abspath(p)) for p in places):
-            here = [row for path, row in known.items() if path == place or place in path.parents]
+            here = images_at(store, place)
             if not here:
                 raise NoImagesError(f"The store knows no image at {place}; nothing was removed.")
-            chosen |= {row.id: row.reason is None for row in here}
+            chosen |= here
         store.remove(list(chosen))
     return sum(chosen.values())

@@ -92,6 +92,8 @@ class ApproximateIndex:
         self.form = form
         self.nprobe = nprobe
         self.recall = recall
+        lists = faiss.downcast_InvertedLists(index.invlists)
+        self._mapped = lists if isinstance(lists, faiss.OnDiskInvertedLists) else None
 
     def __len__(self) -> int:
         """Return how many rows are in the lists."""
@@ -181,6 +183,11 @@ class ApproximateIndex:
     ) -> tuple[IdArray, FloatArray]:
         options = faiss.SearchParametersIVF(nprobe=self.nprobe, sel=selector)
         _, found = self.index.search(query[None], self.finds(k), params=options)
+        if self._mapped is not None:
+            # Its threads have read ahead what may be on the disk. Of lists that are in memory that
+            # costs ten times what it saves.
+            self._mapped.prefetch_nthread = 0
+            self._mapped = None
         candidates: IdArray = np.sort(found[0][found[0] >= 0])
         scores = rows.take(candidates) @ query
         order = np.argsort(-scores, kind="stable")[:k]
@@ -224,9 +231,6 @@ class ApproximateIndex:
             raise StoreCorruptError(
                 f"The index file {path} is missing or damaged. Make it anew with: cbir optimize"
             ) from error
-        if not to_extend:
-            # Its threads that read ahead cost ten times what they save on lists in the page cache.
-            faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
         return cls(index, form, nprobe, recall)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
 
 from indexer.store.catalog import ImageRow, PathText
 from indexer.store.reading import StoreReader
@@ -48,32 +49,45 @@ class Census:
 
 def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
     """Return the ids of the good images that a filter means, ascending."""
-    query = select(ImageRow.id, ImageRow.root_id, ImageRow.path).where(ImageRow.state == "ok")
+    query = select(ImageRow.id).where(ImageRow.state == "ok").order_by(ImageRow.id)
     if wanted.since is not None:
         query = query.where(ImageRow.taken_at >= dt.datetime.combine(wanted.since, dt.time.min))
     if wanted.until is not None:
         query = query.where(ImageRow.taken_at <= dt.datetime.combine(wanted.until, dt.time.max))
-    roots = store.roots()
+    if wanted.folder is not None:
+        query = query.where(_lies_at(wanted.folder, store.roots()))
+    with store.catalog.session() as session:
+        if not wanted.name:
+            return list(session.scalars(query))
+        rows = session.execute(query.add_columns(ImageRow.path)).all()
     name = wanted.name.casefold()
     pattern = name.replace("[", "[[]")  # a bracket means itself
     pattern = pattern if {"*", "?"} & set(name) else f"*{pattern}*"
-    below = {i: _below(root, wanted.folder) for i, root in roots.items()}
+    return [id_ for id_, path in rows if fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern)]
+
+
+def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
+    """Return the images by id that are the file `place`, or lie below that folder.
+
+    The values say whether an image is good; else it could not be read.
+    """
+    good = (ImageRow.state == "ok").label("good")
+    query = select(ImageRow.id, good).where(_lies_at(place, store.roots()))
     with store.catalog.session() as session:
-        rows = session.execute(query.order_by(ImageRow.id)).all()
-    return [
-        id_
-        for id_, root_id, path in rows
-        if (prefix := below[root_id]) is not None
-        and path.startswith(prefix)
-        and (not name or fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern))
-    ]
+        return {row.id: row.good for row in session.execute(query)}
 
 
-def _below(root: Path, folder: Path | None) -> str | None:
-    """Return how paths in `root` begin that lie in `folder`; None where none can."""
-    if folder is None or root.is_relative_to(folder):
-        return ""
-    return f"{folder.relative_to(root).as_posix()}/" if folder.is_relative_to(root) else None
+def _lies_at(place: Path, roots: Mapping[int, Path]) -> ColumnElement[bool]:
+    conditions = []
+    for root_id, root in roots.items():
+        in_root = ImageRow.root_id == root_id
+        if root.is_relative_to(place):
+            conditions.append(in_root)
+        elif place.is_relative_to(root):
+            path = place.relative_to(root).as_posix()
+            start = func.substr(ImageRow.path, 1, len(path) + 1, type_=PathText)
+            conditions.append(and_(in_root, or_(ImageRow.path == path, start == f"{path}/")))
+    return or_(false(), *conditions)
 
 
 def folders(store: StoreReader) -> list[Path]:

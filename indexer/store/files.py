@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,13 @@ class VectorFiles:
 
         Raises `StoreCorruptError`.
         """
+        try:
+            return self._open_index(kind)
+        except StoreCorruptError:
+            # Perhaps other files have taken their place since the catalogue was asked for them.
+            return self._open_index(kind)
+
+    def _open_index(self, kind: str) -> VectorIndex | None:
         with self.catalog.session() as session:
             rows = _segments(session, kind)
             listed = session.scalar(select(ListsRow).where(ListsRow.kind == kind))
@@ -175,7 +183,9 @@ class VectorFiles:
             live |= {_lists_name(row) for row in session.scalars(select(ListsRow))}
         for file in (*self.folder.glob("*.npy"), *self.folder.glob("*.faiss")):
             if file.name.split(".")[0] not in live:
-                file.unlink()
+                # Windows keeps what another process reads; it goes the next time.
+                with contextlib.suppress(PermissionError):
+                    file.unlink()
 
     def _cannot_write(self, error: OSError) -> StoreError:
         return StoreError(

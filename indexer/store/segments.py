@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import StoreCorruptError
+from indexer.store.paging import PAGES, let_go
 
 IdArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -37,6 +37,10 @@ class Segment:
     image_ids: IdArray
     vectors: HalfArray
 
+    def take(self, rows: IdArray) -> FloatArray:
+        """Return the vectors (len(rows), D) float32 of these rows, in their order."""
+        return to_float32(PAGES.take(self.vectors, rows))
+
 
 class Rows:
     """The vectors of several segments as one table of rows, numbered from 0; none is loaded."""
@@ -59,37 +63,53 @@ class Rows:
         """The image (N,) that each row belongs to; ids ascend, as commits give them."""
         return _joined([segment.image_ids for segment in self.segments])
 
-    @cached_property
-    def ids(self) -> IdArray:
-        """The id (N,) of each row."""
-        return _joined([segment.ids for segment in self.segments])
+    def ids_of(self, rows: IdArray) -> IdArray:
+        """Return the ids of these rows; like the next two, it reads no more than it has to."""
+        return self._look_up(rows, lambda segment, own: segment.ids[own])
+
+    def images_of(self, rows: IdArray) -> IdArray:
+        """Return the images that these rows belong to."""
+        return self._look_up(rows, lambda segment, own: segment.image_ids[own])
+
+    def firsts_of(self, rows: IdArray) -> IdArray:
+        """Return the first row of the image that each of these rows belongs to."""
+
+        def steps_back(segment: Segment, own: IdArray) -> IdArray:
+            return own - np.searchsorted(segment.image_ids, segment.image_ids[own])
+
+        return rows - self._look_up(rows, steps_back)
 
     def span_of_image(self, image_id: int) -> tuple[int, int]:
         """Return the half-open range of the rows of an image."""
         start, stop = np.searchsorted(self.image_ids, [image_id, image_id + 1])
         return int(start), int(stop)
 
-    @cached_property
-    def _firsts(self) -> tuple[IdArray, IdArray]:
-        """The images, ascending, and the first row of each: short enough to be searched fast."""
-        images, firsts = np.unique(self.image_ids, return_index=True)
-        return images, firsts
-
-    def firsts_of_images(self, image_ids: IdArray) -> IdArray:
-        """Return the first row of each of these images, all of which have rows."""
-        images, firsts = self._firsts
-        return firsts[np.searchsorted(images, image_ids)]
-
     def take(self, rows: IdArray) -> FloatArray:
         """Return the vectors (len(rows), D) float32 of these rows, in their order."""
         if len(self.segments) == 1:
-            return to_float32(self.segments[0].vectors[rows])
-        homes = np.searchsorted(self._starts, rows, side="right") - 1
+            return self.segments[0].take(rows)
         taken = np.empty((len(rows), self.dimension), np.float32)
+        for segment, here, own in self._by_segment(rows):
+            taken[here] = segment.take(own)
+        return taken
+
+    def _look_up(self, rows: IdArray, look: Callable[[Segment, IdArray], IdArray]) -> IdArray:
+        """Return what `look` finds for rows, which it is given as their segment counts them."""
+        if len(self.segments) == 1:
+            return look(self.segments[0], rows)
+        found = np.empty(len(rows), np.int64)
+        for segment, here, own in self._by_segment(rows):
+            found[here] = look(segment, own)
+        return found
+
+    def _by_segment(
+        self, rows: IdArray
+    ) -> Iterator[tuple[Segment, npt.NDArray[np.bool_], IdArray]]:
+        """Yield segments, which of the rows (N,) lie in each, and how it counts them itself."""
+        homes = np.searchsorted(self._starts, rows, side="right") - 1
         for home in np.unique(homes).tolist():
             here = homes == home
-            taken[here] = to_float32(self.segments[home].vectors[rows[here] - self._starts[home]])
-        return taken
+            yield self.segments[home], here, rows[here] - self._starts[home]
 
     def take_apart(self, rows: IdArray) -> FloatArray:
         """Return what `take` does, of many rows that lie far apart, and keep no file mapped."""
@@ -105,21 +125,12 @@ class Rows:
             for start in range(max(0, skipped - first), len(segment.ids), CHUNK_ROWS):
                 stop = start + CHUNK_ROWS
                 yield first + start, to_float32(segment.vectors[start:stop])
-                _let_go(segment.vectors)
+                let_go(segment.vectors)
 
     def let_go(self) -> None:
         """Give back the memory of vectors that were read; the system may still hold the files."""
         for segment in self.segments:
-            _let_go(segment.vectors)
-
-
-def _let_go(array: HalfArray) -> None:
-    """Drop the pages of a memory map from this process, where the system lets one ask for it."""
-    base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+            let_go(segment.vectors)
 
 
 def _joined(parts: Sequence[IdArray]) -> IdArray:

@@ -110,7 +110,9 @@ class Store(StoreReader):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the one writer's lock; leftovers of a killed run are cleared away first.
+        """Hold the one writer's lock.
+
+        First what a killed run left is cleared away, at the end the vectors that were given up.
 
         Raises `StoreLockedError`, and `SpecMismatchError` where another process has whitened the
         store since it was opened.
@@ -126,6 +128,7 @@ class Store(StoreReader):
                 if file != self.adaptation_file:
                     file.unlink()
             yield
+            self.files.clear_leftovers()
 
     @staticmethod
     def delete(path: Path) -> None:
@@ -221,7 +224,7 @@ class Store(StoreReader):
     ) -> None:
         """Write every vector of one kind anew, as `change` makes it, under a new spec.
 
-        All of it becomes live in one transaction; the old files go with the next write.
+        All of it becomes live in one transaction; the old files go when the writing ends.
         """
         with self.catalog.session() as session:
             self.files.replace(session, kind, change)

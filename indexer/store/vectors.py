@@ -163,7 +163,7 @@ class VectorIndex:
                 rows = np.repeat(starts - before, counts) + np.arange(counts.sum())
                 places.append(np.repeat(np.arange(len(image_ids)), counts))
                 ids.append(np.asarray(segment.ids)[rows])
-                vectors.append(to_float32(segment.vectors[rows]))
+                vectors.append(segment.take(rows))
         return np.concatenate(places), np.concatenate(ids), np.concatenate(vectors)
 
     def vectors_of_image(self, image_id: int) -> FloatArray:
@@ -196,8 +196,8 @@ class VectorIndex:
         step = max(1, total // count)
         parts = []
         for segment in self._segments:
-            live = ~np.isin(segment.image_ids[::step], self._removed)
-            parts.append(to_float32(segment.vectors[::step][live]))
+            rows = np.arange(0, len(segment.ids), step)
+            parts.append(segment.take(rows[~np.isin(segment.image_ids[rows], self._removed)]))
         return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
 
     def vectors_of(self, ids: IdArray) -> FloatArray:
@@ -215,7 +215,7 @@ class VectorIndex:
             rows = order[np.minimum(places, len(order) - 1)]
             here = np.asarray(segment.ids)[rows] == ids
             here &= ~np.isin(np.asarray(segment.image_ids)[rows], self._removed)
-            found[here] = to_float32(segment.vectors[rows[here]])
+            found[here] = segment.take(rows[here])
             missing &= ~here
         if missing.any():
             raise KeyError(f"no vector with id {ids[missing][0]}")
@@ -254,8 +254,8 @@ class VectorIndex:
         found = [self.lists.search(self._rows, query, k, keep) for query in queries]
         if any(len(rows) < k for rows, _ in found):
             return None
-        ids = np.asarray(self._rows.ids)
-        return np.stack([ids[rows] for rows, _ in found]), np.stack([s for _, s in found])
+        ids = [self._rows.ids_of(rows) for rows, _ in found]
+        return np.stack(ids), np.stack([scores for _, scores in found])
 
     def _search_images_in_lists(
         self, queries: FloatArray, k: int, allowed: IdArray | None, whole: float
@@ -284,12 +284,11 @@ class VectorIndex:
 
         With `whole`, a longer list of images by their best row is scored in full.
         """
-        owners, ids = self._rows.image_ids, self._rows.ids
         wanted = k * WHOLE_CANDIDATES if whole else k
         near = min(wanted * WINDOWS_AN_IMAGE, len(lists))
         while True:
             rows, scores = lists.search(self._rows, query, near, keep)
-            images, firsts = np.unique(owners[rows], return_index=True)
+            images, firsts = np.unique(self._rows.images_of(rows), return_index=True)
             if len(images) >= wanted or len(rows) < near or near == len(lists):
                 break
             near = min(near * 4, len(lists))
@@ -297,11 +296,11 @@ class VectorIndex:
             return None
         rows, scores = rows[firsts], scores[firsts]
         if whole:
-            starts = self._rows.firsts_of_images(images)
-            wholes = self._rows.take(starts) @ query
+            wholes = self._rows.take(self._rows.firsts_of(rows)) @ query
             scores = ((scores + whole * wholes) / (1 + whole)).astype(np.float32)
         order = np.lexsort((images, -scores))[:k]
-        return ImageMatches(images[order][None], ids[rows[order]][None], scores[order][None])
+        ids = self._rows.ids_of(rows[order])
+        return ImageMatches(images[order][None], ids[None], scores[order][None])
 
     def _few_images(self, allowed: IdArray | None) -> IdArray | None:
         """Return the images to be found, ascending, where they have few rows; else None."""
