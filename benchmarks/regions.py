@@ -22,6 +22,7 @@ from indexer.features.engine import EngineName
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import keep_up
+from indexer.store.browsing import summarize
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest
@@ -93,7 +94,7 @@ def main() -> None:
         for scheme, name in product(arguments.schemes, arguments.engine):
             with tempfile.TemporaryDirectory() as scratch:
                 store, report = build(manifest, scheme, Path(scratch) / "store", name)
-                summary = store.summarize()
+                summary = summarize(store)
                 sizes = {
                     "regions": round(report.regions / max(1, summary.images), 1),
                     "index_s": round(report.elapsed_s, 1),

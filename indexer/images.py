@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -19,7 +20,6 @@ from typing import IO, Any, Literal
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pillow_heif
 import simplejpeg
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
@@ -34,7 +34,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
 OTHER_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif")
 SUFFIXES = (*JPEG_SUFFIXES, *HEIF_SUFFIXES, *OTHER_SUFFIXES)
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "HEIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF")  # and HEIF
 MAX_PIXELS = 200_000_000
 LARGEST_JPEG = 64 << 20  # bytes that are held at once; Pillow reads larger files as it goes
 
@@ -70,7 +70,6 @@ _TURNS: dict[Any, Callable[[Pixels], Pixels]] = {
     8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
 }
 
-pillow_heif.register_heif_opener()
 cv2.setNumThreads(1)  # the threads that decode are enough
 # Complaints about EXIF blocks and palettes of images that can be used all the same.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -154,7 +153,7 @@ def load_image(
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "image")
     stream = BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(stream, formats=FORMATS) as image:
+        with _open(stream) as image:
             return _decode(image, at_least, part, max_pixels, label)
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file") from error
@@ -164,6 +163,22 @@ def load_image(
         raise UnreadableImageError(label, "may not be read (permission denied)") from error
     except _DECODER_FAULTS as error:
         raise UnreadableImageError(label, _reason(error, stream)) from error
+
+
+def _open(stream: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
+    try:
+        return Image.open(stream, formats=FORMATS)
+    except UnidentifiedImageError:
+        return Image.open(stream, formats=_load_heif())
+
+
+@cache
+def _load_heif() -> tuple[str, ...]:
+    """Let Pillow open HEIF. The library is large, and few queries need it."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
 
 
 def _decode(

@@ -51,7 +51,7 @@ def _keep_up(store: Store, kind: str, tell: Tell, *, anew: bool) -> KindReport:
     files = store.files
     rows = files.rows(kind)
     form = _wanted_form(store, len(rows))
-    row = files.lists_row(kind)
+    row = files.lists_entry(kind)
     if form == "exact":
         if row is not None:
             files.replace_lists(kind, None, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 from PIL import Image
 
-from indexer.errors import CbirError, ImageError, InvalidQueryError, StoreNotFoundError
+from indexer.errors import CbirError, ImageError, InvalidQueryError
 from indexer.features.engine import EngineName
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
@@ -23,8 +23,8 @@ from indexer.features.whitening import (
     VECTORS_PER_DIMENSION,
     principal_axes,
 )
+from indexer.store.reading import StoreReader, require_store
 from indexer.store.segments import FloatArray, IdArray
-from indexer.store.store import Store, find_store
 from indexer.store.vectors import VectorIndex
 from retrieval.describe import QueryDescriber
 from retrieval.picture import DECODERS, Picture
@@ -48,7 +48,7 @@ class SearchEngine:
 
     def __init__(
         self,
-        store: Store,
+        store: StoreReader,
         *,
         engine: EngineName = "auto",
         extractor: FeatureExtractor | None = None,
@@ -68,12 +68,7 @@ class SearchEngine:
 
         Raises `StoreNotFoundError` where there is none.
         """
-        found = Path(path) if path is not None else find_store()
-        if found is None:
-            raise StoreNotFoundError(
-                "There is no store in this folder or above it. Make one with: cbir index PHOTOS"
-            )
-        return cls(Store.open(found), engine=engine)
+        return cls(StoreReader.open(require_store(path)), engine=engine)
 
     @cached_property
     def extractor(self) -> FeatureExtractor:

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from indexer.errors import ImageError, InvalidQueryError, OutsideRootsError
 from indexer.images import load_image
+from indexer.store.reading import StoreReader
 from indexer.store.records import ImageInfo
-from indexer.store.store import Store
 
 THUMBNAIL_PX = 320
 SCREEN_PX = 1200  # the long side of the largest picture that is ever sent
@@ -30,7 +30,7 @@ class Gallery:
     they were made of.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoreReader) -> None:
         self.store = store
 
     def info(self, image_id: int) -> ImageInfo:

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 
-from indexer.store.catalog import ImageRow, PathText
-from indexer.store.reading import StoreReader
+from indexer.store.catalog import ImageRow, PathText, RegionRow, SegmentRow
+from indexer.store.reading import REGION_KINDS, StoreReader
+from indexer.store.records import StoreSummary
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,40 @@ def count_images(store: StoreReader) -> Census:
     by_camera = Counter({camera: count for camera, count in cameras if camera})
     return Census(
         images=images,
-        failed=store.failed_files(),
+        failed=failed_files(store),
         first=first,
         last=last,
         years={int(number): count for number, count in sorted(years)},
         cameras=dict(by_camera.most_common()),
         undated=images - dated,
+    )
+
+
+def failed_files(store: StoreReader) -> list[tuple[str, str]]:
+    """Return (path, reason) of the files that could not be read, sorted."""
+    roots = store.roots()
+    with store.catalog.session() as session:
+        rows = session.scalars(
+            select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
+        )
+        return [(str(roots[row.root_id] / row.path), row.reason or "") for row in rows]
+
+
+def summarize(store: StoreReader) -> StoreSummary:
+    """Count what the store holds."""
+    roots = store.roots()
+    with store.catalog.session() as session:
+        images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
+        regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
+        kinds = session.execute(
+            select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
+        ).all()
+    files = [file for file in store.path.rglob("*") if file.is_file()]
+    return StoreSummary(
+        images=images,
+        failed=failed_files(store),
+        vectors={k: regions if k in REGION_KINDS else images for k, _ in kinds},
+        dimensions={row.kind: row[1] for row in kinds},
+        bytes_on_disk=sum(file.stat().st_size for file in files),
+        roots=[str(path) for path in roots.values()],
     )

@@ -20,39 +20,31 @@ from sqlalchemy import (
     event,
     exc,
 )
-from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
-
-SCHEMA_VERSIONS = (
-    "0001",
-    "0002",
-    "0003",
-    "0004",
-)  # in order; the last one is what this program reads and writes
-_PRIVATE_USE = 0x10FF00  # where bytes that are not UTF-8 are kept, see PathText
+from indexer.errors import StoreVersionError
+from indexer.store.lookup import (
+    MAPPED_BYTES,
+    SCHEMA_VERSIONS,
+    WAIT_S,
+    catalog_error,
+    from_stored,
+    to_stored,
+)
 
 
 class PathText(TypeDecorator[str]):
-    """A POSIX path as text, also where the file name is not valid UTF-8.
-
-    Python shows such bytes as lone surrogates, which SQLite cannot store: they are moved to
-    the last block of the private use area and back.
-    """
+    """A POSIX path as text, as `to_stored` has it."""
 
     impl = String
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return value if value is None or value.isascii() else value.translate(_TO_PRIVATE)
+        return value if value is None else to_stored(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return value if value is None or value.isascii() else value.translate(_FROM_PRIVATE)
-
-
-_TO_PRIVATE = {0xDC00 + byte: _PRIVATE_USE + byte for byte in range(0x80, 0x100)}
-_FROM_PRIVATE = {private: surrogate for surrogate, private in _TO_PRIVATE.items()}
+        return value if value is None else from_stored(value)
 
 
 class Base(DeclarativeBase):
@@ -172,16 +164,7 @@ class Catalog:
             with self._sessions() as session:
                 yield session
         except exc.DatabaseError as error:
-            raise _translate(error, self.path) from error
-
-    @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Open a connection for reading only: what a session does for objects takes its time."""
-        try:
-            with self.engine.connect() as connection:
-                yield connection
-        except exc.DatabaseError as error:
-            raise _translate(error, self.path) from error
+            raise catalog_error(error.orig or error, self.path) from error
 
     def prepare(self) -> None:
         """Create the tables, or migrate older ones; raises `StoreVersionError` for newer ones."""
@@ -213,9 +196,9 @@ class Catalog:
         except exc.OperationalError as error:
             if "no such table" in str(error.orig):
                 return None
-            raise _translate(error, self.path) from error
+            raise catalog_error(error.orig or error, self.path) from error
         except exc.DatabaseError as error:
-            raise _translate(error, self.path) from error
+            raise catalog_error(error.orig or error, self.path) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -224,19 +207,9 @@ class Catalog:
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA busy_timeout = 30000")
+    cursor.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT_S)}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA mmap_size = 1073741824")  # boxes of many regions: four times as fast
+    cursor.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-def _translate(error: exc.DatabaseError, path: Path) -> StoreError:
-    detail = str(error.orig)
-    if isinstance(error, exc.OperationalError):
-        return StoreError(f"The catalogue {path} cannot be used: {detail}.")
-    return StoreCorruptError(
-        f"The catalogue {path} is damaged ({detail}). Restore it from a backup, or build the store "
-        "anew with cbir index --rebuild."
-    )

@@ -1,4 +1,4 @@
-"""VectorFiles: the files of vectors, and of inverted lists, that the catalogue names."""
+"""VectorFiles: the files of vectors, and of inverted lists, written and given up."""
 
 from __future__ import annotations
 
@@ -11,28 +11,26 @@ import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from indexer.errors import StoreCorruptError, StoreError
-from indexer.store.approximate import FORMS, ApproximateIndex, Form
+from indexer.errors import StoreError
+from indexer.store.approximate import ApproximateIndex
 from indexer.store.catalog import Catalog, ListsRow, RemovedRow, SegmentRow
+from indexer.store.folder import VectorFolder
+from indexer.store.lookup import CatalogLookup, SegmentEntry, lists_name, segment_name
 from indexer.store.segments import (
     FloatArray,
     HalfArray,
     IdArray,
-    Rows,
-    Segment,
-    read_segment,
     to_float32,
     write_merged,
     write_segment,
 )
-from indexer.store.vectors import VectorIndex
 
 
-class VectorFiles:
-    """The files in a store's `vectors` folder. A file counts once the catalogue names it."""
+class VectorFiles(VectorFolder):
+    """The vector files of a store that is written to."""
 
-    def __init__(self, folder: Path, catalog: Catalog) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, lookup: CatalogLookup, catalog: Catalog) -> None:
+        super().__init__(folder, lookup)
         self.catalog = catalog
 
     # --- segments ----------------------------------------------------------------------------
@@ -54,17 +52,12 @@ class VectorFiles:
         except OSError as error:
             raise self._cannot_write(error) from error
 
-    def rows(self, kind: str) -> Rows:
-        """Return the vectors of one kind as a table, those of removed images included."""
-        with self.catalog.session() as session:
-            return Rows([self._read(row) for row in _segments(session, kind)])
-
     def replace(
         self, session: Session, kind: str, change: Callable[[FloatArray], FloatArray]
     ) -> None:
         """Write every vector of one kind anew, as `change` makes it; its lists go."""
         for row in _segments(session, kind):
-            old = self._read(row)
+            old = self.read(_entry(row))
             vectors = change(to_float32(old.vectors))
             self.add(session, kind, np.asarray(old.ids), np.asarray(old.image_ids), vectors)
             session.delete(row)
@@ -79,7 +72,7 @@ class VectorFiles:
         with self.catalog.session() as session:
             old = _segments(session, kind)
             removed = np.array(session.scalars(select(RemovedRow.image_id)).all(), np.int64)
-            parts = [self._read(row) for row in old]
+            parts = [self.read(_entry(row)) for row in old]
             keep = [~np.isin(part.image_ids, removed) for part in parts]
             count = sum(int(kept.sum()) for kept in keep)
             if not old or (len(old) == 1 and count == old[0].rows):
@@ -98,27 +91,7 @@ class VectorFiles:
             self.sync()
             session.commit()
 
-    def _read(self, row: SegmentRow) -> Segment:
-        return read_segment(self.folder, _segment_name(row), row.rows, row.dimension)
-
     # --- lists -------------------------------------------------------------------------------
-
-    def lists_row(self, kind: str) -> ListsRow | None:
-        """Return what the catalogue says of the inverted lists of one kind, None without any."""
-        with self.catalog.session() as session:
-            return session.scalar(select(ListsRow).where(ListsRow.kind == kind))
-
-    def open_lists(self, row: ListsRow, *, to_extend: bool = False) -> ApproximateIndex:
-        """Open inverted lists; raises `StoreCorruptError`."""
-        path = self.folder / f"{_lists_name(row)}.faiss"
-        form: Form = next(form for form in FORMS if form == row.form)
-        lists = ApproximateIndex.read(path, form, row.nprobe, row.recall, to_extend=to_extend)
-        if len(lists) != row.rows:
-            raise StoreCorruptError(
-                f"The index file {path} holds {len(lists)} vectors, the catalogue says {row.rows}. "
-                "Make it anew with: cbir optimize"
-            )
-        return lists
 
     def replace_lists(self, kind: str, lists: ApproximateIndex | None, trained_rows: int) -> None:
         """Make these lists, or none, the live ones of a kind, in one transaction."""
@@ -141,29 +114,6 @@ class VectorFiles:
                     raise self._cannot_write(error) from error
                 self.sync()
             session.commit()
-
-    def open_index(self, kind: str) -> VectorIndex | None:
-        """Open the vectors of one kind by memory map, None where there are none.
-
-        Raises `StoreCorruptError`.
-        """
-        try:
-            return self._open_index(kind)
-        except StoreCorruptError:
-            # Perhaps other files have taken their place since the catalogue was asked for them.
-            return self._open_index(kind)
-
-    def _open_index(self, kind: str) -> VectorIndex | None:
-        with self.catalog.session() as session:
-            rows = _segments(session, kind)
-            listed = session.scalar(select(ListsRow).where(ListsRow.kind == kind))
-            removed = session.scalars(select(RemovedRow.image_id)).all()
-        if not rows:
-            return None
-        lists = None if listed is None else self.open_lists(listed)
-        index = VectorIndex(rows[0].dimension, [self._read(row) for row in rows], lists)
-        index.remove(np.array(removed, np.int64))
-        return index
 
     # --- the folder --------------------------------------------------------------------------
 
@@ -199,9 +149,13 @@ def _segments(session: Session, kind: str) -> list[SegmentRow]:
     return list(session.scalars(query))
 
 
+def _entry(row: SegmentRow) -> SegmentEntry:
+    return SegmentEntry(_segment_name(row), row.rows, row.dimension)
+
+
 def _segment_name(row: SegmentRow) -> str:
-    return f"{row.id:08d}-{row.kind}"
+    return segment_name(row.id, row.kind)
 
 
 def _lists_name(row: ListsRow) -> str:
-    return f"{row.id:08d}-{row.kind}-{row.form}"
+    return lists_name(row.id, row.form, row.kind)

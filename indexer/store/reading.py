@@ -4,53 +4,99 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-from sqlalchemy import bindparam, func, select
-
-from indexer.errors import StoreError
+from indexer.errors import StoreCorruptError, StoreError, StoreNotFoundError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes
-from indexer.store.catalog import Catalog, ImageRow, RegionRow, RootRow, SegmentRow
-from indexer.store.files import VectorFiles
-from indexer.store.records import FileState, ImageInfo, KnownFile, StoreSummary
+from indexer.store.folder import VectorFolder
+from indexer.store.lookup import CatalogLookup, ImageFields
+from indexer.store.records import ImageInfo
 from indexer.store.segments import IdArray
 from indexer.store.vectors import VectorIndex
 
+if TYPE_CHECKING:
+    from indexer.store.catalog import Catalog
+
+STORE_NAME = ".cbir"
 REGION_KINDS = ("region", "region_fc")
-INFO_COLUMNS = (
-    ImageRow.id,
-    ImageRow.root_id,
-    ImageRow.path,
-    ImageRow.width,
-    ImageRow.height,
-    ImageRow.taken_at,
-    ImageRow.camera,
-)
-# Made once: what the library works out for a statement stays with it.
-INFOS = (
-    select(*INFO_COLUMNS, RootRow.path.label("root"))
-    .join(RootRow, RootRow.id == ImageRow.root_id)
-    .where(ImageRow.id.in_(bindparam("ids", expanding=True)))
-)
+
+
+def find_store(start: Path | None = None) -> Path | None:
+    """Return the store that a command run in `start` means, or None where there is none.
+
+    `CBIR_STORE` names it; else it is `.cbir` in the folder or the nearest one above.
+    """
+    if named := os.environ.get("CBIR_STORE"):
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / STORE_NAME / "catalog.sqlite").is_file():
+            return folder / STORE_NAME
+    return None
+
+
+def require_store(path: Path | str | None) -> Path:
+    """Return the store at `path`, or else the one that the current folder means.
+
+    Raises `StoreNotFoundError` where there is none.
+    """
+    found = Path(path) if path is not None else find_store()
+    if found is None:
+        raise StoreNotFoundError(
+            "There is no store in this folder or above it. Make one with: cbir index PHOTOS"
+        )
+    return found
 
 
 class StoreReader:
     """The reading side of `Store`: each answer is that of one moment."""
 
-    def __init__(self, path: Path, catalog: Catalog, spec: FeatureSpec) -> None:
+    def __init__(self, path: Path, lookup: CatalogLookup, spec: FeatureSpec) -> None:
         self.path = path
-        self.catalog = catalog
-        self.files = VectorFiles(path / "vectors", catalog)
+        self.lookup = lookup
+        self.files = VectorFolder(path / "vectors", lookup)
         self.spec = spec
 
-    def is_empty(self) -> bool:
-        """Whether no image, good or failed, is in the store."""
-        with self.catalog.session() as session:
-            return session.scalar(select(ImageRow.id).limit(1)) is None
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the store at `path`.
+
+        Raises `StoreNotFoundError`, `StoreVersionError` or `StoreCorruptError`.
+        """
+        file = path / "catalog.sqlite"
+        if not file.is_file():
+            raise StoreNotFoundError(
+                f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
+            )
+        lookup = CatalogLookup(file.resolve())
+        if not lookup.is_current():
+            from indexer.store.catalog import Catalog
+
+            catalog = Catalog(file.resolve())
+            catalog.prepare()  # an older one is migrated, anything else is told
+            catalog.close()
+        return cls(path.resolve(), lookup, read_spec(lookup, path))
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalogue's tables, for what is more than a look-up."""
+        from indexer.store.catalog import Catalog
+
+        return Catalog(self.lookup.path)
+
+    def refresh(self) -> None:
+        """Take up the spec as another process may have left it."""
+        self.spec = read_spec(self.lookup, self.path)
+
+    def close(self) -> None:
+        """Close the catalogue."""
+        self.lookup.close()
+        if "catalog" in self.__dict__:
+            self.catalog.close()
 
     @property
     def adaptation_file(self) -> Path | None:
@@ -74,57 +120,25 @@ class StoreReader:
 
     def roots(self) -> dict[int, Path]:
         """Return the folders of photos by id, as absolute paths."""
-        with self.catalog.session() as session:
-            rows = session.execute(select(RootRow.id, RootRow.path)).all()
-        return {id_: self._root(path) for id_, path in rows}
+        return {id_: self._root(path) for id_, path in self.lookup.roots().items()}
 
     def _root(self, path: str) -> Path:
         return Path(os.path.normpath(self.path.parent / path))
 
-    def known_files(self) -> dict[tuple[int, str], KnownFile]:
-        """Return every image row, good or failed, by (root id, path)."""
-        columns = (
-            ImageRow.id,
-            ImageRow.root_id,
-            ImageRow.path,
-            ImageRow.size_bytes,
-            ImageRow.mtime_ns,
-            ImageRow.content_hash,
-            ImageRow.reason,
-        )
-        with self.catalog.session() as session:
-            return {
-                (row.root_id, row.path): KnownFile(row.id, FileState(*row[1:6]), row.reason)
-                for row in session.execute(select(*columns))
-            }
-
     def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
         """Return what is known of these images, by id; ids that are gone are left out."""
-        wanted = list(ids)
-        infos: dict[int, ImageInfo] = {}
-        with self.catalog.connection() as connection:
-            for start in range(0, len(wanted), 500):
-                rows = connection.execute(INFOS, {"ids": wanted[start : start + 500]}).all()
-                roots = {path: self._root(path) for path in {row.root for row in rows}}
-                infos |= {row.id: _info(row, roots[row.root]) for row in rows}
-        return infos
+        rows = self.lookup.images(list(ids))
+        roots = {root: self._root(root) for root in {row.root for row in rows}}
+        return {row.id: _info(row, roots[row.root]) for row in rows}
 
     def find_image(self, path: Path) -> ImageInfo | None:
         """Return the good image that this file is in the store, or None."""
         file = Path(os.path.abspath(path))
-        roots = self.roots()
-        with self.catalog.session() as session:
-            for root_id, root in roots.items():
-                if file.is_relative_to(root):
-                    row = session.execute(
-                        select(*INFO_COLUMNS).where(
-                            ImageRow.root_id == root_id,
-                            ImageRow.path == file.relative_to(root).as_posix(),
-                            ImageRow.state == "ok",
-                        )
-                    ).first()
-                    if row is not None:
-                        return _info(row, root)
+        for root_id, root in self.roots().items():
+            if file.is_relative_to(root):
+                row = self.lookup.image_at(root_id, file.relative_to(root).as_posix())
+                if row is not None:
+                    return _info(row, root)
         return None
 
     def regions(self, ids: Iterable[int]) -> dict[int, Region]:
@@ -138,19 +152,7 @@ class StoreReader:
 
         The box of a region that is gone is all zeros.
         """
-        if not len(ids):
-            return np.empty((0, 4), np.int64)
-        found: dict[int, tuple[int, int, int, int]] = {}
-        with self.catalog.connection() as connection:
-            for start in range(0, len(ids), 500):
-                part = tuple(ids[start : start + 500])
-                # Hundreds of rows a query: they are taken as the driver gives them.
-                places = ",".join("?" * len(part))
-                query = f"SELECT id, x0, y0, x1, y1 FROM regions WHERE id IN ({places})"
-                rows = connection.exec_driver_sql(query, part).cursor.fetchall()
-                found |= {row[0]: row[1:] for row in rows}
-        gone = (0, 0, 0, 0)
-        return np.array([found.get(i, gone) for i in ids], np.int64).reshape(-1, 4)
+        return self.lookup.boxes(ids)
 
     def vector_index(self, kind: str) -> VectorIndex:
         """Open the vectors of one kind by memory map; raises `StoreCorruptError`."""
@@ -167,41 +169,28 @@ class StoreReader:
             f"The store at {self.path} holds no {kind} vectors yet. Add photos with cbir index."
         )
 
-    def failed_files(self) -> list[tuple[str, str]]:
-        """Return (path, reason) of the files that could not be read, sorted."""
-        roots = self.roots()
-        with self.catalog.session() as session:
-            rows = session.scalars(
-                select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
-            )
-            return [(str(roots[row.root_id] / row.path), row.reason or "") for row in rows]
 
-    def summarize(self) -> StoreSummary:
-        """Count what the store holds."""
-        roots = self.roots()
-        with self.catalog.session() as session:
-            images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
-            regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
-            kinds = session.execute(
-                select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
-            ).all()
-        files = [file for file in self.path.rglob("*") if file.is_file()]
-        return StoreSummary(
-            images=images,
-            failed=self.failed_files(),
-            vectors={k: regions if k in REGION_KINDS else images for k, _ in kinds},
-            dimensions={row.kind: row[1] for row in kinds},
-            bytes_on_disk=sum(file.stat().st_size for file in files),
-            roots=[str(path) for path in roots.values()],
-        )
-
-
-def _info(row: Any, root: Path) -> ImageInfo:
+def _info(fields: ImageFields, root: Path) -> ImageInfo:
     return ImageInfo(
-        id=row.id,
-        path=root / row.path,
-        width=row.width or 0,
-        height=row.height or 0,
-        taken_at=row.taken_at,
-        camera=row.camera,
+        id=fields.id,
+        path=root / fields.path,
+        width=fields.width or 0,
+        height=fields.height or 0,
+        taken_at=fields.taken_at,
+        camera=fields.camera,
     )
+
+
+def read_spec(lookup: CatalogLookup, path: Path) -> FeatureSpec:
+    """Return the spec of the store at `path`; raises `StoreCorruptError`."""
+    text = lookup.spec()
+    if text is None:
+        # Killed between making the tables and writing the spec: nothing was stored yet.
+        raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
+    try:
+        return FeatureSpec.from_json(text)
+    except (ValueError, TypeError) as error:
+        raise StoreCorruptError(
+            f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
+            "or another version of cbir wrote it; build it anew with cbir index --rebuild."
+        ) from error

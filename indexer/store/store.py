@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,13 +15,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from indexer.errors import (
-    SpecMismatchError,
-    StoreCorruptError,
-    StoreError,
-    StoreLockedError,
-    StoreNotFoundError,
-)
+from indexer.errors import SpecMismatchError, StoreError, StoreLockedError
 from indexer.features.extractor import ImageFeatures
 from indexer.features.spec import FeatureSpec
 from indexer.features.windows import to_pixels
@@ -35,11 +28,12 @@ from indexer.store.catalog import (
     RootRow,
     SpecRow,
 )
-from indexer.store.reading import REGION_KINDS, StoreReader
-from indexer.store.records import Entry, FileState
+from indexer.store.files import VectorFiles
+from indexer.store.lookup import CatalogLookup
+from indexer.store.reading import REGION_KINDS, StoreReader, read_spec
+from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.segments import FloatArray, HalfArray
 
-STORE_NAME = ".cbir"
 IMAGE_KINDS = ("conv", "fc")
 ROWS_A_STATEMENT = 100
 
@@ -52,22 +46,14 @@ class _Described(NamedTuple):
     features: ImageFeatures
 
 
-def find_store(start: Path | None = None) -> Path | None:
-    """Return the store that a command run in `start` means, or None where there is none.
-
-    `CBIR_STORE` names it; else it is `.cbir` in the folder or the nearest one above.
-    """
-    if named := os.environ.get("CBIR_STORE"):
-        return Path(named)
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if (folder / STORE_NAME / "catalog.sqlite").is_file():
-            return folder / STORE_NAME
-    return None
-
-
 class Store(StoreReader):
     """An open store. Reading needs no lock; writing happens inside `writing()`."""
+
+    files: VectorFiles
+
+    def __init__(self, path: Path, lookup: CatalogLookup, spec: FeatureSpec) -> None:
+        super().__init__(path, lookup, spec)
+        self.files = VectorFiles(path / "vectors", lookup, self.catalog)
 
     @classmethod
     def create(cls, path: Path, spec: FeatureSpec) -> Store:
@@ -78,35 +64,36 @@ class Store(StoreReader):
             (path / "vectors").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"No store can be made at {path}: {error.strerror}.") from error
-        catalog = Catalog((path / "catalog.sqlite").resolve())
+        file = (path / "catalog.sqlite").resolve()
+        catalog = Catalog(file)
         catalog.prepare()
         with catalog.session() as session:
             session.add(SpecRow(id=1, json=spec.to_json(), fingerprint=spec.fingerprint))
             session.commit()
-        return cls(path.resolve(), catalog, spec)
+        catalog.close()
+        return cls(path.resolve(), CatalogLookup(file), spec)
 
-    @classmethod
-    def open(cls, path: Path) -> Store:
-        """Open the store at `path`.
+    def is_empty(self) -> bool:
+        """Whether no image, good or failed, is in the store."""
+        with self.catalog.session() as session:
+            return session.scalar(select(ImageRow.id).limit(1)) is None
 
-        Raises `StoreNotFoundError`, `StoreVersionError` or `StoreCorruptError`.
-        """
-        file = path / "catalog.sqlite"
-        if not file.is_file():
-            raise StoreNotFoundError(
-                f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
-            )
-        catalog = Catalog(file.resolve())
-        catalog.prepare()
-        return cls(path.resolve(), catalog, _read_spec(catalog, path))
-
-    def refresh(self) -> None:
-        """Take up the spec as another process may have left it."""
-        self.spec = _read_spec(self.catalog, self.path)
-
-    def close(self) -> None:
-        """Close the catalogue."""
-        self.catalog.close()
+    def known_files(self) -> dict[tuple[int, str], KnownFile]:
+        """Return every image row, good or failed, by (root id, path)."""
+        columns = (
+            ImageRow.id,
+            ImageRow.root_id,
+            ImageRow.path,
+            ImageRow.size_bytes,
+            ImageRow.mtime_ns,
+            ImageRow.content_hash,
+            ImageRow.reason,
+        )
+        with self.catalog.session() as session:
+            return {
+                (row.root_id, row.path): KnownFile(row.id, FileState(*row[1:6]), row.reason)
+                for row in session.execute(select(*columns))
+            }
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -118,7 +105,7 @@ class Store(StoreReader):
         store since it was opened.
         """
         with _locked(self.path):
-            if _read_spec(self.catalog, self.path) != self.spec:
+            if read_spec(self.lookup, self.path) != self.spec:
                 raise SpecMismatchError(
                     f"The store at {self.path} was whitened by another process since this one "
                     "opened it. Nothing was written; run the same command again."
@@ -285,21 +272,6 @@ def _insert_regions(session: Session, rows: npt.NDArray[np.int64]) -> None:
                 + ", ".join(["(?, ?, ?, ?, ?, ?)"] * count),
                 [tuple(values) for values in part.reshape(len(part) // count, -1).tolist()],
             )
-
-
-def _read_spec(catalog: Catalog, path: Path) -> FeatureSpec:
-    with catalog.session() as session:
-        row = session.get(SpecRow, 1)
-    if row is None:
-        # Killed between making the tables and writing the spec: nothing was stored yet.
-        raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
-    try:
-        return FeatureSpec.from_json(row.json)
-    except (ValueError, TypeError) as error:
-        raise StoreCorruptError(
-            f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
-            "or another version of cbir wrote it; build it anew with cbir index --rebuild."
-        ) from error
 
 
 @contextmanager

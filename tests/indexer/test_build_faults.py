@@ -12,6 +12,7 @@ from indexer import pipeline
 from indexer.build import BuildOptions
 from indexer.features.engine import Activations
 from indexer.images import Pixels
+from indexer.store.browsing import summarize
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
@@ -27,7 +28,7 @@ def test_one_bad_image_never_stops_a_run_and_is_remembered(desk: Desk) -> None:
     reasons = {Path(path).name: reason for path, reason in report.failed}
     assert set(reasons) == {"bad.jpg", "empty.jpg"}
     assert "empty" in reasons["empty.jpg"]
-    assert desk.store.summarize().images == 1
+    assert summarize(desk.store).images == 1
 
     again = desk.index()
     assert (again.added, again.unchanged, desk.loads) == (0, 1, 1)
@@ -73,7 +74,7 @@ def test_a_failed_file_that_goes_away(desk: Desk) -> None:
     (desk.photos / "bad.jpg").unlink()
     report = desk.index()
     assert (report.removed, report.failed) == (0, [])
-    assert desk.store.summarize().failed == []
+    assert summarize(desk.store).failed == []
 
 
 def test_a_folder_that_is_all_corrupt(desk: Desk) -> None:

@@ -17,6 +17,7 @@ from indexer.features.regions import Region
 from indexer.features.windows import to_regions
 from indexer.images import Pixels, load_image
 from indexer.remove import remove_images
+from indexer.store.browsing import summarize
 from indexer.store.catalog import RegionRow
 from indexer.store.segments import IdArray
 from indexer.store.store import Store
@@ -79,7 +80,7 @@ def test_every_window_has_a_row_and_a_vector(desk: Desk) -> None:
     assert next(iter(red.values())) == Region(0, 0, 60, 60)
     assert next(iter(wide.values())) == Region(0, 0, 400, 100)
     desk.check_vectors()
-    summary = desk.store.summarize()
+    summary = summarize(desk.store)
     for kind in desk.store.spec.kinds:
         expected = 2 if kind in ("conv", "fc") else report.regions
         assert summary.vectors[kind] == expected

@@ -82,7 +82,7 @@ def clear(store: Store) -> set[str]:
 
 
 def listed_rows(store: Store, kind: str = "region") -> int | None:
-    row = store.files.lists_row(kind)
+    row = store.files.lists_entry(kind)
     return None if row is None else row.rows
 
 
@@ -170,7 +170,7 @@ def test_new_vectors_go_into_the_lists_once_they_are_many(grown: Desk) -> None:
     add(grown, 21)
     keep_up(grown.store)
     assert listed_rows(grown.store) == 11 * WINDOWS
-    row = grown.store.files.lists_row("region")
+    row = grown.store.files.lists_entry("region")
     assert row is not None
     assert row.trained_rows == 9 * WINDOWS
     assert sum(name.endswith(".faiss") for name in clear(grown.store)) == 1
@@ -183,7 +183,7 @@ def test_outgrown_lists_are_trained_anew(grown: Desk, monkeypatch: pytest.Monkey
     monkeypatch.setattr("indexer.optimize.OUTGROWN", 1)
     add(grown, 20)
     keep_up(grown.store)
-    row = grown.store.files.lists_row("region")
+    row = grown.store.files.lists_entry("region")
     assert row is not None
     # The vectors of removed images went with the merging.
     assert (row.rows, row.trained_rows) == (10 * WINDOWS, 10 * WINDOWS)
@@ -337,4 +337,4 @@ def test_a_full_disk_while_the_lists_are_written_is_told(
     with pytest.raises(StoreError, match="No space left on device"):
         optimize_store(desk.store)
     monkeypatch.undo()
-    assert desk.store.files.lists_row("conv") is None
+    assert desk.store.files.lists_entry("conv") is None

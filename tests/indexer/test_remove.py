@@ -6,6 +6,7 @@ import pytest
 
 from indexer.errors import NoImagesError
 from indexer.remove import remove_images
+from indexer.store.browsing import summarize
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, plain
 
@@ -30,7 +31,7 @@ def test_a_file(filled: Desk) -> None:
 def test_a_folder_counts_good_images_only(filled: Desk) -> None:
     assert remove_images(filled.store, [filled.photos / "sub"]) == 2
     assert filled.paths() == ["red.png"]
-    assert filled.store.summarize().failed == []
+    assert summarize(filled.store).failed == []
 
 
 def test_a_file_named_twice_counts_once(filled: Desk) -> None:

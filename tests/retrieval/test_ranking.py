@@ -13,6 +13,7 @@ from PIL import Image
 from indexer.features.pooling import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_regions
+from indexer.store.browsing import summarize
 from retrieval.picture import Picture
 from retrieval.query import Hit, Query
 from retrieval.ranking import (
@@ -182,7 +183,7 @@ def test_reranked_hits_are_sound(sample: Sample) -> None:
         path=sample.path("cat-1.jpg"), search="region", rerank=True, candidates=20, k=None
     )
     hits = sample.search.search(query)
-    assert len(set(names(hits))) == len(hits) == sample.store.summarize().images
+    assert len(set(names(hits))) == len(hits) == summarize(sample.store).images
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
     scores = [hit.score for hit in hits[:20]]
     assert scores == sorted(scores, reverse=True)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from indexer.errors import InvalidQueryError, InvalidRegionError, StoreError
 from indexer.features.regions import Region
+from indexer.store.browsing import summarize
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
@@ -65,7 +66,7 @@ def test_only_pictures_of_the_subject_come_before_the_image_itself(
 ) -> None:
     hits = ask_with_box(sample, scene, subject)
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
-    assert len({hit.image_id for hit in hits}) == len(hits) == sample.store.summarize().images
+    assert len({hit.image_id for hit in hits}) == len(hits) == summarize(sample.store).images
     names = [hit.path.name for hit in hits]
     before = set(names[: names.index(scene)])
     assert before <= holding(subject) | set(MANIFEST["groups"][subject])

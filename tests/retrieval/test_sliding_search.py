@@ -12,6 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from indexer.features.regions import Region
+from indexer.store.browsing import summarize
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
 from tests.pictures import noise, photo
@@ -56,7 +57,7 @@ def test_a_pasted_object_is_found_by_vgg16(
 
     search = SearchEngine.open(tmp_path / ".cbir", engine="torch")
     assert search.store.spec.kinds == ("conv", "fc", "region", "region_fc")
-    summary = search.store.summarize()
+    summary = summarize(search.store)
     assert summary.vectors == {"conv": 4, "fc": 4, "region": 40, "region_fc": 40}
     assert summary.dimensions == {"conv": 512, "fc": 4096, "region": 512, "region_fc": 4096}
     for feature in ("conv", "fc"):

@@ -154,7 +154,7 @@ def index(
             done = builder.report.added + builder.report.updated
             typer.echo(f"Stopped. {done} images are safe; run it again to go on.", err=True)
             raise typer.Exit(130) from stop
-        from ui.render import report_as_dict, report_as_text
+        from ui.reports import report_as_dict, report_as_text
 
         text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
         progress.stop()
@@ -191,7 +191,8 @@ def _open_or_create(
     import dataclasses
 
     from indexer.features.spec import FeatureSpec
-    from indexer.store.store import STORE_NAME, Store, find_store
+    from indexer.store.reading import STORE_NAME, find_store
+    from indexer.store.store import Store
 
     place = path or find_store() or Path(STORE_NAME)
     exists = (place / "catalog.sqlite").is_file()

@@ -61,6 +61,7 @@ def engine_name(name: str) -> Any:
 
 
 def open_store(path: Path | None) -> Store:
-    from retrieval.engine import SearchEngine
+    from indexer.store.reading import require_store
+    from indexer.store.store import Store
 
-    return SearchEngine.open(path).store
+    return Store.open(require_store(path))

@@ -18,10 +18,11 @@ def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
     It helps to find instances, such as logos and prints; it can cost where you look for kinds.
     """
     from indexer.adapt import adapt_store
+    from indexer.store.browsing import summarize
 
     opened = open_store(store)
     spec = adapt_store(opened)
-    count = opened.summarize().vectors["region"]
+    count = summarize(opened).vectors["region"]
     if as_json:
         typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
     else:
@@ -50,13 +51,13 @@ def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def info(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Show what the store holds: images, failed files, vectors, spec, bytes on disk."""
-    from ui import render
+    from ui import reports
 
     opened = open_store(store)
     if as_json:
-        typer.echo(json.dumps(render.summary_as_dict(opened)))
+        typer.echo(json.dumps(reports.summary_as_dict(opened)))
     else:
-        render.print_summary(opened)
+        reports.print_summary(opened)
 
 
 @app.command()
@@ -80,10 +81,10 @@ def remove(
 @app.command()
 def backbones(as_json: JsonOption = False) -> None:
     """List the networks, their taps, and which are here or would be downloaded."""
-    from ui import render
+    from ui import reports
 
     if as_json:
-        for row in render.backbones_as_dicts():
+        for row in reports.backbones_as_dicts():
             typer.echo(json.dumps(row))
     else:
-        render.print_backbones()
+        reports.print_backbones()

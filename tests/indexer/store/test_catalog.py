@@ -11,7 +11,8 @@ from sqlalchemy import inspect
 from sqlalchemy.dialects import sqlite
 
 from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
-from indexer.store.catalog import SCHEMA_VERSIONS, Base, Catalog, PathText, RootRow
+from indexer.store.catalog import Base, Catalog, PathText, RootRow
+from indexer.store.lookup import SCHEMA_VERSIONS
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ from PIL import Image
 from indexer.errors import StoreCorruptError, StoreError
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import optimize_store
-from indexer.store.catalog import SCHEMA_VERSIONS, Catalog
+from indexer.store.browsing import summarize
+from indexer.store.catalog import Catalog
+from indexer.store.lookup import SCHEMA_VERSIONS
 from indexer.store.segments import write_segment
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
@@ -99,7 +101,7 @@ def test_a_store_of_the_first_schema_opens_without_regions(old: Path) -> None:
     assert store.spec == FeatureSpec.create(
         pooling="spoc", size_px=64, resampling="bicubic", regions="none"
     )
-    summary = store.summarize()
+    summary = summarize(store)
     assert (summary.images, summary.vectors) == (2, {"conv": 2, "fc": 2})
     with pytest.raises(StoreError, match="--rebuild --regions grid"):
         store.vector_index("region")
@@ -176,7 +178,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(
     connection.close()
     assert "regions" not in tables
     store = Store.open(old)
-    assert store.summarize().images == 2
+    assert summarize(store).images == 2
     store.close()
 
 
@@ -184,7 +186,7 @@ def test_a_store_of_the_second_schema_opens_without_lists(old: Path) -> None:
     upgrade_to(old / "catalog.sqlite", "0002")
     store = Store.open(old)
     assert store.index_form == "auto"
-    assert [store.files.lists_row(kind) for kind in store.spec.kinds] == [None, None]
+    assert [store.files.lists_entry(kind) for kind in store.spec.kinds] == [None, None]
     assert store.vector_index("conv").lists is None
     reports = optimize_store(store)
     assert [(report.rows, report.form) for report in reports] == [(2, "exact"), (2, "exact")]

