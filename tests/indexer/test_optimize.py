@@ -312,7 +312,7 @@ def test_files_that_are_replaced_while_a_search_opens_them(
             other.close()
         return read_segment(folder, name, rows, dimension)
 
-    monkeypatch.setattr("indexer.store.files.read_segment", read)
+    monkeypatch.setattr("indexer.store.folder.read_segment", read)
     assert answers(grown.search()) == before
     assert not (grown.store.path / "vectors" / f"{opened[0]}.ids.npy").exists()
 

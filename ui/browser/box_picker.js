@@ -4,6 +4,8 @@
 const SMALLEST = 0.01;
 const STEP = 0.02;
 const SETTLE_MS = 500;
+// Where a drag began and what it has drawn, by frame: it goes on when the page is drawn anew.
+const drags = new WeakMap();
 
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
@@ -11,8 +13,7 @@ export default function (component) {
   const image = parentElement.querySelector("img");
   const shade = parentElement.querySelector(".box");
   const empty = parentElement.querySelector(".empty");
-  let box = data.box;
-  let start = null;
+  let { start, box } = drags.get(frame) || { start: null, box: data.box };
   let timer = null;
 
   const paint = () => {
@@ -53,21 +54,24 @@ export default function (component) {
     frame.focus();
     frame.setPointerCapture(event.pointerId);
     start = place(event);
+    drags.set(frame, { start, box });
   };
   frame.onpointermove = (event) => {
     if (!start) return;
     box = between(start, place(event));
+    drags.set(frame, { start, box });
     paint();
   };
   frame.onpointerup = (event) => {
     if (!start) return;
     box = between(start, place(event));
     start = null;
+    drags.delete(frame);
     if (box[2] - box[0] < SMALLEST || box[3] - box[1] < SMALLEST) box = null;  // a click clears
     paint();
     if (box || data.box) send();
   };
-  frame.onpointercancel = () => { start = null; box = data.box; paint(); };
+  frame.onpointercancel = () => { start = null; drags.delete(frame); box = data.box; paint(); };
   frame.onkeydown = (event) => {
     const moves = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] };
     if (!data.src) return;

@@ -23,6 +23,12 @@ CUP = SCENES[KEPT_OUT]["coffee"]
 def begin(page: Page, served: Served, address: str = "") -> None:
     page.goto(f"{served.url}/{address}")
     expect(page.locator("figure").first).to_be_visible()
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Wait until the page is complete."""
+    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
 
 
 def upload(page: Page, path: Path) -> None:
@@ -33,6 +39,7 @@ def upload_query(page: Page, served: Served) -> None:
     begin(page, served)
     upload(page, QUERY)
     expect(page.get_by_text("found in")).to_be_visible()
+    settle(page)
 
 
 def picker(page: Page) -> Locator:
@@ -55,7 +62,7 @@ def drag(page: Page, box: Region, size: tuple[int, int]) -> None:
 
 def hits(page: Page) -> list[tuple[str, Region | None]]:
     """Return (name, matched box) of the hits that are shown, in order, once all are."""
-    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
+    settle(page)
     found = []
     for image in page.locator("figure img[alt^='Hit']").all():
         text = image.get_attribute("alt") or ""
@@ -212,6 +219,7 @@ def test_useless_uploads_get_a_sentence(page: Page, served: Served, tmp_path: Pa
 
 def test_paste(page: Page, served: Served) -> None:
     begin(page, served)
+    expect(page.get_by_role("group", name="Query image")).to_be_visible()
     data = base64.b64encode(QUERY.read_bytes()).decode()
     page.evaluate(
         """async (data) => {
