@@ -41,10 +41,11 @@ def optimize_store(store: Store, tell: Tell = lambda _: None) -> list[KindReport
 
 
 def keep_up(store: Store, tell: Tell = lambda _: None) -> None:
-    """Bring the lists up to date with what was added, where it is worth it."""
+    """Bring the lists up to date with what was added, where it is worth it, and join segments."""
     with store.writing():
         for kind in store.spec.kinds:
             _keep_up(store, kind, tell, anew=False)
+            store.files.join(kind)
 
 
 def _keep_up(store: Store, kind: str, tell: Tell, *, anew: bool) -> KindReport:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -20,10 +21,13 @@ from indexer.store.segments import (
     FloatArray,
     HalfArray,
     IdArray,
+    Segment,
     to_float32,
     write_merged,
     write_segment,
 )
+
+MUCH_LARGER = 4  # times the rows of all later segments: such a one is left alone
 
 
 class VectorFiles(VectorFolder):
@@ -77,19 +81,52 @@ class VectorFiles(VectorFolder):
             count = sum(int(kept.sum()) for kept in keep)
             if not old or (len(old) == 1 and count == old[0].rows):
                 return
-            for row in old:
-                session.delete(row)
             session.execute(delete(ListsRow).where(ListsRow.kind == kind))
-            if count:
-                merged = SegmentRow(kind=kind, rows=count, dimension=old[0].dimension)
-                session.add(merged)
-                session.flush()
-                try:
-                    write_merged(self.folder, _segment_name(merged), parts, keep)
-                except OSError as error:
-                    raise self._cannot_write(error) from error
-            self.sync()
+            self._write_as_one(session, old, parts, keep)
             session.commit()
+
+    def join(self, kind: str) -> None:
+        """Make the last segments of one kind one, as far as the one before is not much larger.
+
+        So their number grows with the logarithm of the rows, and so does how often a row is written
+        anew. Rows keep their order, those of removed images included, and so lists stay; segments
+        in the lists and others are not joined. It becomes live in one transaction.
+        """
+        with self.catalog.session() as session:
+            rows = _segments(session, kind)
+            listed = session.scalar(select(ListsRow.rows).where(ListsRow.kind == kind)) or 0
+            sizes = np.array([row.rows for row in rows], np.int64)
+            later = np.cumsum(sizes[::-1])[::-1] - sizes  # rows of the segments after each
+            joined = sizes < MUCH_LARGER * later
+            if sizes.sum() > listed:
+                joined &= np.cumsum(sizes) > listed
+            if not joined.any():
+                return
+            old = rows[int(joined.argmax()) :]
+            parts = [self.read(_entry(row)) for row in old]
+            self._write_as_one(session, old, parts, [np.ones(row.rows, bool) for row in old])
+            session.commit()
+
+    def _write_as_one(
+        self,
+        session: Session,
+        old: Sequence[SegmentRow],
+        parts: Sequence[Segment],
+        keep: Sequence[npt.NDArray[np.bool_]],
+    ) -> None:
+        """Write the rows to `keep` (N,) of segments as one that takes their place."""
+        for row in old:
+            session.delete(row)
+        count = sum(int(kept.sum()) for kept in keep)
+        if count:
+            one = SegmentRow(kind=old[0].kind, rows=count, dimension=old[0].dimension)
+            session.add(one)
+            session.flush()
+            try:
+                write_merged(self.folder, _segment_name(one), parts, keep)
+            except OSError as error:
+                raise self._cannot_write(error) from error
+        self.sync()
 
     # --- lists -------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from sqlalchemy import func, select
 
@@ -21,6 +24,7 @@ from indexer.store.segments import Segment, read_segment
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
+from tests.colour_grid import colour_spec
 from tests.desk import Desk, noisy_desk
 from tests.pictures import noise
 
@@ -126,6 +130,65 @@ def test_a_store_grows_on_after_all_of_it_was_removed(grown: Desk) -> None:
     assert clear(grown.store) == set()
     grown.index()
     grown.check_vectors()
+
+
+def test_what_a_run_committed_bit_by_bit_is_joined(grown: Desk) -> None:
+    before = answers(grown.search())
+    with grown.store.catalog.session() as session:
+        [gone] = session.scalars(select(RemovedRow.image_id)).all()
+    keep_up(grown.store)
+    assert [segments(grown.store, kind) for kind in grown.store.spec.kinds] == [2, 2, 2]
+    assert answers(grown.search()) == before
+    assert len(files(grown.store)) == 3 * 2 * 3
+    grown.check_vectors()
+    live = clear(grown.store)
+    keep_up(grown.store)
+    assert clear(grown.store) == live
+    # Removed vectors stay until a merge, and are found no more.
+    owners = grown.store.files.rows("conv").segments[0].image_ids
+    assert gone in owners
+    assert gone not in grown.store.vector_index("conv").live_ids()
+
+
+@pytest.mark.usefixtures("large")
+def test_segments_in_the_lists_and_later_ones_stay_apart(grown: Desk) -> None:
+    optimize_store(grown.store)
+    add(grown, 20)
+    keep_up(grown.store)
+    add(grown, 21)
+    [first, *later] = [len(part.ids) for part in grown.store.files.rows("region").segments]
+    assert (first, later) == (9 * WINDOWS, [WINDOWS, WINDOWS])
+    grown.store.files.join("region")
+    sizes = [len(part.ids) for part in grown.store.files.rows("region").segments]
+    assert sizes == [9 * WINDOWS, 2 * WINDOWS]
+    assert listed_rows(grown.store) == 9 * WINDOWS
+    grown.check_vectors()
+
+
+@settings(
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.integers(1, 40), max_size=12))
+def test_joined_segments_are_few_and_keep_their_order(tmp_path: Path, sizes: list[int]) -> None:
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        store = Store.create(Path(folder) / ".cbir", colour_spec())
+        first = 1
+        for size in sizes:
+            ids = np.arange(first, first + size)
+            with store.catalog.session() as session:
+                vectors = np.repeat(ids[:, None] / 1024, 8, axis=1).astype(np.float32)
+                store.files.add(session, "conv", ids, ids, vectors)
+                session.commit()
+            store.files.join("conv")
+            first += size
+        parts = store.files.rows("conv").segments
+        joined = [len(part.ids) for part in parts]
+        assert all(size >= 4 * sum(joined[i + 1 :]) for i, size in enumerate(joined))
+        for part in parts:
+            np.testing.assert_array_equal(part.vectors[:, 0], part.ids / 1024)
+        ids = np.concatenate([np.empty(0, np.int64), *(part.ids for part in parts)])
+        np.testing.assert_array_equal(ids, np.arange(1, first))
+        store.close()
 
 
 @pytest.mark.usefixtures("large")
