@@ -212,14 +212,14 @@ def vote_boxes(boxes: IdArray, scores: FloatArray) -> list[Region]:
     grid and the best of them is often but a part of the object; those beside it that score nearly
     as well tell of the rest. Box voting, Gidaris and Komodakis 2015.
     """
-    x0, y0, x1, y1 = np.moveaxis(boxes, 2, 0)  # (N, W) each
+    x0, y0, x1, y1 = boxes.transpose(2, 0, 1)  # (N, W) each
     width = np.minimum(x1, x1[:, :1]) - np.maximum(x0, x0[:, :1])
     height = np.minimum(y1, y1[:, :1]) - np.maximum(y0, y0[:, :1])
     shared = np.maximum(width, 0) * np.maximum(height, 0)
     area = (x1 - x0) * (y1 - y0)
     agrees = shared > VOTE_IOU * (area + area[:, :1] - shared)
     weights = np.exp((scores - scores[:, :1]) * VOTE_SHARPNESS) * agrees
-    corners = np.einsum("nw,nwc->nc", weights, boxes) / weights.sum(axis=1, keepdims=True)
+    corners = (weights[:, :, None] * boxes).sum(axis=1) / weights.sum(axis=1, keepdims=True)
     return [
         Region(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
         for x0, y0, x1, y1 in np.rint(corners).astype(np.int64).tolist()

@@ -127,6 +127,8 @@ class CatalogLookup:
 
         The box of a region that is gone is all zeros.
         """
+        if not len(ids):
+            return np.empty((0, 4), np.int64)
         found: dict[int, tuple[int, int, int, int]] = {}
         with self._moment() as ask:
             for start in range(0, len(ids), PLACES):

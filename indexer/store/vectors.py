@@ -282,7 +282,7 @@ class VectorIndex:
     ) -> ImageMatches | None:
         """Return the k best images (1, k) by ever more of the nearest rows; None if there are less.
 
-        With `whole`, a longer list of images by their best row is scored in full.
+        With `whole`, a longer list is scored in full: all images that the nearest rows belong to.
         """
         wanted = k * WHOLE_CANDIDATES if whole else k
         near = min(wanted * WINDOWS_AN_IMAGE, len(lists))
@@ -348,5 +348,6 @@ class VectorIndex:
 
 def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:
     """Return the first row of each image (N,) in a segment, and how many it has there."""
-    starts = np.searchsorted(segment.image_ids, image_ids)
-    return starts, np.searchsorted(segment.image_ids, image_ids, side="right") - starts
+    ends = np.concatenate([image_ids, image_ids + 1])
+    starts, stops = np.searchsorted(segment.image_ids, ends).reshape(2, -1)
+    return starts, stops - starts
