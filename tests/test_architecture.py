@@ -18,6 +18,7 @@ PACKAGES = ("indexer", "retrieval", "ui")
 HOMES = {
     "faiss": "indexer/store/",
     "sqlalchemy": "indexer/store/",
+    "sqlite3": "indexer/store/",
     "alembic": "indexer/store/",
     "filelock": "indexer/store/",
     "torch": "indexer/features/",

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 
@@ -75,7 +74,7 @@ class KindEntries:
 
 
 class CatalogLookup:
-    """Reads the catalogue file at `path`; threads may ask at once.
+    """Reads the catalogue file at `path`, which is absolute; threads may ask at once.
 
     Each answer is that of one moment. Whatever is wrong with the file raises `StoreError`, or
     `StoreCorruptError` where it is damaged.
@@ -180,7 +179,7 @@ class CatalogLookup:
             return self._idle.pop()
         try:
             connection = sqlite3.connect(
-                f"file:{quote(str(self.path))}?mode=rw",
+                f"{self.path.as_uri()}?mode=rw",
                 uri=True,
                 timeout=WAIT_S,
                 isolation_level=None,
