@@ -188,6 +188,7 @@ def write_merged(
                 for start in range(0, len(source), CHUNK_ROWS):
                     stop = start + CHUNK_ROWS
                     file.write(np.ascontiguousarray(source[start:stop][kept[start:stop]]).tobytes())
+                    let_go(source)
             file.flush()
             os.fsync(file.fileno())
 

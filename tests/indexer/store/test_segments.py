@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from indexer.store.segments import (
     read_segment,
     to_float32,
     write_merged,
+    write_segment,
 )
 
 DIMENSION = 3
@@ -103,6 +106,22 @@ def test_merging_keeps_the_order_and_drops_the_rest(
     for field in ("ids", "image_ids", "vectors"):
         expected = [getattr(part, field)[kept] for part, kept in zip(parts, keep, strict=True)]
         np.testing.assert_array_equal(getattr(merged, field), np.concatenate(expected))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has mapped")
+def test_merging_keeps_no_file_in_memory(tmp_path: Path) -> None:
+    def mapped_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE / 1e6
+
+    rows = 20_000
+    ids = np.arange(rows, dtype=np.int64)
+    write_segment(tmp_path, "a", ids, ids, np.ones((rows, 1024), np.float16))  # 41 MB
+    part = read_segment(tmp_path, "a", rows, 1024)
+    before = mapped_mb()
+    write_merged(tmp_path, "b", [part], [np.ones(rows, bool)])
+    assert mapped_mb() - before < 10
+    assert part.vectors[:: rows // 5].sum() > 0
+    assert mapped_mb() - before > 0  # what is read is seen here
 
 
 def test_every_half_is_widened_exactly() -> None:
