@@ -32,7 +32,7 @@ FROM_PRIVATE = {private: surrogate for surrogate, private in TO_PRIVATE.items()}
 
 
 class ImageFields(NamedTuple):
-    """What the catalogue says of a good image; `path` is relative to `root`, both as stored."""
+    """What the catalogue says of an image; `path` is relative to `root`, see `RootRow`."""
 
     id: int
     root: str
