@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from indexer.features.backbones import BACKBONES
 from indexer.features.extractor import FeatureExtractor
@@ -12,6 +13,9 @@ from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
 from tests.colour_grid import colour_spec
 from tests.desk import Desk
+
+settings.register_profile("cbir", deadline=None)  # no test depends on how fast the machine is
+settings.load_profile("cbir")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -165,9 +165,7 @@ def test_segments_in_the_lists_and_later_ones_stay_apart(grown: Desk) -> None:
     grown.check_vectors()
 
 
-@settings(
-    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(1, 40), max_size=12))
 def test_joined_segments_are_few_and_keep_their_order(tmp_path: Path, sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory(dir=tmp_path) as folder:

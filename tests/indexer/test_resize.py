@@ -22,7 +22,7 @@ def test_the_picture_stays_the_same(resampling: Resampling, size: tuple[int, int
     assert len(QUADRANTS) == 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     value=st.integers(0, 255),
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),

@@ -93,7 +93,7 @@ def test_another_whitening_has_another_digest() -> None:
 
 
 @given(st.integers(0, 99), st.integers(2, 8), st.floats(0, 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_principal_axes_scale_the_variance(seed: int, dimension: int, power: float) -> None:
     vectors = correlated(seed, 500, dimension)
     axes = principal_axes(vectors, dimension, power, 0.0)
