@@ -106,6 +106,7 @@ export default function (component) {
     reader.readAsDataURL(file);
   };
   document.addEventListener("paste", paste);
+  frame.dataset.ready = "yes";
   return () => {
     clearTimeout(timer);
     document.removeEventListener("paste", paste);

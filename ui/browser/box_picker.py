@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from indexer.features.regions import Region
 HERE = Path(__file__).parent
 MAX_BYTES = 40_000_000
 KEY = "box_picker"
+CURRENT = "box_picker_current"  # where the session keeps the key of the picture that is shown
 
 
 def _component() -> Callable[..., Any]:
@@ -39,12 +41,14 @@ def draw_on(
 
     The callbacks ask `drawn_box`, `pasted_bytes` and `refusal` what happened.
     """
+    # A picture is a component of its own: one that is given another picture may keep the old one.
+    key = st.session_state[CURRENT] = f"{KEY}-{zlib.crc32((src or '').encode()):08x}"
     width, height = size
     shares = None
     if box is not None:
         shares = [box.x0 / width, box.y0 / height, box.x1 / width, box.y1 / height]
     _component()(
-        key=KEY,
+        key=key,
         data={"src": src, "alt": alt, "box": shares, "maxBytes": MAX_BYTES},
         on_drawn_change=on_drawn,
         on_pasted_change=on_pasted,
@@ -79,5 +83,5 @@ def refusal() -> str:
 
 
 def _value(name: str) -> Any:
-    state = st.session_state.get(KEY)
+    state = st.session_state.get(st.session_state.get(CURRENT, KEY))
     return None if state is None else state.get(name)

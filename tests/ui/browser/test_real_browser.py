@@ -31,6 +31,11 @@ def settle(page: Page) -> None:
     expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()
 
 
+def expect_picker(page: Page) -> None:
+    """Wait until the place for the query image listens."""
+    expect(page.get_by_role("group", name="Query image")).to_have_attribute("data-ready", "yes")
+
+
 def upload(page: Page, path: Path) -> None:
     page.set_input_files("[data-testid=stFileUploader] input", path)
 
@@ -40,6 +45,8 @@ def upload_query(page: Page, served: Served) -> None:
     upload(page, QUERY)
     expect(page.get_by_text("found in")).to_be_visible()
     settle(page)
+    expect(picker(page).get_by_role("img")).to_be_visible()
+    expect_picker(page)
 
 
 def picker(page: Page) -> Locator:
@@ -219,7 +226,7 @@ def test_useless_uploads_get_a_sentence(page: Page, served: Served, tmp_path: Pa
 
 def test_paste(page: Page, served: Served) -> None:
     begin(page, served)
-    expect(page.get_by_role("group", name="Query image")).to_be_visible()
+    expect_picker(page)
     data = base64.b64encode(QUERY.read_bytes()).decode()
     page.evaluate(
         """async (data) => {
