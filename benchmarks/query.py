@@ -4,8 +4,9 @@ Run: python -m benchmarks.query PHOTOS [--regions 1000000] [--queries 60] [--jso
 The store holds jittered region vectors of half the photos; the queries are photos, and boxes in
 photos, of the other half. In turn with them runs what they cannot do without: one forward of
 what the query shows to the network, and a search of faiss alone with the same index, parameters
-and number of finds. `least` forwards as `cbir` does, each view of the query in a thread of its own;
-`plain` as OpenVINO does when it is left alone: all threads on one view, then on the next.
+and number of finds. `least` does both as `cbir` does: each view of the query in a thread of its
+own, and the cells of the index shared by faiss's threads. `plain` is both libraries left alone: all
+threads of OpenVINO on one view, then on the next, and one thread of faiss on the query.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import faiss as typed_faiss
 import numpy as np
 
 from benchmarks.collections import fill, photos_in, region_vectors
@@ -32,15 +32,16 @@ from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 from indexer.images import Pixels, load_image
 from indexer.optimize import keep_up
-from indexer.store.approximate import ApproximateIndex
+from indexer.store.approximate import SHARE_CELLS, ApproximateIndex
+from indexer.store.faiss_runtime import faiss
 from indexer.store.store import Store
 from retrieval import describe
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
 
-faiss: Any = typed_faiss  # its type stubs lag behind its Python interface
 Samples = dict[str, list[float]]
 BLOCK = 10
+ONE_THREAD = 0  # of faiss for a query, as it is by itself
 
 
 def main() -> None:
@@ -83,12 +84,15 @@ def measure(engine: SearchEngine, queries: list[Query]) -> dict[str, Any]:
     totals: list[float] = []
     floors: dict[str, list[float]] = {"least": [], "plain": []}
     samples: Samples = defaultdict(list)
-    networks = {"least": engine.extractor.inference, "plain": PlainNetwork(engine)}
+    sides = {
+        "least": (engine.extractor.inference, SHARE_CELLS),
+        "plain": (PlainNetwork(engine), ONE_THREAD),
+    }
     floor = []
     for query in queries:
         with watching(engine, defaultdict(list)) as calls:
             engine.search(query)
-        floor.append({name: least(engine, calls, network) for name, network in networks.items()})
+        floor.append({name: least(engine, calls, *side) for name, side in sides.items()})
         for repeat in floor[-1].values():
             repeat()
     # Each side in turn, a block of queries at a time, and on different ones: neither finds in the
@@ -170,7 +174,9 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
         samples[part].append(seconds)
 
 
-def least(engine: SearchEngine, calls: dict[str, Any], network: Any) -> Callable[[], None]:
+def least(
+    engine: SearchEngine, calls: dict[str, Any], network: Any, mode: int
+) -> Callable[[], None]:
     """Return what does again what a query cannot do without: a forward, and a search of faiss."""
     lists: ApproximateIndex | None = engine.index("region").lists
     if lists is None:
@@ -182,7 +188,9 @@ def least(engine: SearchEngine, calls: dict[str, Any], network: Any) -> Callable
 
     def repeat() -> None:
         network.apply(images, lambda *_: None)
+        lists.index.parallel_mode = mode
         lists.index.search(query[None], lists.finds(k), params=options)
+        lists.index.parallel_mode = SHARE_CELLS
 
     return repeat
 

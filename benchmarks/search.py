@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 from benchmarks.collections import jitter, region_vectors
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import unit_rows
 from indexer.optimize import keep_up
+from indexer.store.faiss_runtime import faiss
 from indexer.store.segments import FloatArray, IdArray, Rows
 from indexer.store.store import Store
 

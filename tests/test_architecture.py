@@ -16,7 +16,7 @@ import tests
 TREE = Path(tests.__file__).parent.parent
 PACKAGES = ("indexer", "retrieval", "ui")
 HOMES = {
-    "faiss": "indexer/store/",
+    "faiss": "indexer/store/faiss_runtime.py",
     "sqlalchemy": "indexer/store/",
     "sqlite3": "indexer/store/",
     "alembic": "indexer/store/",

@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import faiss as typed_faiss
 import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import StoreCorruptError
 from indexer.features.whitening import unit_rows
+from indexer.store.faiss_runtime import faiss
 from indexer.store.segments import FloatArray, IdArray, Rows
 
-faiss: Any = typed_faiss  # its type stubs lag behind its Python interface
 Form = Literal["exact", "balanced", "compact"]
 FORMS: tuple[Form, ...] = ("exact", "balanced", "compact")
 BALANCED_ROWS = 50_000  # from here on, comparing with all is no longer the quickest
@@ -38,6 +37,7 @@ TRAINED_PER_CODE = 64  # vectors for each of the 256 values of a byte of the com
 FAMILIAR = 0.3  # what a stored vector adds to a question
 ROUNDS = 10  # of k-means
 BLOCK_ROWS = 8192  # compared with the questions at a time
+SHARE_CELLS = 1  # faiss's threads share the cells of one query, instead of taking one query each
 NOT_ASKED_FOR = -2.0  # below any cosine
 SEED = 20_260_101
 BYTES_A_VECTOR = 290  # of the balanced form, without its id, where 6 bits a value can keep to it
@@ -93,6 +93,7 @@ class ApproximateIndex:
         self.form = form
         self.nprobe = nprobe
         self.recall = recall
+        index.parallel_mode = SHARE_CELLS
         lists = faiss.downcast_InvertedLists(index.invlists)
         self._mapped = lists if isinstance(lists, faiss.OnDiskInvertedLists) else None
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from indexer.store.approximate import ApproximateIndex
+from indexer.store.faiss_runtime import faiss
 from indexer.store.matches import ImageMatches, best, best_images, image_blocks
 from indexer.store.segments import FloatArray, IdArray, Rows, Segment, to_float32
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import pytest
 
@@ -22,6 +24,7 @@ from indexer.store.approximate import (
     make_questions,
     nearest_rows,
 )
+from indexer.store.faiss_runtime import faiss
 from indexer.store.segments import FloatArray, IdArray, Rows
 from tests.clusters import DIMENSION, ROWS, clustered, segment, trained
 
@@ -121,6 +124,20 @@ def test_extending_again_adds_only_what_is_new(rows: Rows) -> None:
     assert set(found.tolist()) == set(best(rows, QUERIES[0], 10).tolist())
 
 
+def test_threads_sleep_between_searches() -> None:
+    code = "import os; import indexer.store.vectors; print(os.environ['OMP_WAIT_POLICY'])"
+    chosen = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for given, expected in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            env=chosen | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout.strip() == expected
+
+
 def same(ones: list[tuple[IdArray, FloatArray]], others: list[tuple[IdArray, FloatArray]]) -> None:
     for one, other in zip(ones, others, strict=True):
         np.testing.assert_array_equal(one[0], other[0])
@@ -131,6 +148,17 @@ def test_the_same_rows_make_the_same_lists(lists: ApproximateIndex, rows: Rows) 
     again = trained(rows, lists.form)
     assert (again.nprobe, again.recall) == (lists.nprobe, lists.recall)
     same(answers(again, rows), answers(lists, rows))
+
+
+def test_threads_that_share_a_query_find_what_one_finds(
+    lists: ApproximateIndex, rows: Rows
+) -> None:
+    shared = answers(lists, rows)
+    mode, lists.index.parallel_mode = lists.index.parallel_mode, 0
+    alone = answers(lists, rows)
+    lists.index.parallel_mode = mode
+    assert mode != 0
+    same(shared, alone)
 
 
 @pytest.mark.parametrize("to_extend", [False, True])
