@@ -12,7 +12,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import faiss as typed_faiss  # noqa: E402 - OpenMP reads its settings once, when it is loaded
+import faiss as typed_faiss
 
 faiss: Any = typed_faiss  # its type stubs lag behind its Python interface
 
