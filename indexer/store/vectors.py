@@ -9,15 +9,12 @@ import numpy.typing as npt
 
 from indexer.store.approximate import ApproximateIndex
 from indexer.store.faiss_runtime import faiss
+from indexer.store.listed import FEW_ROWS, ListedRows
 from indexer.store.matches import ImageMatches, best, best_images, image_blocks
 from indexer.store.segments import FloatArray, IdArray, Rows, Segment, to_float32
 
 SCANNED_ROWS = 65_536  # compared at a time
 KEPT_BYTES = 1 << 30  # of float32 rows that stay in memory between searches
-# Of the live rows: where a filter leaves fewer than this, they are all compared.
-FEW_ROWS = 20_000
-WINDOWS_AN_IMAGE = 8  # that are expected among the nearest, at first
-WHOLE_CANDIDATES = 3  # times the images asked for, where whole images count too
 
 
 class VectorIndex:
@@ -39,14 +36,20 @@ class VectorIndex:
         if dimension < 1:
             raise ValueError(f"the dimension must be at least 1, not {dimension}")
         self.dimension = dimension
-        self.lists = lists
         self._segments = list(segments)
-        self._listed = self._count_listed(lists)
-        self._rows = Rows(self._segments[: self._listed])
+        self._listed_segments = self._count_listed(lists)
+        self._listed: ListedRows | None = None
+        if lists is not None:
+            self._listed = ListedRows(lists, Rows(self._segments[: self._listed_segments]))
         self._removed: IdArray = np.empty(0, np.int64)
         self._kept: dict[tuple[int, int, int], FloatArray] = {}
         self._kept_bytes = 0
         self._asked = False
+
+    @property
+    def lists(self) -> ApproximateIndex | None:
+        """The lists that the first segments are searched in, if any."""
+        return None if self._listed is None else self._listed.lists
 
     def __len__(self) -> int:
         """Return how many vectors can be found."""
@@ -85,13 +88,15 @@ class VectorIndex:
         queries = self._checked(queries)
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        listed = self._search_lists(queries, k, allowed)
+        listed = None
+        if self._listed is not None:
+            listed = self._listed.search(queries, k, allowed, self._removed)
         found_ids: list[IdArray] = [np.empty((len(queries), 0), np.int64)]
         found_scores: list[FloatArray] = [np.empty((len(queries), 0), np.float32)]
         if listed is not None:
             found_ids.append(listed[0])
             found_scores.append(listed[1])
-        for segment in self._segments[0 if listed is None else self._listed :]:
+        for segment in self._segments[0 if listed is None else self._listed_segments :]:
             for start in range(0, len(segment.ids), SCANNED_ROWS):
                 ids = np.asarray(segment.ids[start : start + SCANNED_ROWS])
                 owners = np.asarray(segment.image_ids[start : start + SCANNED_ROWS])
@@ -126,9 +131,11 @@ class VectorIndex:
         if few is not None:
             places, ids, vectors = self.rows_of_images(few)
             return best_images(queries, ids, few[places], vectors, k, whole)
-        listed = self._search_images_in_lists(queries, k, allowed, whole)
+        listed = None
+        if self._listed is not None:
+            listed = self._listed.search_images(queries, k, allowed, self._removed, whole)
         parts = [ImageMatches.empty(len(queries)) if listed is None else listed]
-        for segment in self._segments[0 if listed is None else self._listed :]:
+        for segment in self._segments[0 if listed is None else self._listed_segments :]:
             for start, stop in image_blocks(np.asarray(segment.image_ids), SCANNED_ROWS):
                 image_ids = np.asarray(segment.image_ids[start:stop])
                 keep = self._live(image_ids, allowed)
@@ -228,79 +235,6 @@ class VectorIndex:
         if lists is not None and not len(places):
             raise ValueError(f"no segments have the {len(lists)} rows of the lists")
         return 0 if lists is None else int(places[-1])
-
-    def _keep(self, allowed: IdArray | None) -> npt.NDArray[np.bool_] | None:
-        """Return which listed rows may be found, or None for all of them."""
-        if allowed is None and not len(self._removed):
-            return None
-        owners = np.asarray(self._rows.image_ids)
-        most = int(owners[-1]) if len(owners) else 0
-        table = np.full(most + 1, allowed is None)
-        if allowed is not None:
-            table[allowed[(allowed >= 0) & (allowed <= most)]] = True
-        table[self._removed[self._removed <= most]] = False
-        kept: npt.NDArray[np.bool_] = table[owners]
-        return kept
-
-    def _search_lists(
-        self, queries: FloatArray, k: int, allowed: IdArray | None
-    ) -> tuple[IdArray, FloatArray] | None:
-        """Search the listed rows; None where comparing with all is due."""
-        if self.lists is None or k * WINDOWS_AN_IMAGE > len(self.lists):
-            return None
-        keep = self._keep(allowed)
-        if keep is not None and np.count_nonzero(keep) < FEW_ROWS:
-            return None
-        found = [self.lists.search(self._rows, query, k, keep) for query in queries]
-        if any(len(rows) < k for rows, _ in found):
-            return None
-        ids = [self._rows.ids_of(rows) for rows, _ in found]
-        return np.stack(ids), np.stack([scores for _, scores in found])
-
-    def _search_images_in_lists(
-        self, queries: FloatArray, k: int, allowed: IdArray | None, whole: float
-    ) -> ImageMatches | None:
-        """Search the images of the listed rows; None where comparing with all is due."""
-        if self.lists is None or k * WINDOWS_AN_IMAGE > len(self.lists):
-            return None
-        keep = self._keep(allowed)
-        if keep is not None and np.count_nonzero(keep) < FEW_ROWS:
-            return None
-        found = [self._nearest_images(self.lists, query, k, keep, whole) for query in queries]
-        matches = [match for match in found if match is not None]
-        if len(matches) < len(queries):
-            return None
-        return ImageMatches(*(np.vstack(arrays) for arrays in zip(*matches, strict=True)))
-
-    def _nearest_images(
-        self,
-        lists: ApproximateIndex,
-        query: FloatArray,
-        k: int,
-        keep: npt.NDArray[np.bool_] | None,
-        whole: float,
-    ) -> ImageMatches | None:
-        """Return the k best images (1, k) by ever more of the nearest rows; None if there are less.
-
-        With `whole`, a longer list is scored in full: all images that the nearest rows belong to.
-        """
-        wanted = k * WHOLE_CANDIDATES if whole else k
-        near = min(wanted * WINDOWS_AN_IMAGE, len(lists))
-        while True:
-            rows, scores = lists.search(self._rows, query, near, keep)
-            images, firsts = np.unique(self._rows.images_of(rows), return_index=True)
-            if len(images) >= wanted or len(rows) < near or near == len(lists):
-                break
-            near = min(near * 4, len(lists))
-        if len(images) < k:
-            return None
-        rows, scores = rows[firsts], scores[firsts]
-        if whole:
-            wholes = self._rows.take(self._rows.firsts_of(rows)) @ query
-            scores = ((scores + whole * wholes) / (1 + whole)).astype(np.float32)
-        order = np.lexsort((images, -scores))[:k]
-        ids = self._rows.ids_of(rows[order])
-        return ImageMatches(images[order][None], ids[None], scores[order][None])
 
     def _few_images(self, allowed: IdArray | None) -> IdArray | None:
         """Return the images to be found, ascending, where they have few rows; else None."""

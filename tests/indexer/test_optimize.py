@@ -48,6 +48,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty vectors are many, so that those of windows are, and those of pictures are not."""
     monkeypatch.setattr("indexer.store.approximate.BALANCED_ROWS", 40)
     monkeypatch.setattr("indexer.store.vectors.FEW_ROWS", 5)
+    monkeypatch.setattr("indexer.store.listed.FEW_ROWS", 5)
     monkeypatch.setattr("indexer.optimize.TAIL_ROWS", 2 * WINDOWS)
 
 

@@ -27,6 +27,7 @@ def lists(request: pytest.FixtureRequest) -> ApproximateIndex:
 @pytest.fixture
 def listed(lists: ApproximateIndex, monkeypatch: pytest.MonkeyPatch) -> VectorIndex:
     monkeypatch.setattr("indexer.store.vectors.FEW_ROWS", 100)
+    monkeypatch.setattr("indexer.store.listed.FEW_ROWS", 100)
     return VectorIndex(DIMENSION, SEGMENTS, lists)
 
 
@@ -145,7 +146,7 @@ def test_there_are_as_many_hits_as_asked_for(listed: VectorIndex, k: int) -> Non
 def test_more_than_the_lists_can_give_is_compared_one_by_one(
     lists: ApproximateIndex, exact: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("indexer.store.vectors.WINDOWS_AN_IMAGE", 1)
+    monkeypatch.setattr("indexer.store.listed.WINDOWS_AN_IMAGE", 1)
     few = ApproximateIndex(lists.index, lists.form, nprobe=1)
     listed = VectorIndex(DIMENSION, SEGMENTS, few)
     for one, other in zip(listed.search(QUERIES, ROWS), exact.search(QUERIES, ROWS), strict=True):
