@@ -1,4 +1,4 @@
-"""ListedRows: nearest rows, and nearest images, of the segments that inverted lists were made of."""
+"""ListedRows: nearest rows, and nearest images, of the segments whose rows are in lists."""
 
 from __future__ import annotations
 
