@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    URL,
     ForeignKey,
     LargeBinary,
     String,
@@ -22,16 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.pool import NullPool, QueuePool
 
 from indexer.errors import StoreVersionError
-from indexer.store.lookup import (
-    MAPPED_BYTES,
-    SCHEMA_VERSIONS,
-    WAIT_S,
-    catalog_error,
-    from_stored,
-    to_stored,
-)
+from indexer.store.connection import catalog_error, connect, is_writable
+from indexer.store.lookup import SCHEMA_VERSIONS, from_stored, to_stored
 
 
 class PathText(TypeDecorator[str]):
@@ -154,7 +148,11 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.engine: Engine = create_engine(URL.create("sqlite", database=str(path)))
+        self.engine: Engine = create_engine(
+            "sqlite://",
+            creator=lambda: connect(path, create=True, isolation_level="DEFERRED"),
+            poolclass=QueuePool if is_writable(path) else NullPool,
+        )
         event.listen(self.engine, "connect", _configure)
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
@@ -182,11 +180,14 @@ class Catalog:
 
         config = Config()
         config.set_main_option("script_location", "indexer.store:migrations")
-        with self.engine.begin() as connection:
-            # sqlite3 opens no transaction for DDL by itself
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            config.attributes["connection"] = connection
-            command.upgrade(config, SCHEMA_VERSIONS[-1])
+        try:
+            with self.engine.begin() as connection:
+                # sqlite3 opens no transaction for DDL by itself
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                config.attributes["connection"] = connection
+                command.upgrade(config, SCHEMA_VERSIONS[-1])
+        except exc.DatabaseError as error:
+            raise catalog_error(error.orig or error, self.path) from error
 
     def _read_version(self) -> str | None:
         try:
@@ -208,9 +209,7 @@ class Catalog:
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {round(1000 * WAIT_S)}")
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()

@@ -18,13 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from indexer.errors import StoreCorruptError, StoreError
+from indexer.errors import StoreError
+from indexer.store.connection import catalog_error, connect, is_writable
 from indexer.store.segments import IdArray
 
 # In order; the last one is what this program reads and writes.
 SCHEMA_VERSIONS = ("0001", "0002", "0003", "0004")
-MAPPED_BYTES = 1 << 30  # read by memory map: boxes of many regions take a quarter of the time
-WAIT_S = 30.0  # for another process that is at a commit
 PLACES = 500  # ids that are asked for in one statement
 PRIVATE_USE = 0x10FF00  # where bytes that are not UTF-8 are kept, see `to_stored`
 TO_PRIVATE = {0xDC00 + byte: PRIVATE_USE + byte for byte in range(0x80, 0x100)}
@@ -82,6 +81,7 @@ class CatalogLookup:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._keeps = is_writable(path)
         self._idle: deque[sqlite3.Connection] = deque()
 
     def is_current(self) -> bool:
@@ -172,23 +172,18 @@ class CatalogLookup:
             if isinstance(error, sqlite3.Error):
                 raise catalog_error(error, self.path) from error
             raise
-        self._idle.append(connection)
+        if self._keeps:
+            self._idle.append(connection)
+        else:
+            connection.close()
 
     def _connection(self) -> sqlite3.Connection:
         with contextlib.suppress(IndexError):  # all are in use
             return self._idle.pop()
         try:
-            connection = sqlite3.connect(
-                f"{self.path.as_uri()}?mode=rw",
-                uri=True,
-                timeout=WAIT_S,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")
+            return connect(self.path)
         except sqlite3.Error as error:
             raise catalog_error(error, self.path) from error
-        return connection
 
 
 _IMAGES = (
@@ -234,13 +229,3 @@ def to_stored(path: str) -> str:
 def from_stored(path: str) -> str:
     """Return what `to_stored` was given."""
     return path if path.isascii() else path.translate(FROM_PRIVATE)
-
-
-def catalog_error(error: BaseException, path: Path) -> StoreError:
-    """Return what an error of SQLite means for the user."""
-    if isinstance(error, sqlite3.OperationalError):
-        return StoreError(f"The catalogue {path} cannot be used: {error}.")
-    return StoreCorruptError(
-        f"The catalogue {path} is damaged ({error}). Restore it from a backup, or build the store "
-        "anew with cbir index --rebuild."
-    )

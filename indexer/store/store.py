@@ -28,6 +28,7 @@ from indexer.store.catalog import (
     RootRow,
     SpecRow,
 )
+from indexer.store.connection import unwritable
 from indexer.store.files import VectorFiles
 from indexer.store.lookup import CatalogLookup
 from indexer.store.reading import REGION_KINDS, StoreReader, read_spec
@@ -283,6 +284,8 @@ def _locked(path: Path) -> Iterator[None]:
         raise StoreLockedError(
             f"Another process is writing to {path}. Wait for it to end, and try again."
         ) from error
+    except OSError as error:
+        raise StoreError(unwritable(path, error.strerror or str(error))) from error
     try:
         yield
     finally:
