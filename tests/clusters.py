@@ -39,7 +39,8 @@ def trained(rows: Rows, form: Form) -> ApproximateIndex:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("indexer.store.approximate.CODE_BYTES", 8)
         patch.setattr("indexer.store.approximate.HELD_OUT", 64)
-        lists = ApproximateIndex.train(rows, form)
+        lists = ApproximateIndex.train_cells(rows, form)
+        lists.train_codes(rows)
         lists.extend(rows)
         lists.calibrate(rows)
     return lists

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from indexer.errors import StoreCorruptError
 from indexer.features.whitening import unit_rows
+from indexer.steps import Done, unwatched
 from indexer.store.faiss_runtime import faiss
 from indexer.store.segments import FloatArray, IdArray, Rows
 
@@ -102,41 +103,52 @@ class ApproximateIndex:
         return int(self.index.ntotal)
 
     @classmethod
-    def train(cls, rows: Rows, form: Form) -> ApproximateIndex:
-        """Return an index without rows, its lists trained on a sample of them."""
+    def train_cells(cls, rows: Rows, form: Form, done: Done = unwatched) -> ApproximateIndex:
+        """Return an index without rows, its centroids trained on a sample of them by k-means.
+
+        Next come `train_codes`, `extend` and `calibrate`. `done` is told of the rounds.
+        """
         dimension = rows.dimension
         index = faiss.index_factory(
             dimension, describe_lists(form, dimension, len(rows)), faiss.METRIC_INNER_PRODUCT
         )
-        index.cp.niter = ROUNDS
-        index.cp.seed = SEED
-        index.cp.spherical = True
         wanted = min(len(rows), max(TRAINED_PER_LIST * index.nlist, TRAINED_ROWS))
-        index.cp.max_points_per_centroid = max(1, math.ceil(wanted / index.nlist))
-        index.cp.min_points_per_centroid = 1
-        # The centroids first, then the codes, of fewer vectors: half the memory of both at once.
-        centroids = faiss.Clustering(dimension, index.nlist, index.cp)
-        centroids.train(rows.take_apart(_spread(len(rows), wanted)), index.quantizer)
-        if form == "compact":
-            index.pq.cp.niter = ROUNDS
-            index.pq.cp.max_points_per_centroid = TRAINED_PER_CODE
-        index.train(rows.take_apart(_spread(len(rows), min(len(rows), TRAINED_ROWS))))
+        centroids = faiss.Clustering(dimension, index.nlist)
+        centroids.niter = 1  # at a time
+        centroids.seed = SEED
+        centroids.spherical = True
+        centroids.max_points_per_centroid = max(1, math.ceil(wanted / index.nlist))
+        centroids.min_points_per_centroid = 1
+        sample = rows.take_apart(_spread(len(rows), wanted))
+        for finished in range(1, ROUNDS + 1):
+            centroids.train(sample, index.quantizer)  # goes on from the centroids that it has
+            done(finished, ROUNDS)
         return cls(index, form)
 
-    def extend(self, rows: Rows) -> None:
+    def train_codes(self, rows: Rows) -> None:
+        """Train what compresses the vectors; of fewer rows than the cells, for less memory."""
+        if self.form == "compact":
+            self.index.pq.cp.niter = ROUNDS
+            self.index.pq.cp.max_points_per_centroid = TRAINED_PER_CODE
+        self.index.train(rows.take_apart(_spread(len(rows), min(len(rows), TRAINED_ROWS))))
+
+    def extend(self, rows: Rows, done: Done = unwatched) -> None:
         """Add the rows that are not in the lists yet.
 
         The lists get room for what is to come first: growing bit by bit, they would take nearly
         twice the memory.
         """
         first = len(self)
-        owners = [self.index.quantizer.assign(part, 1).ravel() for _, part in rows.chunks(first)]
-        homes = np.concatenate([np.empty(0, np.int64), *owners])
+        homes = np.empty(len(rows) - first, np.int64)
+        for start, vectors in rows.chunks(first):
+            own = slice(start - first, start - first + len(vectors))
+            homes[own] = self.index.quantizer.assign(vectors, 1).ravel()
+            done(own.stop, len(homes))
         self._make_room(np.bincount(homes, minlength=self.index.nlist))
         for start, vectors in rows.chunks(first):
             ids = np.arange(start, start + len(vectors), dtype=np.int64)
-            own = np.ascontiguousarray(homes[start - first : start - first + len(vectors)])
-            pointers = (faiss.swig_ptr(array) for array in (vectors, ids, own))
+            cells = np.ascontiguousarray(homes[start - first : start - first + len(vectors)])
+            pointers = (faiss.swig_ptr(array) for array in (vectors, ids, cells))
             self.index.add_core(len(vectors), *pointers)
 
     def _make_room(self, counts: npt.NDArray[np.intp]) -> None:
@@ -146,7 +158,7 @@ class ApproximateIndex:
             lists.resize(place, held + count)
             lists.resize(place, held)  # the room stays
 
-    def calibrate(self, rows: Rows) -> None:
+    def calibrate(self, rows: Rows, done: Done = unwatched) -> None:
         """Set `nprobe` to the least that reaches the recall aimed at, and note what it reaches.
 
         The questions are made of vectors of the collection, see `make_questions`; the image that
@@ -155,7 +167,7 @@ class ApproximateIndex:
         asked = _spread(len(rows), HELD_OUT)
         queries = make_questions(rows.take_apart(asked))
         own = np.array([rows.span_of_image(i) for i in rows.image_ids[asked].tolist()])
-        truth = nearest_rows(rows, queries, own, RECALL_AT)
+        truth = nearest_rows(rows, queries, own, RECALL_AT, done)
         for nprobe in _steps(int(self.index.nlist)):
             self.nprobe = nprobe
             hits = 0
@@ -250,7 +262,9 @@ def make_questions(vectors: FloatArray) -> FloatArray:
     return unit_rows(strangers + FAMILIAR * (vectors + np.roll(vectors, 1, axis=0)))
 
 
-def nearest_rows(rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k: int) -> IdArray:
+def nearest_rows(
+    rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k: int, done: Done = unwatched
+) -> IdArray:
     """Return the rows (Q, k) truly nearest to `queries` (Q, D), but for those in `own` (Q, 2).
 
     Where there are fewer than k others, the last ones are -1.
@@ -272,6 +286,7 @@ def nearest_rows(rows: Rows, queries: FloatArray, own: npt.NDArray[np.int64], k:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         best = np.take_along_axis(best, order, 1)
         scores = np.take_along_axis(scores, order, 1)
+        done(start + len(vectors), len(rows))
     best[scores == NOT_ASKED_FOR] = -1
     return best
 

@@ -13,6 +13,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from indexer.errors import StoreError
+from indexer.steps import Done, unwatched
 from indexer.store.approximate import ApproximateIndex
 from indexer.store.catalog import Catalog, ListsRow, RemovedRow, SegmentRow
 from indexer.store.folder import VectorFolder
@@ -22,7 +23,6 @@ from indexer.store.segments import (
     HalfArray,
     IdArray,
     Segment,
-    to_float32,
     write_merged,
     write_segment,
 )
@@ -57,18 +57,23 @@ class VectorFiles(VectorFolder):
             raise self._cannot_write(error) from error
 
     def replace(
-        self, session: Session, kind: str, change: Callable[[FloatArray], FloatArray]
+        self,
+        session: Session,
+        kind: str,
+        change: Callable[[FloatArray], FloatArray],
+        done: Done = unwatched,
     ) -> None:
-        """Write every vector of one kind anew, as `change` makes it; its lists go."""
-        for row in _segments(session, kind):
-            old = self.read(_entry(row))
-            vectors = change(to_float32(old.vectors))
-            self.add(session, kind, np.asarray(old.ids), np.asarray(old.image_ids), vectors)
-            session.delete(row)
-        session.execute(delete(ListsRow).where(ListsRow.kind == kind))
-        self.sync()
+        """Write every vector of one kind anew, as `change` makes it; its lists go.
 
-    def merge(self, kind: str) -> None:
+        `change` is called with some vectors (n, D) at a time and keeps their dimension.
+        """
+        old = _segments(session, kind)
+        parts = [self.read(_entry(row)) for row in old]
+        keep = [np.ones(row.rows, bool) for row in old]
+        session.execute(delete(ListsRow).where(ListsRow.kind == kind))
+        self._write_as_one(session, old, parts, keep, change=change, done=done)
+
+    def merge(self, kind: str, done: Done = unwatched) -> None:
         """Make the vectors of one kind one segment, without those of removed images.
 
         It becomes live in one transaction; the lists of the kind go with the old segments.
@@ -82,10 +87,10 @@ class VectorFiles(VectorFolder):
             if not old or (len(old) == 1 and count == old[0].rows):
                 return
             session.execute(delete(ListsRow).where(ListsRow.kind == kind))
-            self._write_as_one(session, old, parts, keep)
+            self._write_as_one(session, old, parts, keep, done=done)
             session.commit()
 
-    def join(self, kind: str) -> None:
+    def join(self, kind: str, done: Done = unwatched) -> None:
         """Make the last segments of one kind one, as far as the one before is not much larger.
 
         So their number grows with the logarithm of the rows, and so does how often a row is written
@@ -104,7 +109,8 @@ class VectorFiles(VectorFolder):
                 return
             old = rows[int(joined.argmax()) :]
             parts = [self.read(_entry(row)) for row in old]
-            self._write_as_one(session, old, parts, [np.ones(row.rows, bool) for row in old])
+            keep = [np.ones(row.rows, bool) for row in old]
+            self._write_as_one(session, old, parts, keep, done=done)
             session.commit()
 
     def _write_as_one(
@@ -113,6 +119,9 @@ class VectorFiles(VectorFolder):
         old: Sequence[SegmentRow],
         parts: Sequence[Segment],
         keep: Sequence[npt.NDArray[np.bool_]],
+        *,
+        change: Callable[[FloatArray], FloatArray] | None = None,
+        done: Done = unwatched,
     ) -> None:
         """Write the rows to `keep` (N,) of segments as one that takes their place."""
         for row in old:
@@ -123,7 +132,8 @@ class VectorFiles(VectorFolder):
             session.add(one)
             session.flush()
             try:
-                write_merged(self.folder, _segment_name(one), parts, keep)
+                name = _segment_name(one)
+                write_merged(self.folder, name, parts, keep, change=change, done=done)
             except OSError as error:
                 raise self._cannot_write(error) from error
         self.sync()

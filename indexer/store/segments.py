@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.errors import StoreCorruptError
+from indexer.steps import Done, unwatched
 from indexer.store.paging import PAGES, let_go
 
 IdArray = npt.NDArray[np.int64]
@@ -171,10 +172,19 @@ def write_segment(
 
 
 def write_merged(
-    folder: Path, name: str, parts: Sequence[Segment], keep: Sequence[npt.NDArray[np.bool_]]
+    folder: Path,
+    name: str,
+    parts: Sequence[Segment],
+    keep: Sequence[npt.NDArray[np.bool_]],
+    *,
+    change: Callable[[FloatArray], FloatArray] | None = None,
+    done: Done = unwatched,
 ) -> None:
-    """Write the rows to `keep` (N,) of several segments as one, and sync it to the disk."""
-    rows = sum(int(kept.sum()) for kept in keep)
+    """Write the rows to `keep` (N,) of several segments as one, and sync it to the disk.
+
+    Vectors (n, D) are written as `change` makes them, which is called with some at a time.
+    """
+    rows, written = sum(int(kept.sum()) for kept in keep), 0
     for part, field in (("ids", "ids"), ("images", "image_ids"), ("vectors", "vectors")):
         sources = [getattr(segment, field) for segment in parts]
         header = {
@@ -187,8 +197,14 @@ def write_merged(
             for source, kept in zip(sources, keep, strict=True):
                 for start in range(0, len(source), CHUNK_ROWS):
                     stop = start + CHUNK_ROWS
-                    file.write(np.ascontiguousarray(source[start:stop][kept[start:stop]]).tobytes())
+                    chunk = source[start:stop][kept[start:stop]]
+                    if part == "vectors":
+                        written += len(chunk)
+                        if change is not None:
+                            chunk = change(to_float32(chunk)).astype(np.float16)
+                    file.write(np.ascontiguousarray(chunk).tobytes())
                     let_go(source)
+                    done(written, rows)
             file.flush()
             os.fsync(file.fileno())
 

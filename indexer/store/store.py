@@ -20,6 +20,7 @@ from indexer.features.extractor import ImageFeatures
 from indexer.features.spec import FeatureSpec
 from indexer.features.windows import to_pixels
 from indexer.images import ImageFacts
+from indexer.steps import Done, unwatched
 from indexer.store.catalog import (
     Catalog,
     ImageRow,
@@ -208,14 +209,18 @@ class Store(StoreReader):
         self._drop_derived(ids)
 
     def replace_vectors(
-        self, kind: str, change: Callable[[FloatArray], FloatArray], spec: FeatureSpec
+        self,
+        kind: str,
+        change: Callable[[FloatArray], FloatArray],
+        spec: FeatureSpec,
+        done: Done = unwatched,
     ) -> None:
         """Write every vector of one kind anew, as `change` makes it, under a new spec.
 
         All of it becomes live in one transaction; the old files go when the writing ends.
         """
         with self.catalog.session() as session:
-            self.files.replace(session, kind, change)
+            self.files.replace(session, kind, change, done)
             session.execute(
                 update(SpecRow).values(json=spec.to_json(), fingerprint=spec.fingerprint)
             )

@@ -191,6 +191,20 @@ def test_joined_segments_are_few_and_keep_their_order(tmp_path: Path, sizes: lis
 
 
 @pytest.mark.usefixtures("large")
+def test_each_step_tells_how_far_it_is(grown: Desk) -> None:
+    steps: dict[str, list[tuple[int, int]]] = {}
+    optimize_store(grown.store, lambda doing, *share: steps.setdefault(doing, []).append(share))
+    trained, codes, added, measured = [name for name in steps if "Merging" not in name]
+    assert trained == "Training a balanced index of 90 region vectors"
+    assert steps[codes] == [(0, 0)]  # nobody knows
+    assert steps[trained] == [(0, 0), *((done, 10) for done in range(1, 11))]
+    for name in ("Merging the region vectors", added, measured):
+        assert steps[name][0] == (0, 0)
+        assert steps[name] == sorted(steps[name])
+        assert steps[name][-1] == (9 * WINDOWS, 9 * WINDOWS)
+
+
+@pytest.mark.usefixtures("large")
 def test_many_vectors_get_lists_and_answers_stay(grown: Desk) -> None:
     before = answers(grown.search())
     *_, report = optimize_store(grown.store)
@@ -277,7 +291,7 @@ def test_a_merge_that_ends_half_way_changes_nothing(
 ) -> None:
     before, live = answers(grown.search()), clear(grown.store)
 
-    def stop(folder: Path, name: str, *_: object) -> None:
+    def stop(folder: Path, name: str, *_: object, **__: object) -> None:
         (folder / f"{name}.ids.npy").write_bytes(b"half")
         raise KeyboardInterrupt
 
@@ -297,7 +311,7 @@ def test_a_merge_between_two_kinds_that_ends_forgets_no_removal(
     before = answers(grown.search())
     merge = type(grown.store.files).merge
 
-    def stop(self: VectorFiles, kind: str) -> None:
+    def stop(self: VectorFiles, kind: str, *_: object) -> None:
         if kind == "region":
             raise KeyboardInterrupt
         merge(self, kind)
@@ -334,7 +348,7 @@ def test_a_disk_that_is_full_is_an_error_of_the_store(
 ) -> None:
     before, live = answers(grown.search()), clear(grown.store)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -75,6 +75,9 @@ def _add_folder() -> None:
 def _watch() -> None:
     job = _jobs()[-1]
     name = plain(job.folder.name)
+    if job.running and job.step is not None:
+        st.progress(job.step.share, f"{name}: {job.step.doing} …")
+        return
     if job.running:
         left = "" if job.left_s is None else f", {job.left_s:.0f} s left"
         share = job.done / job.total if job.total else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.build import Builder, BuildOptions, IndexReport
@@ -13,12 +14,21 @@ from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 
 
+@dataclass(frozen=True)
+class Step:
+    """What is done once the images are, and which share of it is done."""
+
+    doing: str
+    share: float
+
+
 class IndexingJob:
     """Brings the store up to date with one folder; what is committed stays if it is stopped."""
 
     def __init__(self, engine: SearchEngine, folder: Path) -> None:
         self.folder = folder
         self.done = self.total = self.failed = 0
+        self.step: Step | None = None
         self.report: IndexReport | None = None
         self.error = ""
         self.stopped = False
@@ -50,10 +60,13 @@ class IndexingJob:
     def _progress(self, done: int, total: int, failed: int) -> None:
         self.done, self.total, self.failed = done, total, failed
 
+    def _tell(self, doing: str, done: int, total: int) -> None:
+        self.step = Step(doing, done / total if total else 0.0)
+
     def _run(self) -> None:
         try:
             self.report = self._builder.run([self.folder])
-            keep_up(self._store, lambda _sentence: None)
+            keep_up(self._store, self._tell)
         except KeyboardInterrupt:
             self.stopped = True
         except CbirError as error:

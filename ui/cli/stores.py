@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ui.cli.shell import JsonOption, StoreOption, app, open_store
+
+
+@contextmanager
+def stoppable(left: str) -> Iterator[None]:
+    """Say at a Ctrl-C what is `left`."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        typer.echo(f"Stopped. {left}", err=True)
+        raise typer.Exit(130) from stop
 
 
 @app.command()
@@ -19,9 +31,11 @@ def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """
     from indexer.adapt import adapt_store
     from indexer.store.browsing import summarize
+    from ui.progress import StepProgress
 
     opened = open_store(store)
-    spec = adapt_store(opened)
+    with StepProgress() as progress, stoppable("The store is as it was."):
+        spec = adapt_store(opened, progress)
     count = summarize(opened).vectors["region"]
     if as_json:
         typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
@@ -38,8 +52,10 @@ def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
     import dataclasses
 
     from indexer.optimize import optimize_store
+    from ui.progress import StepProgress
 
-    reports = optimize_store(open_store(store), lambda line: typer.echo(f"{line} …", err=True))
+    with StepProgress() as progress, stoppable("What was finished is kept; run it again to go on."):
+        reports = optimize_store(open_store(store), progress)
     for report in reports:
         if as_json:
             typer.echo(json.dumps(dataclasses.asdict(report)))

@@ -113,7 +113,8 @@ def test_more_than_there_are(lists: ApproximateIndex, rows: Rows) -> None:
 
 
 def test_extending_again_adds_only_what_is_new(rows: Rows) -> None:
-    index = ApproximateIndex.train(rows, "balanced")
+    index = ApproximateIndex.train_cells(rows, "balanced")
+    index.train_codes(rows)
     index.extend(Rows(rows.segments[:1]))
     assert len(index) == ROWS // 2
     for _ in range(2):

@@ -3,6 +3,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from indexer.store.browsing import summarize
 from indexer.store.store import Store
 from tests.desk import Desk
@@ -32,6 +34,17 @@ def test_a_folder_is_indexed_and_told(desk: Desk) -> None:
     assert (job.report.added, len(job.report.failed)) == (9, 1)
     assert (job.done, job.total, job.failed, job.error, job.stopped) == (10, 10, 1, "", False)
     assert job.left_s == 0
+
+
+def test_what_comes_after_the_images_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("indexer.store.approximate.BALANCED_ROWS", 1)
+    for i, colour in enumerate(shades(9)):
+        plain(desk.photos / f"{i}.png", colour)
+    job = IndexingJob(desk.search(), desk.photos)
+    wait(job)
+    assert job.step is not None
+    assert "Measuring the recall" in job.step.doing
+    assert job.step.share == 1
 
 
 def test_a_stopped_job_keeps_what_is_done_and_goes_on(desk: Desk) -> None:
