@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from tests.desk import noisy_desk
 from tests.ui.conftest import Album
 
 Run = Callable[..., Result]
@@ -26,6 +27,42 @@ def test_optimize(copy: Album, cbir: Run) -> None:
     assert done.exit_code == 0
     assert done.stdout.splitlines()[:2] == ["conv: 3 vectors, exact", "fc: 3 vectors, exact"]
     assert "Merging the region vectors …" in done.stderr
+
+
+def test_whiten_makes_the_lists_anew(tmp_path: Path, cbir: Run) -> None:
+    desk = noisy_desk(tmp_path)
+    desk.store.index_form = "balanced"
+    desk.store.close()
+    done = cbir("whiten", "--store", desk.store.path)
+    assert done.exit_code == 0
+    assert "Measuring the recall of the region index …" in done.stderr
+    info = json.loads(cbir("info", "--store", desk.store.path, "--json").stdout)
+    assert info["searched"]["region"]["form"] == "balanced"
+
+
+def test_a_stopped_whitening_says_what_is_left(
+    tmp_path: Path, cbir: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = noisy_desk(tmp_path)
+    desk.store.close()
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for place, left in (
+        ("indexer.adapt.principal_axes", "The store is as it was."),
+        ("indexer.optimize._keep_up", "cbir optimize"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, stop)
+            done = cbir("whiten", "--store", desk.store.path)
+        assert (done.exit_code, done.stdout) == (130, "")
+        assert left in done.stderr
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.optimize._keep_up", stop)
+        done = cbir("optimize", "--store", desk.store.path)
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert "run it again to go on" in done.stderr
 
 
 def test_optimize_in_json(copy: Album, cbir: Run) -> None:

@@ -30,12 +30,16 @@ def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
     It helps to find instances, such as logos and prints; it can cost where you look for kinds.
     """
     from indexer.adapt import adapt_store
+    from indexer.optimize import keep_up
     from indexer.store.browsing import summarize
     from ui.progress import StepProgress
 
     opened = open_store(store)
-    with StepProgress() as progress, stoppable("The store is as it was."):
-        spec = adapt_store(opened, progress)
+    with StepProgress() as progress:
+        with stoppable("The store is as it was."):
+            spec = adapt_store(opened, progress)
+        with stoppable("The regions are re-encoded; make their index anew with: cbir optimize"):
+            keep_up(opened, progress)
     count = summarize(opened).vectors["region"]
     if as_json:
         typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
