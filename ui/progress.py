@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from datetime import timedelta
-from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -38,7 +39,21 @@ class LeftColumn(ProgressColumn):
         return Text("" if left_s is None else f"{timedelta(seconds=round(left_s))} left")
 
 
-class StepProgress:
+class Shown(ABC):
+    """Something that is shown until it is stopped."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Take it away."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class StepProgress(Shown):
     """Shows one step of the work after the other, how far it is and the time to go."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -54,17 +69,6 @@ class StepProgress:
         )
         self._doing = ""
         self._started = self._spoke = time.monotonic()
-
-    def __enter__(self) -> StepProgress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Take the bar away."""
@@ -94,7 +98,7 @@ class StepProgress:
             self._bar.start()
 
 
-class IndexProgress:
+class IndexProgress(Shown):
     """Shows (done, total, failed) with rate and time to go; and then the steps that come after."""
 
     def __init__(self) -> None:
@@ -114,18 +118,10 @@ class IndexProgress:
         )
         self._started = self._spoke = time.monotonic()
 
-    def __enter__(self) -> IndexProgress:
+    def __enter__(self) -> Self:
         if self.console.is_terminal:
             self._bar.start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def stop(self) -> None:
         """Take the bars away."""
