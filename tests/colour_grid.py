@@ -41,6 +41,7 @@ class ColourGridEngine:
         images: Sequence[Pixels],
         use: Callable[[int, Activations], T],
         *,
+        # Makes no difference here: `use` comes from the caller's thread anyway.
         in_turn: bool = False,  # noqa: ARG002
     ) -> list[T]:
         return [use(i, activations) for i, activations in enumerate(self.run(images))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from typing import Literal
 
 from indexer.errors import StoreCorruptError, StoreError
 
@@ -21,7 +22,7 @@ def is_writable(path: Path) -> bool:
 
 
 def connect(
-    path: Path, *, create: bool = False, isolation_level: str | None = None
+    path: Path, *, create: bool = False, isolation_level: Literal["DEFERRED"] | None = None
 ) -> sqlite3.Connection:
     """Connect to the catalogue at `path`, which is absolute; any thread may use the connection.
 
@@ -38,7 +39,7 @@ def connect(
         f"{path.as_uri()}?{mode}",
         uri=True,
         timeout=WAIT_S,
-        isolation_level=isolation_level,  # type: ignore[arg-type] # any text, says its manual
+        isolation_level=isolation_level,
         check_same_thread=False,
     )
     connection.execute(f"PRAGMA mmap_size = {MAPPED_BYTES}")

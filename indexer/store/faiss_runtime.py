@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+# Before the import: OpenMP reads its settings once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import faiss as typed_faiss

@@ -28,6 +28,12 @@ def run_sql(file: Path, *statements: str) -> None:
     connection.close()
 
 
+def read_roots(catalog: Catalog) -> None:
+    catalog.prepare()
+    with catalog.session() as session:
+        session.query(RootRow).all()
+
+
 def test_a_fresh_catalogue_has_the_tables_of_the_models(file: Path) -> None:
     catalog = Catalog(file)
     catalog.prepare()
@@ -114,10 +120,8 @@ def test_a_database_with_damaged_pages(file: Path) -> None:
     file.write_bytes(content)
 
     damaged = Catalog(file)
-    with pytest.raises(StoreError, match=r"catalog\.sqlite"):  # noqa: PT012
-        damaged.prepare()
-        with damaged.session() as session:
-            session.query(RootRow).all()
+    with pytest.raises(StoreError, match=r"catalog\.sqlite"):
+        read_roots(damaged)
     damaged.close()
 
 
@@ -127,10 +131,8 @@ def test_a_truncated_database(file: Path) -> None:
     catalog.close()
     file.write_bytes(file.read_bytes()[:6000])
     damaged = Catalog(file)
-    with pytest.raises(StoreError, match=r"catalog\.sqlite"):  # noqa: PT012
-        damaged.prepare()
-        with damaged.session() as session:
-            session.query(RootRow).all()
+    with pytest.raises(StoreError, match=r"catalog\.sqlite"):
+        read_roots(damaged)
     damaged.close()
 
 
