@@ -1,12 +1,14 @@
-"""A warm region query, as the browser or a batch asks it, split into its parts.
+"""A warm query, as the browser asks one after the other, split into its parts.
 
 Run: python -m benchmarks.query PHOTOS [--regions 1000000] [--queries 60] [--json]
-The store holds jittered region vectors of half the photos; the queries are photos, and boxes in
-photos, of the other half. In turn with them runs what they cannot do without: one forward of
-what the query shows to the network, and a search of faiss alone with the same index, parameters
-and number of finds. `least` does both as `cbir` does: each view of the query in a thread of its
-own, and the cells of the index shared by faiss's threads. `plain` is both libraries left alone: all
-threads of OpenVINO on one view, then on the next, and one thread of faiss on the query.
+The store holds jittered region vectors of half the photos. The queries are photos of the other
+half, and boxes in them, searched for among the regions; and photos searched for as a whole, among
+the images that the regions belong to. In turn with them runs what they cannot do without: one
+forward of what the query shows to the network, and a search of faiss alone with the same index,
+parameters and number of finds; cbir's own search where there are too few vectors for an index.
+`least` does both as `cbir` does: the views of the query side by side, with all cores on the end of
+the largest, and the cells of the index shared by faiss's threads. `plain` is both libraries left
+alone: all threads of OpenVINO on one view, then on the next, and one thread of faiss on the query.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.collections import fill, photos_in, region_vectors
+from indexer.features.inputs import Prepared
 from indexer.features.openvino_engine import OpenVinoEngine
 from indexer.features.openvino_runtime import ov
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
-from indexer.images import Pixels, load_image
+from indexer.images import load_image
 from indexer.optimize import keep_up
 from indexer.store.approximate import SHARE_CELLS, ApproximateIndex
 from indexer.store.faiss_runtime import faiss
@@ -40,12 +43,13 @@ from retrieval.engine import SearchEngine
 from retrieval.query import Query
 
 Samples = dict[str, list[float]]
+Forward = Callable[[Sequence[Prepared]], object]
 BLOCK = 10
 ONE_THREAD = 0  # of faiss for a query, as it is by itself
 
 
 def main() -> None:
-    """Print a row for queries of whole photos and one for queries of boxes."""
+    """Print a row for each kind of query."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--regions", type=int, default=1_000_000)
@@ -61,15 +65,18 @@ def main() -> None:
         fill(store, arguments.regions // rows_an_image, vectors[: len(vectors) // 2])
         keep_up(store)
         engine = SearchEngine(store)
-        for kind in ("photo", "box"):
+        for kind in ("photo", "box", "whole"):
             queries = [to_query(path, kind) for path in asked]
-            row = {"query": kind, "regions": len(engine.index("region"))} | measure(engine, queries)
+            vectors_searched = len(engine.index("conv" if kind == "whole" else "region"))
+            row = {"query": kind, "vectors": vectors_searched} | measure(engine, queries)
             text = "  ".join(f"{name} {value}" for name, value in row.items())
             print(json.dumps(row) if arguments.json else text, flush=True)
 
 
 def to_query(path: Path, kind: str) -> Query:
-    """Return a region query of a whole photo, or of the middle of it."""
+    """Return a query of a whole photo among regions or images, or of the middle of it."""
+    if kind == "whole":
+        return Query(path=path)
     if kind == "photo":
         return Query(path=path, search="region")
     facts = load_image(path).facts
@@ -84,22 +91,22 @@ def measure(engine: SearchEngine, queries: list[Query]) -> dict[str, Any]:
     totals: list[float] = []
     floors: dict[str, list[float]] = {"least": [], "plain": []}
     samples: Samples = defaultdict(list)
-    sides = {
-        "least": (engine.extractor.inference, SHARE_CELLS),
-        "plain": (PlainNetwork(engine), ONE_THREAD),
+    sides: dict[str, tuple[Forward, int]] = {
+        "least": (lambda views: engine.extractor.look(views, lambda *_: None), SHARE_CELLS),
+        "plain": (PlainNetwork(engine).forward, ONE_THREAD),
     }
     floor = []
     for query in queries:
-        with watching(engine, defaultdict(list)) as calls:
+        with watching(engine, query, defaultdict(list)) as calls:
             engine.search(query)
-        floor.append({name: least(engine, calls, *side) for name, side in sides.items()})
+        floor.append({name: least(calls, *side) for name, side in sides.items()})
         for repeat in floor[-1].values():
             repeat()
     # Each side in turn, a block of queries at a time, and on different ones: neither finds in the
     # cache what the other just used, and neither has to load its network anew for each.
     for start in range(0, len(queries), BLOCK):
         for query in queries[start : start + BLOCK]:
-            with watching(engine, samples):
+            with watching(engine, query, samples):
                 totals.append(timed(partial(engine.search, query)))
         shifted = [i - len(queries) // 2 for i in range(start, min(start + BLOCK, len(queries)))]
         for name, times in floors.items():
@@ -127,13 +134,13 @@ class PlainNetwork:
             raise SystemExit("This benchmark compares with OpenVINO, which is not the engine here.")
         self._request = ov.Core().compile_model(inference.model_file, "CPU").create_infer_request()
 
-    def apply(self, images: Sequence[Pixels], use: Callable[[int, Any], None]) -> None:
-        for place, image in enumerate(images):
-            use(place, self._request.infer([image[None]], share_outputs=True))
+    def forward(self, views: Sequence[Prepared]) -> None:
+        for view in views:
+            self._request.infer([view.pixels[None]], share_outputs=True)
 
 
 @contextmanager
-def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]:
+def watching(engine: SearchEngine, query: Query, samples: Samples) -> Iterator[dict[str, Any]]:
     """Add the time of each part of one query to `samples`; yield what was asked of the engines."""
     calls: dict[str, Any] = {}
     spent: dict[str, float] = dict.fromkeys(("decode", "embed", "search", "metadata"), 0.0)
@@ -153,12 +160,14 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
 
         return call
 
-    lists = engine.index("region").lists
+    index = engine.index("region" if query.search == "region" else query.feature)
+    lists = index.lists
     places: list[tuple[str, Any, str]] = [
         ("decode", describe, "load_image"),
         ("embed", engine.extractor, "look"),
         ("embed", engine.extractor, "whiten_windows"),
-        ("search", engine.index("region"), "search_images"),
+        ("search", index, "search_images"),
+        ("search", index, "search"),
         ("metadata", engine.store, "boxes"),
         ("metadata", engine.store, "image_infos"),
     ]
@@ -174,25 +183,36 @@ def watching(engine: SearchEngine, samples: Samples) -> Iterator[dict[str, Any]]
         samples[part].append(seconds)
 
 
-def least(
-    engine: SearchEngine, calls: dict[str, Any], network: Any, mode: int
-) -> Callable[[], None]:
+def least(calls: dict[str, Any], forward: Forward, mode: int) -> Callable[[], None]:
     """Return what does again what a query cannot do without: a forward, and a search of faiss."""
-    lists: ApproximateIndex | None = engine.index("region").lists
-    if lists is None:
-        raise SystemExit("Too few regions for inverted lists: raise --regions.")
     _, (views, _), _ = calls["look"]
-    images = [view.pixels for view in views]
-    _, (_, query, k, _), _ = calls["lists"]
-    options = faiss.SearchParametersIVF(nprobe=lists.nprobe)
+    ready = [Prepared(view.pixels, view.boxes) for view in views]
+    if "lists" in calls:
+        method, arguments, _ = calls["lists"]
+        search = faiss_alone(method, arguments, mode)
+    else:
+        method, arguments, named = calls["search"]
+        search = partial(method, *arguments, **named)
 
     def repeat() -> None:
-        network.apply(images, lambda *_: None)
+        forward(ready)
+        search()
+
+    return repeat
+
+
+def faiss_alone(method: Any, arguments: tuple[Any, ...], mode: int) -> Callable[[], object]:
+    """Return the search of an `ApproximateIndex` without what cbir does beyond that of faiss."""
+    lists: ApproximateIndex = method.__self__
+    _, query, k, _ = arguments
+    options = faiss.SearchParametersIVF(nprobe=lists.nprobe)
+
+    def search() -> None:
         lists.index.parallel_mode = mode
         lists.index.search(query[None], lists.finds(k), params=options)
         lists.index.parallel_mode = SHARE_CELLS
 
-    return repeat
+    return search
 
 
 def timed(function: Callable[[], Any]) -> float:

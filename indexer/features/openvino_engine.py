@@ -14,7 +14,8 @@ from typing import Any
 
 from indexer.features.backbones import Backbone
 from indexer.features.engine import Activations, Pooler, T, cache_folder
-from indexer.features.openvino_network import Arrays, OpenVinoNetwork, to_tensor
+from indexer.features.openvino_model import Arrays, to_tensor
+from indexer.features.openvino_network import OpenVinoNetwork
 from indexer.features.openvino_pooling import OpenVinoPooler
 from indexer.features.openvino_runtime import fast_precision, keep_precise, load_converter, ov
 from indexer.features.spec import FeatureSpec
@@ -26,7 +27,7 @@ LARGEST_CORNER = 256  # of a window of R-MAC, in cells: up to there bf16 holds w
 
 
 class OpenVinoEngine:
-    """Runs the backbone in OpenVINO, one image a thread, as many threads as it has streams.
+    """Runs the backbone in OpenVINO: many images one a thread, a single one on all cores.
 
     The model is converted from torch once, kept in `cache_folder()`, and takes images of any
     size. Precision is bf16 where the processor has it, else f32. The first layers, as far as the

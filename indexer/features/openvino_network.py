@@ -1,42 +1,48 @@
-"""A network compiled by OpenVINO, and the threads that run it."""
+"""A network in OpenVINO, and the threads that run it: compiled for many images, and for few."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any
-
-import numpy as np
+from functools import cached_property
+from typing import Any, Literal
 
 from indexer.features.engine import T
-from indexer.features.openvino_runtime import fast_precision, ov
+from indexer.features.openvino_model import Arrays, CompiledModel, Tensors
+from indexer.features.openvino_runtime import ov
 
-Arrays = Sequence[np.ndarray]
-Tensors = Sequence[ov.Tensor]
+Part = Literal["many", "one", "first", "second"]
+Shapes = Sequence[tuple[int, ...]]
 
 FEW = 4  # images for each stream: their time counts, not how many are done in it
 SPARE_THREADS = 2  # so that no stream waits while Python hands results on
 AT_ONCE = 8  # images that a caller who is not alone hands over before it takes results
+CORES: dict[Part, int | None] = {"many": None, "one": 0, "first": 1, "second": 0}
 
 
 class OpenVinoNetwork:
-    """Runs a model on one image a thread, as many at a time as the processor has streams."""
+    """Runs a model on one image a thread, as many at a time as the processor has streams.
 
-    def __init__(self, core: ov.Core, model: Any) -> None:
-        options = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": fast_precision(core),
-        }
-        self._model = core.compile_model(model, "CPU", options)
-        self._streams = int(self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        self._threads = ThreadPoolExecutor(self._streams + SPARE_THREADS, "openvino")
-        self._own = threading.local()
+    A single image has all cores. `cut` is an output inside the model from which all that it gives
+    follows: there the way of the last of a few images is cut in two, see `apply`. What it takes to
+    run in each of these ways is compiled when it is first due.
+    """
+
+    def __init__(self, core: ov.Core, model: Any, cut: ov.Output | None = None) -> None:
+        self._core = core
+        self._source = model
+        self._cut = cut
+        self._loading = threading.Lock()
+        self._models: dict[Part, CompiledModel] = {}
+        self._alone = threading.Lock()
+        self._asked_for_few = False
 
     def apply(
         self,
-        shapes: Sequence[tuple[int, ...]],
+        shapes: Shapes,
         inputs: Callable[[int], Tensors],
         use: Callable[[int, Arrays], T],
         *,
@@ -48,15 +54,52 @@ class OpenVinoNetwork:
         with the first. Many images are taken by shape, some at a time: a network that has to
         change its shape loses time. With `in_turn` they are called in the caller's thread only, in
         order.
+
+        While nobody else asks the caller has all cores: for a single image; and for the second
+        part of the last image, where the others are done by then.
         """
-        count = len(shapes)
-        if in_turn or count < 2:
-            return self._apply_in_turn(range(count), inputs, use)
-        many = count > FEW * self._streams
-        threads = min(count, self._streams + (SPARE_THREADS if many else 0))
+        if in_turn or not shapes:
+            return self._apply_in_turn(range(len(shapes)), inputs, use)
+        alone = self._alone.acquire(blocking=False)
+        try:
+            if len(shapes) > 1:
+                return self._apply_at_once(shapes, inputs, use, self._ending(shapes, alone=alone))
+            if alone:
+                return [self._apply_through([self._model("one")], 0, inputs, use)]
+            return self._apply_in_turn([0], inputs, use)
+        finally:
+            if alone:
+                self._alone.release()
+
+    def _ending(self, shapes: Shapes, *, alone: bool) -> list[CompiledModel]:
+        """Return what the last image goes through in parts; nothing where that does not pay.
+
+        The others are done soon after the first part is, or little is gained. Nor is it the first
+        time: a command asks once, and has two models less to load.
+        """
+        asked, self._asked_for_few = self._asked_for_few, True
+        *others, last = (math.prod(shape) for shape in shapes)
+        if not (alone and asked) or sum(others) >= last:
+            return []
+        if self._parts is None or self._model("many").at_once < 2:
+            return []
+        return [self._model("first"), self._model("second")]
+
+    def _apply_at_once(
+        self,
+        shapes: Shapes,
+        inputs: Callable[[int], Tensors],
+        use: Callable[[int, Arrays], T],
+        ending: Sequence[CompiledModel],
+    ) -> list[T]:
+        """See `apply`; the last image goes through the models of `ending`, if there are any."""
+        count, streams = len(shapes), self._model("many").at_once
+        many = count > FEW * streams
+        threads = min(count, streams + (SPARE_THREADS if many else 0))
         order = sorted(range(count), key=shapes.__getitem__) if many else range(count)
         size = min(AT_ONCE, max(1, count // (FEW * threads)))
         todo = deque(order[first : first + size] for first in range(0, count, size))
+        own = todo.pop()
         done: dict[int, T] = {}
 
         def work(take: Callable[[], Sequence[int]]) -> None:
@@ -65,10 +108,16 @@ class OpenVinoNetwork:
                     places = take()
                 except IndexError:  # another thread was faster
                     return
-                done.update(zip(places, self._apply_in_turn(places, inputs, use), strict=True))
+                results = self._apply_in_turn(places, inputs, use)
+                done.update(zip(places, results, strict=True))
 
         futures = [self._threads.submit(work, todo.popleft) for _ in range(threads - 1)]
         try:
+            if ending:
+                results = [self._apply_through(ending, place, inputs, use) for place in own]
+            else:
+                results = self._apply_in_turn(own, inputs, use)
+            done.update(zip(own, results, strict=True))
             work(todo.pop)
             for future in futures:
                 if not future.cancel():
@@ -92,8 +141,8 @@ class OpenVinoNetwork:
         done: list[T] = []
         for first in range(0, len(images), AT_ONCE):
             places = images[first : first + AT_ONCE]
-            requests = self._requests(len(places))
-            started: list[_Request] = []
+            requests = self._model("many").requests(len(places))
+            started = []
             try:
                 for place, request in zip(places, requests, strict=True):
                     request.start(inputs(place))
@@ -104,39 +153,63 @@ class OpenVinoNetwork:
             done += [use(place, r.outputs()) for place, r in zip(places, requests, strict=True)]
         return done
 
-    def _requests(self, count: int) -> list[_Request]:
-        """Return requests of this thread, made where there are too few."""
-        if not hasattr(self._own, "requests"):
-            self._own.requests = []
-        own: list[_Request] = self._own.requests
-        while len(own) < count:
-            own.append(_Request(self._model))
-        return own[:count]
+    def _apply_through(
+        self,
+        models: Sequence[CompiledModel],
+        place: int,
+        inputs: Callable[[int], Tensors],
+        use: Callable[[int, Arrays], T],
+    ) -> T:
+        """See `apply`: one image goes through models, what each gives in place of the image."""
+        values = list(inputs(place))
+        for model in models:
+            [request] = model.requests(1)
+            request.run(values[: model.entries])
+            values = [*request.tensors(), *values[1:]]
+        return use(place, request.outputs())
+
+    def _model(self, part: Part) -> CompiledModel:
+        with self._loading:
+            if part not in self._models:
+                model = self._source
+                if self._parts is not None and part in ("first", "second"):
+                    model = self._parts[part == "second"]
+                self._models[part] = CompiledModel(self._core, model, cores=CORES[part])
+            return self._models[part]
+
+    @cached_property
+    def _parts(self) -> tuple[Any, Any] | None:
+        return None if self._cut is None else cut_model(self._source, self._cut)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._model("many").at_once + SPARE_THREADS, "openvino")
 
 
-class _Request:
-    """A place for one image; its outputs hold until it starts again."""
+def cut_model(model: Any, output: ov.Output) -> tuple[Any, Any] | None:
+    """Cut a model, whose first input is an image, at an output inside it.
 
-    def __init__(self, model: Any) -> None:
-        self._request = model.create_infer_request()
-        self._outputs = range(len(model.outputs))
-        self._inputs: list[ov.Tensor | None] = [None] * len(model.inputs)
-
-    def start(self, inputs: Tensors) -> None:
-        for place, tensor in enumerate(inputs):
-            if self._inputs[place] is not tensor:
-                self._request.set_input_tensor(place, tensor)
-        self._inputs = list(inputs)
-        # Whichever stream is free takes it. `infer` would wait for the one of this thread.
-        self._request.start_async()
-
-    def wait(self) -> None:
-        self._request.wait()
-
-    def outputs(self) -> Arrays:
-        return [self._request.get_output_tensor(place).data for place in self._outputs]
+    Returns a model from the image to that output, and one that takes it in place of the image and
+    gives all that `model` gives; None where that needs the image as well.
+    """
+    first, end = _copied(model, output)
+    second, start = _copied(model, output)
+    maps = ov.opset13.parameter(start.partial_shape, start.element_type)
+    for target in start.get_target_inputs():
+        target.replace_source_output(maps.output(0))
+    image, *others = (entry.get_node() for entry in second.inputs)
+    results = [result.get_node() for result in second.outputs]
+    rest = ov.Model(results, [maps, image, *others])
+    sources = [source.get_node() for op in rest.get_ordered_ops() for source in op.input_values()]
+    if image.get_friendly_name() in (source.get_friendly_name() for source in sources):
+        return None
+    upstream = ov.Model([ov.opset13.result(end)], [first.inputs[0].get_node()])
+    return upstream, ov.Model(results, [maps, *others])
 
 
-def to_tensor(array: np.ndarray) -> ov.Tensor:
-    """Return a tensor over the memory of an array; of a copy where that is read-only."""
-    return ov.Tensor(np.ascontiguousarray(array), shared_memory=array.flags.writeable)
+def _copied(model: Any, output: ov.Output) -> tuple[Any, ov.Output]:
+    """Return a copy of a model, and which of its outputs is the copy of this one."""
+    copy = model.clone()
+    name = output.get_node().get_friendly_name()
+    [op] = [op for op in copy.get_ordered_ops() if op.get_friendly_name() == name]
+    return copy, op.output(output.get_index())

@@ -15,7 +15,8 @@ import numpy as np
 
 from indexer.features.backbones import Backbone
 from indexer.features.engine import KeptMaps, PooledMaps, T, Windowed
-from indexer.features.openvino_network import OpenVinoNetwork, Tensors, to_tensor
+from indexer.features.openvino_model import Tensors, to_tensor
+from indexer.features.openvino_network import OpenVinoNetwork
 from indexer.features.openvino_runtime import ov
 from indexer.features.pooling import FloatArray, rmac_windows
 from indexer.features.spec import FeatureSpec
@@ -45,7 +46,8 @@ class OpenVinoPooler:
         self._conv = backbone.tap(spec.conv).channels
         self._regions = {tap: backbone.tap(tap).channels for tap in spec.region_taps}
         pooled = pooled_model(model, at | {spec.fc: before_fc}, backbone, spec)
-        self._network = OpenVinoNetwork(core, pooled)
+        cut = at[spec.region_taps[0]] if spec.region_taps else None
+        self._network = OpenVinoNetwork(core, pooled, cut)
 
     def look(
         self,
@@ -65,7 +67,10 @@ class OpenVinoPooler:
 
     def fc(self, before: FloatArray) -> FloatArray:
         [rows] = self._classifier.apply(
-            [before.shape], lambda _: [to_tensor(before)], lambda _, out: out[0].copy()
+            [before.shape],
+            lambda _: [to_tensor(before)],
+            lambda _, out: out[0].copy(),
+            in_turn=True,  # workers ask, and a few rows leave no work to share
         )
         return rows
 

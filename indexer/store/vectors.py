@@ -145,6 +145,8 @@ class VectorIndex:
                     ids = np.asarray(segment.ids[start:stop])[keep]
                     parts.append(best_images(queries, ids, image_ids[keep], vectors, k, whole))
         self._asked = True
+        if listed is not None and len(parts) == 1:
+            return listed
         image_ids = np.hstack([part.image_ids for part in parts])
         ids = np.hstack([part.ids for part in parts])
         scores = np.hstack([part.scores for part in parts])
@@ -161,17 +163,19 @@ class VectorIndex:
         They are places in `image_ids` (R,), ids (R,) and vectors (R, D) float32. Images that are
         not there have none.
         """
-        places, ids = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        vectors = [np.empty((0, self.dimension), np.float32)]
+        none = np.empty(0, np.int64)
+        parts = [(none, none, np.empty((0, self.dimension), np.float32))]
         for segment in self._segments:
             starts, counts = _spans(segment, image_ids)
             if counts.any():
                 before = np.cumsum(counts) - counts
                 rows = np.repeat(starts - before, counts) + np.arange(counts.sum())
-                places.append(np.repeat(np.arange(len(image_ids)), counts))
-                ids.append(np.asarray(segment.ids)[rows])
-                vectors.append(segment.take(rows))
-        return np.concatenate(places), np.concatenate(ids), np.concatenate(vectors)
+                places = np.repeat(np.arange(len(image_ids)), counts)
+                parts.append((places, np.asarray(segment.ids)[rows], segment.take(rows)))
+        if len(parts) == 2:
+            return parts[1]  # nothing to join: most collections are one segment
+        places, ids, vectors = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return places, ids, vectors
 
     def vectors_of_image(self, image_id: int) -> FloatArray:
         """Return the vectors (R, D) float32 of one image, in order; raises `KeyError`."""

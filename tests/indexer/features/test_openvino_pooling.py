@@ -14,7 +14,7 @@ from PIL import Image
 
 from indexer.features.backbones import get_backbone
 from indexer.features.engine import PooledMaps
-from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.features.extractor import WHOLE, FeatureExtractor, ImageFeatures
 from indexer.features.inputs import Prepared
 from indexer.features.openvino_engine import OpenVinoEngine
 from indexer.features.openvino_network import AT_ONCE
@@ -178,6 +178,21 @@ def test_threads_that_ask_at_once_get_their_own(lite0: FeatureExtractor) -> None
         expected = alone[place % len(items)]
         assert agreement(features.conv, expected.conv) > AGREEMENT
         assert agreement(features.region, expected.region) > AGREEMENT
+
+
+def test_the_views_of_a_query_are_those_of_images_alone(lite0: FeatureExtractor) -> None:
+    """From the second time on, the larger one of two goes through the network in two parts."""
+    small, large = (lite0.resize(shapes()[0], size) for size in (96, 224))
+    views = [Prepared(pixels, WHOLE) for pixels in (small, large)]
+    [alone, other] = [lite0.look([view], lambda _, maps: maps.kept())[0] for view in views]
+    for _ in range(3):
+        for kept, expected in zip(
+            lite0.look(views, lambda _, maps: maps.kept()), (alone, other), strict=True
+        ):
+            assert agreement(kept.conv, expected.conv) > AGREEMENT
+            assert agreement(kept.before_fc, expected.before_fc) > AGREEMENT
+            for tap, rows in kept.rows.items():
+                assert agreement(rows, expected.rows[tap]) > AGREEMENT
 
 
 @pytest.mark.parametrize("in_turn", [False, True])
