@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.store.approximate import ApproximateIndex
-from indexer.store.faiss_runtime import faiss
 from indexer.store.listed import FEW_ROWS, ListedRows
 from indexer.store.matches import ImageMatches, best, best_images, image_blocks
 from indexer.store.segments import FloatArray, IdArray, Rows, Segment, to_float32
 
 SCANNED_ROWS = 65_536  # compared at a time
+QUERIES_AT_ONCE = 64  # compared with `SCANNED_ROWS` at a time
 KEPT_BYTES = 1 << 30  # of float32 rows that stay in memory between searches
 
 
@@ -107,9 +107,7 @@ class VectorIndex:
                     vectors = self._as_float32(segment, start, start + len(ids))
                 else:
                     vectors = to_float32(segment.vectors[start : start + SCANNED_ROWS][rows])
-                scores, places = faiss.knn(
-                    queries, vectors, min(k, len(rows)), metric=faiss.METRIC_INNER_PRODUCT
-                )
+                scores, places = _nearest(queries, vectors, min(k, len(rows)))
                 found_ids.append(ids[rows][places])
                 found_scores.append(scores)
         self._asked = True
@@ -289,3 +287,20 @@ def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:
     ends = np.concatenate([image_ids, image_ids + 1])
     starts, stops = np.searchsorted(segment.image_ids, ends).reshape(2, -1)
     return starts, stops - starts
+
+
+def _nearest(queries: FloatArray, vectors: FloatArray, k: int) -> tuple[FloatArray, IdArray]:
+    """Return the k highest scores (Q, k) of queries (Q, D), best first, and their rows.
+
+    A product of matrices uses all cores, and reads each vector once for many queries. What faiss
+    has for it takes three to six times as long.
+    """
+    parts = []
+    for start in range(0, max(1, len(queries)), QUERIES_AT_ONCE):
+        scores = queries[start : start + QUERIES_AT_ONCE] @ vectors.T
+        rows = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        scores = np.take_along_axis(scores, rows, 1)
+        order = np.argsort(-scores, axis=1, kind="stable")
+        parts.append((np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)))
+    best_scores, best_rows = (np.vstack(arrays) for arrays in zip(*parts, strict=True))
+    return best_scores, best_rows

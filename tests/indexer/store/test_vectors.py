@@ -305,6 +305,17 @@ def test_vectors_of_unknown_or_removed_ids() -> None:
             index.vectors_of(np.array([4, unknown]))
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, vectors.QUERIES_AT_ONCE, vectors.QUERIES_AT_ONCE + 3])
+def test_however_many_queries_come_together(count: int) -> None:
+    rows, queries = unit_rows(4, 50, 6), unit_rows(5, count, 6)
+    index = VectorIndex(6)
+    index.add(np.arange(50), rows)
+    ids, scores = index.search(queries, 7)
+    expected = np.argsort(-(queries @ rows.T), axis=1)[:, :7]
+    assert (ids == expected).mean() > 0.99 if count else ids.shape == (0, 7)
+    np.testing.assert_allclose(scores, np.take_along_axis(queries @ rows.T, ids, 1), atol=2e-3)
+
+
 def test_equal_vectors_are_found_in_the_order_of_their_ids() -> None:
     index = VectorIndex(2)
     row = unit_rows(1, 1, 2)
