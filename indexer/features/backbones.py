@@ -42,8 +42,9 @@ class Backbone:
     `region_taps` are the taps that describe windows where a whitening joins them, and `whitenings`
     the digests of those that come with cbir, by region scheme; without one, windows have the
     default conv tap. As far as the module `precise_module` a network needs float32 to come within
-    0.999 of its vectors; the rest may be bfloat16. `even_maps` says that each map has exactly the
-    input's sides divided by the stride of its tap.
+    0.999 of its vectors; the rest may be bfloat16. `blocked` says that blocks of channels make it
+    quicker, see `work_in_blocks`. `even_maps` says that each map has exactly the input's sides
+    divided by the stride of its tap.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Backbone:
     region_taps: tuple[str, ...] = ()
     whitenings: dict[str, str] = field(default_factory=dict)
     precise_module: str = ""
+    blocked: bool = False
     min_size_px: int = 64
     multiple_px: int = 32
     even_maps: bool = False
@@ -147,6 +149,7 @@ def _lite(
         even_maps=True,
         region_taps=("stage4", "stage6", "head") if number == 0 else (),
         precise_module="blocks.0",
+        blocked=True,
         whitenings=LITE0_WHITENINGS if number == 0 else {},
         licence="Apache-2.0",
     )

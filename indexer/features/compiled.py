@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.features.openvino_runtime import fast_precision, keep_precise, ov
+from indexer.features.openvino_marks import keep_precise
+from indexer.features.openvino_runtime import fast_precision, ov
 from indexer.features.pooling import FloatArray
 from indexer.features.whitening import SHORTEST, Axes, Whitening
 

@@ -14,15 +14,17 @@ from typing import Any
 
 from indexer.features.backbones import Backbone
 from indexer.features.engine import Activations, Pooler, T, cache_folder
+from indexer.features.openvino_marks import keep_precise, work_in_blocks
 from indexer.features.openvino_model import Arrays, to_tensor
 from indexer.features.openvino_network import OpenVinoNetwork
 from indexer.features.openvino_pooling import OpenVinoPooler
-from indexer.features.openvino_runtime import fast_precision, keep_precise, load_converter, ov
+from indexer.features.openvino_runtime import fast_precision, load_converter, ov
 from indexer.features.spec import FeatureSpec
 from indexer.images import Pixels
 
 # Raised when the conversion changes, so that models converted before are not used.
-CONVERSION = 5
+CONVERSION = 6
+PROCESSOR = ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")
 LARGEST_CORNER = 256  # of a window of R-MAC, in cells: up to there bf16 holds whole numbers
 
 
@@ -43,7 +45,7 @@ class OpenVinoEngine:
         self._backbone = backbone
         self._core = ov.Core()
         self._core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
-        self.model_file = _converted(backbone, self.taps)
+        self.model_file = _converted(backbone, self.taps, self._core)
         self._loading = threading.Lock()
         self._network: OpenVinoNetwork | None = None
         self._poolers: dict[tuple[str, ...], OpenVinoPooler] = {}
@@ -97,12 +99,13 @@ def _copied(_: int, activations: Activations) -> Activations:
     return {tap: values.copy() for tap, values in activations.items()}
 
 
-def _converted(backbone: Backbone, taps: Sequence[str]) -> Path:
-    """Return the converted model, which is made on first use.
+def _converted(backbone: Backbone, taps: Sequence[str], core: ov.Core) -> Path:
+    """Return the model as converted for this processor, which is done on first use.
 
     An unfinished file is never left behind.
     """
-    key = "|".join((str(CONVERSION), ov.__version__, backbone.weights, *taps))
+    processor = [core.get_property("CPU", name) for name in PROCESSOR]
+    key = "|".join(map(str, (CONVERSION, ov.__version__, *processor, backbone.weights, *taps)))
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder = cache_folder() / "models"
     name = backbone.name.replace(":", "-").replace("/", "-")
@@ -115,6 +118,8 @@ def _converted(backbone: Backbone, taps: Sequence[str]) -> Path:
             ov.save_model(model, made, compress_to_fp16=False)
             if backbone.precise_module:
                 keep_precise(made, _layers_up_to(model, backbone.precise_module))
+            if backbone.blocked:
+                work_in_blocks(made, core)
             os.replace(made.with_suffix(".bin"), path.with_suffix(".bin"))
             os.replace(made, path)  # the .xml is what is looked for: it comes last
     return path

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from indexer.features.engine import T
+from indexer.features.openvino_marks import take_any_layout
 from indexer.features.openvino_model import Arrays, CompiledModel, Tensors
 from indexer.features.openvino_runtime import ov
 
@@ -197,6 +198,7 @@ def cut_model(model: Any, output: ov.Output) -> tuple[Any, Any] | None:
     maps = ov.opset13.parameter(start.partial_shape, start.element_type)
     for target in start.get_target_inputs():
         target.replace_source_output(maps.output(0))
+        take_any_layout(target.get_node())
     image, *others = (entry.get_node() for entry in second.inputs)
     results = [result.get_node() for result in second.outputs]
     rest = ov.Model(results, [maps, image, *others])

@@ -18,7 +18,7 @@ from indexer.features.engine import KeptMaps, PooledMaps, T, Windowed
 from indexer.features.openvino_model import Tensors, to_tensor
 from indexer.features.openvino_network import OpenVinoNetwork
 from indexer.features.openvino_runtime import ov
-from indexer.features.pooling import FloatArray, rmac_windows
+from indexer.features.pooling import FloatArray, cube_root, rmac_windows
 from indexer.features.spec import FeatureSpec
 from indexer.features.windows import coverage
 
@@ -103,7 +103,7 @@ class _Outputs:
         return self.values[start : start + self.conv_channels]
 
     def rows(self) -> dict[str, FloatArray]:
-        pooled = np.cbrt(self.values[self.before_fc_channels + self.conv_channels :])
+        pooled = cube_root(self.values[self.before_fc_channels + self.conv_channels :])
         windows = len(pooled) // max(1, sum(self.region_channels.values()))
         rows, start = {}, 0
         for tap, channels in self.region_channels.items():

@@ -8,8 +8,7 @@ OpenVINO from here and nowhere else.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 TELEMETRY = "openvino_telemetry"
@@ -25,7 +24,7 @@ if "openvino" not in sys.modules:
 else:
     import openvino as ov
 
-__all__ = ["fast_precision", "keep_precise", "load_converter", "ov"]
+__all__ = ["fast_precision", "load_converter", "ov"]
 
 
 def load_converter() -> Callable[..., Any]:
@@ -39,23 +38,3 @@ def load_converter() -> Callable[..., Any]:
 def fast_precision(core: ov.Core) -> str:
     """Return the precision to compute in: bf16 where the processor has it, else f32."""
     return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-
-
-def keep_precise(path: Path, layers: Iterable[str]) -> None:
-    """Mark layers of a saved model, so that they run in f32 whatever precision the rest has.
-
-    OpenVINO's runtime attribute `precise` says so; it can be written in a model's file only.
-    """
-    from xml.etree import ElementTree  # needed when a model is made, not when it is used
-
-    tree = ElementTree.parse(path)
-    wanted = set(layers)
-    for layer in tree.iterfind("layers/layer"):
-        if layer.get("name") in wanted and layer.get("type") not in ("Const", "Parameter"):
-            info = layer.find("rt_info")
-            if info is None:
-                info = ElementTree.Element("rt_info")
-                # It stands before the ports.
-                layer.insert(0 if layer.find("data") is None else 1, info)
-            ElementTree.SubElement(info, "attribute", {"name": "precise", "version": "0"})
-    tree.write(path)

@@ -42,6 +42,17 @@ def gem(maps: FloatArray, p: float = 3.0) -> FloatArray:
     return pooled
 
 
+def cube_root(values: FloatArray) -> FloatArray:
+    """Return the cube roots of values that are not negative, to a millionth of each.
+
+    NumPy takes logarithms and exponentials of several values at a time, and `cbrt` of one.
+    """
+    with np.errstate(divide="ignore"):
+        roots: FloatArray = np.log(values)
+    roots *= np.float32(1 / 3)
+    return np.exp(roots, out=roots)
+
+
 def rmac(maps: FloatArray) -> FloatArray:
     """Sum of the L2-normalised MAC vectors of square windows; Tolias et al. 2016, section 3.2.
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer.features.pooling import FloatArray
+from indexer.features.pooling import FloatArray, cube_root
 from indexer.features.regions import Region
 
 Scheme = Literal["grid", "sliding", "none"]
@@ -142,5 +142,4 @@ def pool_boxes(maps: FloatArray, boxes: Boxes) -> FloatArray:
     cells = np.maximum(maps.reshape(channels, h * w), 0)
     cubes = cells * cells
     cubes *= cells
-    pooled: FloatArray = coverage(boxes, h, w) @ cubes.T
-    return np.cbrt(pooled, out=pooled)
+    return cube_root(coverage(boxes, h, w) @ cubes.T)

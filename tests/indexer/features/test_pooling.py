@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from indexer.features.pooling import POOLINGS, FloatArray, gem, mac, pool, rmac, rmac_windows, spoc
+from indexer.features.pooling import (
+    POOLINGS,
+    FloatArray,
+    cube_root,
+    gem,
+    mac,
+    pool,
+    rmac,
+    rmac_windows,
+    spoc,
+)
 
 SIDES = st.integers(1, 64)
 
@@ -125,3 +135,10 @@ def test_pool_passes_the_exponent_on() -> None:
     activations = np.array([[[1.0, 3.0]]], np.float32)
     assert pool(activations, "gem", 1.0)[0] == pytest.approx(2)
     assert pool(activations, "gem", 2.0)[0] == pytest.approx(5**0.5)
+
+
+@given(arrays(np.float32, 37, elements=st.floats(0, width=32)))
+def test_cube_roots_are_those_of_numpy(values: FloatArray) -> None:
+    before = values.copy()
+    np.testing.assert_allclose(cube_root(values), np.cbrt(values), rtol=2e-6)
+    np.testing.assert_array_equal(values, before)
