@@ -19,16 +19,20 @@ BATCH = 16
 class TorchEngine:
     """Runs the backbone in torch, images of like shape together; see `InferenceEngine`.
 
-    Threads take turns: the network notes what passes its taps.
+    Unless a precision is given it is float16 on a GPU, else float32. Threads take turns: the
+    network notes what passes its taps.
     """
 
     batched = True
 
-    def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
+    def __init__(
+        self, backbone: Backbone, taps: Sequence[str], *, precision: torch.dtype | None = None
+    ) -> None:
         self.taps = list(taps)
         self._turn = threading.Lock()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.precision = torch.float16 if self.device.type == "cuda" else torch.float32
+        fast = torch.float16 if self.device.type == "cuda" else torch.float32
+        self.precision = precision or fast
         network = build_network(backbone, taps)
         network = network.to(device=self.device, dtype=self.precision)
         self.network = network.to(memory_format=torch.channels_last)
