@@ -43,7 +43,7 @@ def gem(maps: FloatArray, p: float = 3.0) -> FloatArray:
 
 
 def cube_root(values: FloatArray) -> FloatArray:
-    """Return the cube roots of values that are not negative, to a millionth of each.
+    """Return the cube roots of values that are not negative, to a hundred-thousandth of each.
 
     NumPy takes logarithms and exponentials of several values at a time, and `cbrt` of one.
     """
