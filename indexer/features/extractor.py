@@ -29,14 +29,20 @@ from indexer.features.inputs import Prepared, View, crop, input_size
 from indexer.features.maps import ActivatedMaps
 from indexer.features.pooling import FloatArray
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import Axes, row_lengths, shipped_whitening, unit_rows
+from indexer.features.whitening import (
+    FEW_ROWS,
+    Axes,
+    row_lengths,
+    shipped_whitening,
+    unit_rows,
+)
 from indexer.features.windows import Boxes, WindowLayout, grow_to_sight
 from indexer.images import Pixels, resize_pixels
 
 if TYPE_CHECKING:
     from indexer.features.compiled import CompiledWhitening
 
-MANY_ROWS = 16  # region vectors from which on it pays to compile the whitening
+MANY_ROWS = 16  # region vectors, not of a few at a time, that it pays to compile the whitening for
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
 NOTHING: FloatArray = np.empty((0, 0), np.float32)
 
@@ -91,7 +97,7 @@ class FeatureExtractor:
         self.inference = inference or load_engine(self.backbone, spec.taps, engine)
         self._whitening = shipped_whitening(spec.whitening) if spec.whitening else None
         self._adaptation = adaptation
-        self._whitened = 0  # rows so far
+        self._whitened = 0  # rows so far, without those that came a few at a time
 
     @property
     def pixels_needed(self) -> int:
@@ -302,9 +308,12 @@ class FeatureExtractor:
 
     def _join(self, pooled: dict[str, FloatArray]) -> FloatArray:
         if self._whitening is not None:
-            self._whitened += len(next(iter(pooled.values())))
-            many = self._whitened >= MANY_ROWS
-            return (self._compiled if many else self._whitening).apply(pooled)
+            rows = len(next(iter(pooled.values())))
+            if rows > FEW_ROWS:
+                self._whitened += rows
+                if self._whitened >= MANY_ROWS:
+                    return self._compiled.apply(pooled)
+            return self._whitening.apply(pooled)
         return unit_rows(np.hstack([unit_rows(values) for values in pooled.values()]))
 
     @cached_property

@@ -18,10 +18,13 @@ class CompiledModel:
     """A compiled model. Several threads may ask at once, each with requests of its own.
 
     It runs `at_once` requests at a time, as many as suit the processor; with `cores` one, on so
-    many cores, or on all of them where that is 0. A request takes `entries` tensors.
+    many cores, or on all of them where that is 0. With `kept` it is on the disk for the next
+    process.
     """
 
-    def __init__(self, core: ov.Core, model: Any, *, cores: int | None = None) -> None:
+    def __init__(
+        self, core: ov.Core, model: Any, *, cores: int | None = None, kept: bool = True
+    ) -> None:
         options: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": fast_precision(core),
             "PERFORMANCE_HINT": "THROUGHPUT" if cores is None else "LATENCY",
@@ -30,9 +33,10 @@ class CompiledModel:
         }
         if cores:
             options["INFERENCE_NUM_THREADS"] = cores
+        if not kept:
+            options["CACHE_DIR"] = ""
         self._model = core.compile_model(model, "CPU", options)
         self._own = threading.local()
-        self.entries = len(self._model.inputs)
         self.at_once = int(self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
 
     def requests(self, count: int) -> list[Request]:
@@ -43,6 +47,16 @@ class CompiledModel:
         while len(own) < count:
             own.append(Request(self._model))
         return own[:count]
+
+    def run(self, inputs: Tensors) -> Request:
+        """Return a request of this thread that has run."""
+        [request] = self.requests(1)
+        if self.at_once > 1:
+            request.start(inputs)
+            request.wait()
+        else:
+            request.run(inputs)
+        return request
 
 
 class Request:

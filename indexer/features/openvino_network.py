@@ -11,17 +11,18 @@ from functools import cached_property
 from typing import Any, Literal
 
 from indexer.features.engine import T
+from indexer.features.openvino_fixed import FixedShapes
 from indexer.features.openvino_marks import take_any_layout
 from indexer.features.openvino_model import Arrays, CompiledModel, Tensors
 from indexer.features.openvino_runtime import ov
 
-Part = Literal["many", "one", "first", "second"]
+Part = Literal["many", "beside", "one", "first", "second"]
 Shapes = Sequence[tuple[int, ...]]
 
 FEW = 4  # images for each stream: their time counts, not how many are done in it
 SPARE_THREADS = 2  # so that no stream waits while Python hands results on
 AT_ONCE = 8  # images that a caller who is not alone hands over before it takes results
-CORES: dict[Part, int | None] = {"many": None, "one": 0, "first": 1, "second": 0}
+CORES: dict[Part, int] = {"beside": 1, "one": 0, "first": 1, "second": 0}
 
 
 class OpenVinoNetwork:
@@ -38,6 +39,7 @@ class OpenVinoNetwork:
         self._cut = cut
         self._loading = threading.Lock()
         self._models: dict[Part, CompiledModel] = {}
+        self._fixed = FixedShapes(core)
         self._alone = threading.Lock()
         self._asked_for_few = False
 
@@ -57,7 +59,8 @@ class OpenVinoNetwork:
         order.
 
         While nobody else asks the caller has all cores: for a single image; and for the second
-        part of the last image, where the others are done by then.
+        part of the last image, where the others are done by then. There the shapes asked most
+        have models of their own.
         """
         if in_turn or not shapes:
             return self._apply_in_turn(range(len(shapes)), inputs, use)
@@ -66,14 +69,14 @@ class OpenVinoNetwork:
             if len(shapes) > 1:
                 return self._apply_at_once(shapes, inputs, use, self._ending(shapes, alone=alone))
             if alone:
-                return [self._apply_through([self._model("one")], 0, inputs, use)]
+                return [self._apply_through(["one"], 0, inputs, use)]
             return self._apply_in_turn([0], inputs, use)
         finally:
             if alone:
                 self._alone.release()
 
-    def _ending(self, shapes: Shapes, *, alone: bool) -> list[CompiledModel]:
-        """Return what the last image goes through in parts; nothing where that does not pay.
+    def _ending(self, shapes: Shapes, *, alone: bool) -> list[Part]:
+        """Return the parts that the last image goes through; nothing where that does not pay.
 
         The others are done soon after the first part is, or little is gained. Nor is it the first
         time: a command asks once, and has two models less to load.
@@ -84,16 +87,16 @@ class OpenVinoNetwork:
             return []
         if self._parts is None or self._model("many").at_once < 2:
             return []
-        return [self._model("first"), self._model("second")]
+        return ["first", "second"]
 
     def _apply_at_once(
         self,
         shapes: Shapes,
         inputs: Callable[[int], Tensors],
         use: Callable[[int, Arrays], T],
-        ending: Sequence[CompiledModel],
+        ending: Sequence[Part],
     ) -> list[T]:
-        """See `apply`; the last image goes through the models of `ending`, if there are any."""
+        """See `apply`; the last image goes through the parts of `ending`, if there are any."""
         count, streams = len(shapes), self._model("many").at_once
         many = count > FEW * streams
         threads = min(count, streams + (SPARE_THREADS if many else 0))
@@ -109,7 +112,10 @@ class OpenVinoNetwork:
                     places = take()
                 except IndexError:  # another thread was faster
                     return
-                results = self._apply_in_turn(places, inputs, use)
+                if ending:
+                    results = [self._apply_through(["beside"], i, inputs, use) for i in places]
+                else:
+                    results = self._apply_in_turn(places, inputs, use)
                 done.update(zip(places, results, strict=True))
 
         futures = [self._threads.submit(work, todo.popleft) for _ in range(threads - 1)]
@@ -156,27 +162,34 @@ class OpenVinoNetwork:
 
     def _apply_through(
         self,
-        models: Sequence[CompiledModel],
+        parts: Sequence[Part],
         place: int,
         inputs: Callable[[int], Tensors],
         use: Callable[[int, Arrays], T],
     ) -> T:
-        """See `apply`: one image goes through models, what each gives in place of the image."""
+        """See `apply`: one image goes through parts, what each gives in place of the image."""
         values = list(inputs(place))
-        for model in models:
-            [request] = model.requests(1)
-            request.run(values[: model.entries])
+        for part in parts:
+            source = self._source_of(part)
+            taken = values[: len(source.inputs)]
+            fixed = self._fixed.find(part, source, CORES[part], taken)
+            request = (fixed or self._model(part)).run(taken)
             values = [*request.tensors(), *values[1:]]
         return use(place, request.outputs())
 
     def _model(self, part: Part) -> CompiledModel:
+        if part == "beside":
+            part = "many"
         with self._loading:
             if part not in self._models:
-                model = self._source
-                if self._parts is not None and part in ("first", "second"):
-                    model = self._parts[part == "second"]
-                self._models[part] = CompiledModel(self._core, model, cores=CORES[part])
+                cores = CORES.get(part)
+                self._models[part] = CompiledModel(self._core, self._source_of(part), cores=cores)
             return self._models[part]
+
+    def _source_of(self, part: Part) -> Any:
+        if self._parts is not None and part in ("first", "second"):
+            return self._parts[part == "second"]
+        return self._source
 
     @cached_property
     def _parts(self) -> tuple[Any, Any] | None:

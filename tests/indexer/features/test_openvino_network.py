@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from indexer.features import openvino_network
+from indexer.features.openvino_fixed import OFTEN, FixedShapes
 from indexer.features.openvino_model import Arrays, CompiledModel, Tensors, to_tensor
 from indexer.features.openvino_network import OpenVinoNetwork, cut_model
 from indexer.features.openvino_runtime import ov
@@ -83,6 +85,35 @@ def test_the_largest_of_a_few_is_forwarded_in_parts(compiled: list[int | None]) 
     for sides in [(8, 16), (9, 4, 40), (2, 3, 4, 30)] * 3:
         ask(network, pictures(*sides))
     assert compiled == [STREAMS, ONE, ALL]
+
+
+@pytest.mark.usefixtures("compiled")
+def test_shapes_asked_often_go_through_models_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[tuple[object, bool]] = []
+
+    class Noted(FixedShapes):
+        def find(
+            self, part: Hashable, model: Any, cores: int, inputs: Tensors
+        ) -> CompiledModel | None:
+            self.wait()
+            fixed = super().find(part, model, cores, inputs)
+            found.append((part, fixed is not None))
+            return fixed
+
+    monkeypatch.setattr(openvino_network, "FixedShapes", Noted)
+    network = OpenVinoNetwork(ov.Core(), *build())
+    for sides in [(8, 16)] * (OFTEN + 2) + [(8,)] * (OFTEN + 1):
+        ask(network, pictures(*sides))
+    parts = {"beside": OFTEN + 1, "first": OFTEN + 1, "second": OFTEN + 1, "one": OFTEN + 1}
+    assert Counter(part for part, _ in found) == parts  # the first time asks for no parts
+    assert dict(found) == dict.fromkeys(parts, True)
+    assert sum(is_fixed for _, is_fixed in found) == len(parts)
+    ask(network, pictures(16))
+    assert found[-1] == ("one", False)
+    ask(network, pictures(*[9] * 40))
+    assert len(found) == sum(parts.values()) + 1  # many images change the shape seldom
 
 
 @pytest.mark.parametrize("sides", [(16, 8), (16, 16), (12, 12, 15), (1, *[9] * 40, 12)])

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from indexer.features import whitening as module
 from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
 from indexer.features.pooling import FloatArray
 from indexer.features.whitening import (
+    FEW_ROWS,
     VECTORS_PER_DIMENSION,
     Axes,
     Whitening,
@@ -61,6 +63,22 @@ def test_strength_of_activations_does_not_count() -> None:
     whitening, vectors = learn(pooled()), pooled(seed=7, rows=20)
     brighter = {tap: values * np.float32(40) for tap, values in vectors.items()}
     np.testing.assert_allclose(whitening.apply(brighter), whitening.apply(vectors), atol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_few_rows_are_projected_as_many_are(order: Literal["C", "F"]) -> None:
+    random = np.random.default_rng(2)
+    mean: FloatArray = random.normal(size=320).astype(np.float32)
+    projection: FloatArray = random.normal(size=(320, 40)).astype(np.float32)
+    axes = Axes(mean, np.asarray(projection, order=order))
+    vectors: FloatArray = random.normal(size=(3 * FEW_ROWS, 320)).astype(np.float32)
+    expected = unit_rows(((vectors - mean) @ projection).astype(np.float32))
+    directions = unit_rows(((unit_rows(vectors) - mean) @ projection).astype(np.float32))
+    for rows in (0, 1, FEW_ROWS, FEW_ROWS + 1, 3 * FEW_ROWS):
+        few = vectors[:rows]
+        assert axes.apply(few).shape == (rows, 40)
+        np.testing.assert_allclose(axes.apply(few), expected[:rows], atol=1e-5)
+        np.testing.assert_allclose(axes.apply_to_directions(few), directions[:rows], atol=1e-5)
 
 
 def test_the_heavier_tap_counts_more() -> None:
