@@ -110,7 +110,7 @@ class Reranker:
 
     def rerank(self, vector: FloatArray, found: list[Candidate]) -> list[Candidate]:
         """Return `found` in a better order; far down, the order of the search stays."""
-        pool = found[: POOL * self.query.candidates]
+        pool, tail = found[: POOL * self.query.candidates], found[POOL * self.query.candidates :]
         own = self.space(vector[None])[0]
         stored = [self.search.space_vectors(c.image_id) for c in pool]
         scores, rows = best_rows(stored, own)
@@ -127,7 +127,7 @@ class Reranker:
         ]
         first, rest = pool[: self.query.candidates], pool[self.query.candidates :]
         first = self._examine(own, expanded, first)
-        return first + rest + found[len(pool) :]
+        return first + rest + tail
 
     def _examine(
         self, own: FloatArray, expanded: FloatArray, first: list[Candidate]

@@ -17,6 +17,7 @@ from indexer.steps import Done, unwatched
 from indexer.store.approximate import ApproximateIndex
 from indexer.store.catalog import Catalog, ListsRow, RemovedRow, SegmentRow
 from indexer.store.folder import VectorFolder
+from indexer.store.layout import vector_files
 from indexer.store.lookup import CatalogLookup, SegmentEntry, lists_name, segment_name
 from indexer.store.segments import (
     FloatArray,
@@ -178,7 +179,7 @@ class VectorFiles(VectorFolder):
         with self.catalog.session() as session:
             live = {_segment_name(row) for row in session.scalars(select(SegmentRow))}
             live |= {_lists_name(row) for row in session.scalars(select(ListsRow))}
-        for file in (*self.folder.glob("*.npy"), *self.folder.glob("*.faiss")):
+        for file in list(vector_files(self.folder)):
             if file.name.split(".")[0] not in live:
                 # Windows keeps what another process reads; it goes the next time.
                 with contextlib.suppress(PermissionError):

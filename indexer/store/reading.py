@@ -13,6 +13,7 @@ from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 from indexer.features.whitening import Axes
 from indexer.store.folder import VectorFolder
+from indexer.store.layout import DERIVED, derived_folder
 from indexer.store.lookup import CatalogLookup, ImageFields
 from indexer.store.records import ImageInfo
 from indexer.store.segments import IdArray
@@ -112,11 +113,11 @@ class StoreReader:
     @property
     def derived(self) -> Path:
         """The folder for what can be made anew, such as thumbnails; it goes with the store."""
-        return self.path / "derived"
+        return self.path / DERIVED
 
     def derived_file(self, image_id: int, name: str) -> Path:
         """Return the place of a file made of an image; it is deleted when the image goes."""
-        return self.derived / str(image_id // 1000) / f"{image_id}-{name}"
+        return derived_folder(self.path, image_id) / f"{image_id}-{name}"
 
     def roots(self) -> dict[int, Path]:
         """Return the folders of photos by id, as absolute paths."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,12 @@ from indexer.store.catalog import (
 )
 from indexer.store.connection import unwritable
 from indexer.store.files import VectorFiles
+from indexer.store.layout import (
+    adaptation_files,
+    delete_store_files,
+    derived_files,
+    require_own_folders,
+)
 from indexer.store.lookup import CatalogLookup
 from indexer.store.reading import REGION_KINDS, StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile
@@ -107,13 +112,14 @@ class Store(StoreReader):
         store since it was opened.
         """
         with _locked(self.path):
+            require_own_folders(self.path)
             if read_spec(self.lookup, self.path) != self.spec:
                 raise SpecMismatchError(
                     f"The store at {self.path} was whitened by another process since this one "
                     "opened it. Nothing was written; run the same command again."
                 )
             self.files.clear_leftovers()
-            for file in self.path.glob("adaptation-*.npz"):
+            for file in adaptation_files(self.path):
                 if file != self.adaptation_file:
                     file.unlink()
             yield
@@ -126,10 +132,7 @@ class Store(StoreReader):
         Raises `StoreLockedError` while another process is writing to it.
         """
         with _locked(path):
-            for file in (*path.glob("catalog.sqlite*"), *path.glob("adaptation-*.npz")):
-                file.unlink()
-            for folder in ("vectors", "derived"):
-                shutil.rmtree(path / folder, ignore_errors=True)
+            delete_store_files(path)
         (path / "lock").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
             path.rmdir()
@@ -246,7 +249,7 @@ class Store(StoreReader):
         if not self.derived.is_dir():
             return
         for image_id in ids:
-            for file in self.derived_file(image_id, "").parent.glob(f"{image_id}-*"):
+            for file in derived_files(self.path, image_id):
                 file.unlink(missing_ok=True)
 
     @property

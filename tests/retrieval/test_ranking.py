@@ -286,3 +286,25 @@ def test_images_removed_while_the_vectors_are_open(tmp_path: Path, rerank: bool)
     desk.store.remove([desk.id_of("5.png")])
     hits = search.search(Query(path=desk.photos / "0.png", search="region", rerank=rerank))
     assert "5.png" not in [hit.path.name for hit in hits]
+
+
+def test_images_removed_while_reranking_double_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = noisy_desk(tmp_path, count=24)
+    search = desk.search()
+    query = Query(path=desk.photos / "0.png", search="region", rerank=True, candidates=1, k=None)
+    first = [hit.image_id for hit in search.search(query)]
+    assert len(first) == 24
+    look_up, looked_up = search.store.regions, []
+
+    def remove_before_the_second_look_up(ids: list[int]) -> dict[int, Region]:
+        looked_up.append(ids)
+        if len(looked_up) == 2:
+            desk.store.remove(first[1:4])
+        return look_up(ids)
+
+    monkeypatch.setattr(search.store, "regions", remove_before_the_second_look_up)
+    again = [hit.image_id for hit in search.search(query)]
+    assert len(looked_up) == 2
+    assert len(again) == len(set(again)) == 21

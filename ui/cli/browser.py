@@ -18,6 +18,7 @@ from indexer.errors import CbirError
 from ui.cli.shell import StoreOption, app, open_store
 
 HOST = "localhost"
+ALLOWED_HOSTS = (HOST, "127.0.0.1", "::1")  # a name of another site must not reach the pages
 PORT = 8501
 UPLOAD_MB = 40
 PAGES = ("search", "compare", "teach", "layers", "collection")
@@ -61,6 +62,7 @@ def ui(
     _load_pages()
     arguments = [str(Path(__file__).parents[1] / "app.py"), f"--server.port={port}"]
     arguments += [f"--{name}={value}" for name, value in OPTIONS.items()]
+    arguments += [f"--server.allowedHosts={host}" for host in ALLOWED_HOSTS]
     cli.main_run.main(arguments, prog_name="cbir ui", standalone_mode=False)
 
 
