@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DOCS   := $(VENV)/.docs-installed
 SAMPLE := data/sample
 
-.PHONY: setup check test demo screenshots bench clean
+.PHONY: setup check test demo docs screenshots bench clean
 
 setup: $(STAMP)
 
@@ -24,7 +25,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 demo: setup
 	$(BIN)/cbir index $(SAMPLE)/images --store demo-out/.cbir
@@ -35,6 +36,14 @@ demo: setup
 	$(BIN)/cbir localize $(SAMPLE)/images/coffee-1.jpg $(SAMPLE)/images/scene-cat-and-cup.jpg \
 		--store demo-out/.cbir --out demo-out/cup
 	@echo "Look at demo-out/cat.jpg (or cat.html), cup-regions.jpg and cup/overlay.png"
+
+# Open site/index.html; for the search box, run `.venv/bin/mkdocs serve`. A warning is an error.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(DOCS): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
 
 # Needs Chromium: apt-get install chromium
 screenshots: setup
@@ -59,4 +68,4 @@ bench: setup
 	$(BIN)/python -m benchmarks.teaching $(MANIFESTS) --every 8
 
 clean:
-	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-out site .mypy_cache .ruff_cache .pytest_cache .hypothesis

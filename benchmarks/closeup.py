@@ -24,7 +24,7 @@ from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.localize import localize
@@ -66,7 +66,7 @@ def kinds(engine: SearchEngine) -> dict[str, Callable[[Path], object]]:
             Query(path=path, box=BOX, search="region", rerank=True)
         ),
         "localised": lambda path: localize(
-            engine, Query(path=path, box=BOX, search="region"), load_image(path).image
+            engine.collection, Query(path=path, box=BOX, search="region"), load_image(path).image
         ),
     }
 

@@ -2,7 +2,7 @@
 
 Run: python -m benchmarks.cold PHOTOS [--images 100000] [--regions grid] [--repeats 5] [--json]
 The store is made of random vectors of whole images, clustered as those of photos are, and of
-jittered region vectors of the photos; making it takes minutes. All sides are started anew each
+jittered region vectors of the photos; making it takes minutes. All sides are started afresh each
 time, in turn, with the first photo of the folder; the files are in the page cache. The script
 compares whole images only, whatever `cbir` searches.
 """
@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.collections import fill, photos_in, region_vectors
 from indexer.features.spec import FeatureSpec
-from indexer.optimize import keep_up
+from indexer.optimize import update_indexes
 from indexer.store.store import Store
 
 SCRIPT = """
@@ -69,8 +69,8 @@ def main() -> None:
         regions = None if arguments.regions == "none" else region_vectors(arguments.photos)
         fill(store, arguments.images, regions)
         vectors = Path(scratch) / "vectors.npy"
-        np.save(vectors, np.concatenate([s.vectors for s in store.files.rows("conv").segments]))
-        keep_up(store)
+        np.save(vectors, np.concatenate([s.vectors for s in store.vectors.rows("conv").segments]))
+        update_indexes(store)
         query = [sys.executable, "-m", "ui.cli", "query", image]
         query += ["--store", str(store.path), "--json", "--search"]
         script = [sys.executable, "-c", SCRIPT, image, str(_weights()), str(vectors)]
@@ -95,7 +95,8 @@ def main() -> None:
 
 
 def _weights() -> Path:
-    from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
+    from indexer.features.backbones import DEFAULT_BACKBONE
+    from indexer.features.registry import get_backbone
 
     found = get_backbone(DEFAULT_BACKBONE).find_weights()
     if found is None:

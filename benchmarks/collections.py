@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from indexer.arrays import FloatArray, unit_rows
 from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import unit_rows
-from indexer.images import ImageFacts, find_images
+from indexer.images.facts import ImageFacts
+from indexer.images.find import find_images
 from indexer.store.records import Entry, FileState
-from indexer.store.segments import FloatArray
 from indexer.store.store import Store
 
 JITTER = 0.35
@@ -54,7 +54,7 @@ def region_vectors(photos: Path) -> FloatArray:
         spec = FeatureSpec.create()
         store = Store.create(Path(scratch) / "store", spec)
         Builder(store, lambda: FeatureExtractor(spec)).run([photos])
-        rows = store.files.rows("region")
+        rows = store.vectors.rows("region")
         return rows.take(np.arange(len(rows)))
 
 
@@ -118,7 +118,11 @@ def fill(store: Store, images: int, regions: FloatArray | None = None) -> None:
                 Entry(
                     FileState(root, f"{i // 1000}/{i}.jpg", 1, 1, i.to_bytes(32, "big")),
                     facts,
-                    ImageFeatures(conv, fc, boxes, part, nothing),
+                    ImageFeatures(
+                        {"conv": conv[None], "fc": fc[None]}
+                        | ({} if regions is None else {"region": part}),
+                        boxes,
+                    ),
                 )
                 for i, conv, fc, part in zip(
                     range(start, start + count), drawn["conv"], drawn["fc"], parts, strict=True

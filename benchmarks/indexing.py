@@ -10,7 +10,7 @@ loaded and warm. The sides:
     plain-224   the same at 224 px, the half of the pixels
     batches     as plain, in batches of 16
     imagededup  its CNN encoder with the same network and size (pip install imagededup)
-    img2vec     img2vec_pytorch as it is: ResNet-18, random weights (pip install img2vec_pytorch)
+    img2vec     img2vec_pytorch with its defaults: ResNet-18, random weights
     decode      decoding alone, as cbir does it
     model       the network alone on the decoded images, in the order of the files
     sorted      the same, but like shapes together, as cbir does it
@@ -36,12 +36,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.collections import mosaics, photos_in, reencode
+from indexer.arrays import Pixels
 from indexer.build import Builder
-from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
+from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.extractor import FeatureExtractor
+from indexer.features.registry import get_backbone
 from indexer.features.spec import FeatureSpec
-from indexer.images import Pixels, load_image
-from indexer.pipeline import PART, WINDOW
+from indexer.images.decode import load_image
+from indexer.pipeline import PART
 from indexer.store.store import Store
 
 NETWORKS = {"limit": "model", "limit-sorted": "sorted"}
@@ -56,7 +58,8 @@ SIDES = (
     *NETWORKS.values(),
 )
 BATCH = 16
-WARM = 2 * WINDOW  # photos, so that the network has met the usual shapes
+SORTED = 64  # images by shape together
+WARM = 128  # photos, so that the network has met the usual shapes
 DECODERS = os.cpu_count()
 SIZE_PX = 320
 SMALL, LARGE = 2560, 256  # photos in the folders
@@ -203,7 +206,7 @@ def imagededup(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
 
 @contextlib.contextmanager
 def img2vec(photos: Sequence[Path]) -> Iterator[tuple[Run, Sequence[Path]]]:
-    """img2vec_pytorch as it is, in batches; its weights are random where there is no network."""
+    """img2vec_pytorch with its defaults, in batches; without a network its weights are random."""
     import torch
     import torchvision
     from img2vec_pytorch import Img2Vec
@@ -250,8 +253,8 @@ def network(
             zip(
                 photos,
                 threads.map(
-                    lambda path: extractor.prepare(
-                        load_image(path, at_least=extractor.pixels_needed).pixels
+                    lambda path: extractor.resize(
+                        load_image(path, at_least=extractor.pixels_needed).pixels, SIZE_PX
                     ),
                     photos,
                 ),
@@ -260,12 +263,12 @@ def network(
         )
 
     def forward(images: Sequence[Pixels]) -> None:
-        extractor.inference.apply(images, lambda *_: None, in_turn=True)
+        extractor.inference.run(images, lambda *_: None)
 
     def run(chosen: Sequence[Path]) -> None:
-        images = [prepared[path].pixels for path in chosen]
+        images = [prepared[path] for path in chosen]
         if key is not None:
-            images = [image for part in parts(images, WINDOW) for image in sorted(part, key=key)]
+            images = [image for part in parts(images, SORTED) for image in sorted(part, key=key)]
         with ThreadPoolExecutor(DECODERS) as threads:
             for _ in threads.map(forward, parts(images, PART)):
                 pass

@@ -15,7 +15,7 @@ import numpy as np
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.localize import localize
@@ -41,7 +41,7 @@ def main() -> None:
                 for number in range(1, QUERIES + 1):
                     asked = Query(path=photos / f"{subject}-{number}.jpg", search="region")
                     started = time.perf_counter()
-                    match = localize(engine, asked, target)
+                    match = localize(engine.collection, asked, target)
                     seconds.append(time.perf_counter() - started)
                     found.append(match.box.iou(Region(*box)))
                 ious += found

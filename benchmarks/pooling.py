@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
-from indexer.features.engine import Activations, load_engine
-from indexer.features.extractor import FeatureExtractor, unit
-from indexer.features.pooling import POOLINGS, FloatArray, pool
+from indexer.arrays import FloatArray, unit_vector
+from indexer.features.backbones import DEFAULT_BACKBONE
+from indexer.features.engines.load import load_engine
+from indexer.features.engines.protocols import Activations, activations_of
+from indexer.features.extractor import FeatureExtractor
+from indexer.features.pooling import POOLINGS, pool
 from indexer.features.regions import Region
+from indexer.features.registry import get_backbone
 from indexer.features.spec import FeatureSpec
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from retrieval.evaluation.manifest import Manifest
 from retrieval.evaluation.metrics import average_precision
 
@@ -40,7 +43,7 @@ def describe(
     with ThreadPoolExecutor(2) as threads:
         for start in range(0, len(items), 64):
             inputs = list(threads.map(prepare, items[start : start + 64]))
-            for activations in extractor.inference.run(inputs):
+            for activations in activations_of(extractor.inference, inputs):
                 for name, vector in pool_all(activations, taps).items():
                     vectors.setdefault(name, []).append(vector)
     return vectors
@@ -52,10 +55,10 @@ def pool_all(activations: Activations, taps: Sequence[str]) -> dict[str, FloatAr
     for tap in taps:
         values = activations[tap]
         if values.ndim == 1:
-            vectors[tap] = unit(values)
+            vectors[tap] = unit_vector(values)
         else:
             for pooling in POOLINGS:
-                vectors[f"{tap}/{pooling}"] = unit(pool(values, pooling, 3.0))
+                vectors[f"{tap}/{pooling}"] = unit_vector(pool(values, pooling, 3.0))
     return vectors
 
 

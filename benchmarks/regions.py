@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from indexer.build import Builder, IndexReport
-from indexer.features.engine import EngineName
+from indexer.choices import EngineName
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
-from indexer.optimize import keep_up
-from indexer.store.browsing import summarize
+from indexer.optimize import update_indexes
+from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest
@@ -101,8 +101,8 @@ def main() -> None:
                     "bytes_an_image": summary.bytes_on_disk // max(1, summary.images),
                 }
                 for form in arguments.index:
-                    store.index_form = form
-                    keep_up(store)
+                    store.index_type = form
+                    update_indexes(store)
                     engine = SearchEngine(store, engine=name)
                     for mode in (m for m in MODES if m.name in arguments.modes):
                         row = ask(engine, manifest, mode, arguments.every, arguments.k) | sizes

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.collections import jitter, region_vectors
+from indexer.arrays import FloatArray, IdArray, unit_rows
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import unit_rows
-from indexer.optimize import keep_up
-from indexer.store.faiss_runtime import faiss
-from indexer.store.segments import FloatArray, IdArray, Rows
+from indexer.optimize import update_indexes
 from indexer.store.store import Store
+from indexer.store.vectors.faiss_runtime import faiss
+from indexer.store.vectors.segments import Rows
 
 DIMENSION = 256
 QUERIES = 200
@@ -40,10 +40,9 @@ def fill(store: Store, base: FloatArray, count: int) -> None:
     """Put `count` region vectors like `base` into a store, without images."""
     for start in range(0, count, PART):
         ids: IdArray = np.arange(start, min(start + PART, count), dtype=np.int64)
-        with store.catalog.session() as session:
+        with store.catalog.transaction() as change:
             vectors = jitter(base, len(ids), seed=start)
-            store.files.add(session, "region", ids, ids // WINDOWS, vectors)
-            session.commit()
+            store.vectors.append(change, "region", ids, ids // WINDOWS, vectors)
 
 
 def exact_ids(rows: Rows, queries: FloatArray) -> IdArray:
@@ -59,18 +58,18 @@ def exact_ids(rows: Rows, queries: FloatArray) -> IdArray:
 
 
 def measure(
-    store: Store, queries: FloatArray, truth: IdArray, flat: Any, form: str
+    store: Store, queries: FloatArray, truth: IdArray, flat: Any, index_type: str
 ) -> dict[str, Any]:
-    """Build one form and compare it with the flat index."""
-    store.index_form = form
+    """Build one index type and compare it with the flat index."""
+    store.index_type = index_type
     started = time.perf_counter()
-    keep_up(store)
+    update_indexes(store)
     build_s = time.perf_counter() - started
     started = time.perf_counter()
-    index = store.vector_index("region")
+    index = store.vector_index(store.find_kind("conv", "region"))
     open_s = time.perf_counter() - started
-    lists = index.lists
-    assert lists is not None
+    ivf = index.ivf
+    assert ivf is not None
     index.search(queries[:1], K)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
@@ -79,9 +78,9 @@ def measure(
     hits = 0
     for query, true in zip(queries, truth, strict=True):
         started = time.perf_counter()
-        found, _ = index.search(query[None], K)
+        [found] = index.search(query[None], K)
         times.append(time.perf_counter() - started)
-        hits += len(np.intersect1d(found[0], true))
+        hits += len(np.intersect1d(found.ids, true))
         if flat is not None and len(flat_times) < QUERIES // 5:
             started = time.perf_counter()
             flat.search(query[None], K)
@@ -89,13 +88,13 @@ def measure(
     faiss.omp_set_num_threads(threads)
     ms = 1000 * float(np.median(times))
     exact_ms = 1000 * float(np.median(flat_times)) if flat_times else None
-    (file,) = store.files.folder.glob(f"*-{form}.faiss")
+    (file,) = store.vectors.folder.glob(f"*-{index_type}.faiss")
     return {
         "rows": len(index),
-        "form": form,
-        "lists": int(lists.index.nlist),
-        "nprobe": lists.nprobe,
-        "recall_set": round(lists.recall, 3),
+        "index": index_type,
+        "cells": int(ivf.index.nlist),
+        "nprobe": ivf.nprobe,
+        "recall_set": round(ivf.recall, 3),
         "recall@10": round(hits / truth.size, 3),
         "ms": round(ms, 2),
         "exact_ms": None if exact_ms is None else round(exact_ms, 1),
@@ -108,11 +107,11 @@ def measure(
 
 
 def main() -> None:
-    """Print a row for each size and form."""
+    """Print a row for each size and index type."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--rows", nargs="+", type=int, default=[100_000, 1_000_000])
-    parser.add_argument("--forms", nargs="+", default=["balanced", "compact"])
+    parser.add_argument("--types", nargs="+", default=["balanced", "compact"])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     vectors = unit_rows(region_vectors(arguments.photos)[:, :DIMENSION])
@@ -122,15 +121,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             store = Store.create(Path(scratch) / "store", FeatureSpec.create())
             fill(store, vectors[held_out:], count)
-            rows = store.files.rows("region")
+            rows = store.vectors.rows("region")
             truth = exact_ids(rows, queries)
             flat = None
             if count <= EXACT_ROWS:
                 flat = faiss.IndexFlatIP(DIMENSION)
                 for _, chunk in rows.chunks():
                     flat.add(chunk)
-            for form in arguments.forms:
-                row = measure(store, queries, truth, flat, form)
+            for index_type in arguments.types:
+                row = measure(store, queries, truth, flat, index_type)
                 text = (
                     json.dumps(row)
                     if arguments.json

@@ -17,11 +17,11 @@ import numpy as np
 
 from benchmarks.regions import build
 from indexer.errors import CbirError
-from retrieval.concepts import Teacher
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest
 from retrieval.evaluation.metrics import average_precision
 from retrieval.query import Hit, Query
+from retrieval.relevance_feedback import RelevanceFeedback
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def measure(
     engine: SearchEngine, manifest: Manifest, arguments: argparse.Namespace
 ) -> dict[int, tuple[float, float]]:
     """Return mean average precision and median milliseconds by number of labels."""
-    teacher = Teacher(engine)
+    feedback = RelevanceFeedback(engine.collection)
     scores: dict[int, list[float]] = {thumbs: [] for thumbs in arguments.thumbs}
     times: dict[int, list[float]] = {thumbs: [] for thumbs in arguments.thumbs}
     for asked in manifest.queries[:: arguments.every]:
@@ -70,7 +70,7 @@ def measure(
         for thumbs in arguments.thumbs:
             labels = {image_id: image_id in good for image_id in shown[:thumbs]}
             started = time.perf_counter()
-            hits = teacher.find(query, labels) if labels else ranked
+            hits = feedback.search(query, labels) if labels else ranked
             times[thumbs].append(1000 * (time.perf_counter() - started))
             scores[thumbs].append(precision(hits, good - labelled, skipped | labelled))
     return {

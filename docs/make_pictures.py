@@ -13,7 +13,7 @@ from PIL import Image
 from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.localize import localize
@@ -41,7 +41,7 @@ def main() -> None:
         engine = SearchEngine(store, extractor=extractor)
         for name, (query, target) in LOCALIZED.items():
             asked = Query(path=PHOTOS / query, search="region")
-            found = localize(engine, asked, load_image(PHOTOS / target).image)
+            found = localize(engine.collection, asked, load_image(PHOTOS / target).image)
             overlay = write_overlays(Path(scratch) / name, found)["overlay"]
             with Image.open(overlay) as picture:
                 height = round(picture.height * WIDTH_PX / picture.width)

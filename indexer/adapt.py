@@ -1,4 +1,4 @@
-"""Adapting: a whitening learned from the user's own collection, and the store re-encoded by it."""
+"""Learning a whitening from the user's own collection, and re-encoding the store by it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from indexer.features.whitening import (
     check_count,
     principal_axes,
 )
-from indexer.steps import Tell, begin, untold
+from indexer.progress import Progress, no_progress
 from indexer.store.store import Store
 
 SAMPLE_VECTORS = 200_000
 
 
-def adapt_store(store: Store, tell: Tell = untold) -> FeatureSpec:
+def adapt_store(store: Store, progress: Progress = no_progress) -> FeatureSpec:
     """Learn a second whitening from the region vectors of `store` and apply it to all of them.
 
-    No image is decoded. The change is one commit; conv and fc vectors of whole images stay.
+    No image is decoded. The change is one commit; the vectors of whole images stay.
     Raises `FeatureError` where there are too few vectors to learn from, and `StoreError` where the
     store has no regions or is adapted already.
     """
@@ -31,13 +31,14 @@ def adapt_store(store: Store, tell: Tell = untold) -> FeatureSpec:
             f"The store at {store.path} has a whitening of its own already. To learn a new one, "
             "index the photos again with cbir index --rebuild, then run cbir whiten."
         )
+    kind = store.find_kind("conv", "region")
     with store.writing():
-        tell("Learning a whitening", 0, 0)
-        index = store.vector_index("region")
+        progress("Learning a whitening", 0, 0)
+        index = store.vector_index(kind)
         sample = index.sample(SAMPLE_VECTORS)
         check_count(len(sample), index.dimension)
-        axes = principal_axes(sample, index.dimension, COLLECTION_POWER, COLLECTION_SHRINKAGE)
-        axes.write(store.path / f"adaptation-{axes.digest}.npz")
-        spec = dataclasses.replace(store.spec, adaptation=axes.digest)
-        store.replace_vectors("region", axes.apply, spec, begin(tell, "Re-encoding the regions"))
+        projection = principal_axes(sample, index.dimension, COLLECTION_POWER, COLLECTION_SHRINKAGE)
+        projection.write(store.path / f"adaptation-{projection.digest}.npz")
+        spec = dataclasses.replace(store.spec, adaptation=projection.digest)
+        store.rewrite_vectors(kind.name, projection.apply, spec, progress)
     return spec

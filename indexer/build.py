@@ -10,17 +10,16 @@ from pathlib import Path
 
 from indexer.errors import UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
-from indexer.images import MAX_PIXELS
-from indexer.pipeline import SLIDING_WINDOW, Item, Pipeline
+from indexer.images.decode import MAX_PIXELS
+from indexer.optimize import update_indexes
+from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
+from indexer.progress import Progress, no_progress
 from indexer.scan import Task, scan_places
 from indexer.store.records import Entry, KnownFile
 from indexer.store.store import Store
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
-
-Progress = Callable[[int, int, int], None]
-"""Called with (done, total, failed) as files are dealt with."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,20 @@ class IndexReport:
         return (self.added + self.updated) / self.elapsed_s if self.elapsed_s else 0.0
 
 
+class IndexingStopped(KeyboardInterrupt):
+    """An index run was stopped; `report` says what it did until then, all of which is committed."""
+
+    def __init__(self, report: IndexReport) -> None:
+        super().__init__()
+        self.report = report
+
+
 class Builder:
     """Brings a store up to date with places full of photos.
 
-    `load_extractor` is called only where there is an image to describe. After an interruption,
-    everything committed stays and the next run goes on from there.
+    `load_extractor` is called only where there is an image to describe. `stop` is asked after each
+    part of the work, see `index_photos`. After an interruption, everything committed stays and the
+    next run continues from there.
     """
 
     def __init__(
@@ -69,20 +77,21 @@ class Builder:
         store: Store,
         load_extractor: Callable[[], FeatureExtractor],
         options: BuildOptions | None = None,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.store = store
         self.options = options or BuildOptions()
         self.report = IndexReport()
-        self.interrupted = False  # set from outside: a run stops after the window it is at
         self._load_extractor = load_extractor
         self._progress = progress
+        self._stop = stop
         self._missing: dict[bytes, list[KnownFile]] = {}
         self._pending: list[Entry] = []
         self._committed_at = time.monotonic()
 
     def run(self, places: Sequence[Path]) -> IndexReport:
-        """Index the images at `places` and forget those whose files are gone.
+        """Index the images at `places` and remove those whose files are missing.
 
         Raises `NoImagesError`, `StoreLockedError`, and with `strict` the first `ImageError`.
         """
@@ -124,30 +133,29 @@ class Builder:
         if not tasks:
             return
         done = 0
-        self._tell(0, len(tasks))
-        # It ends with the run, and its network's memory is given back: training comes next.
+        self._report_progress(0, len(tasks))
+        # It ends with the run, which frees the network's memory before an index is trained.
         pipeline = Pipeline(
             self._load_extractor,
             self._is_known,
             workers=self.options.workers,
-            window=SLIDING_WINDOW if self.store.spec.regions == "sliding" else None,
+            part=SLIDING_PART if self.store.spec.regions == "sliding" else PART,
             max_pixels=self.options.max_pixels,
         )
-        with closing(pipeline.run(tasks)) as windows:
-            for items in windows:
+        with closing(pipeline.run(tasks)) as parts:
+            for items in parts:
                 for item in items:
                     self._take(item, pipeline)
                 late = time.monotonic() - self._committed_at > COMMIT_S
                 if len(self._pending) >= COMMIT_IMAGES or (late and self._pending):
                     self._commit()
                 done += len(items)
-                self._tell(done, len(tasks))
-                if self.interrupted:
+                self._report_progress(done, len(tasks))
+                if self._stop():
                     raise KeyboardInterrupt
 
-    def _tell(self, done: int, total: int) -> None:
-        if self._progress is not None:
-            self._progress(done, total, len(self.report.failed))
+    def _report_progress(self, done: int, total: int) -> None:
+        self._progress("Indexing", done, total, failed=len(self.report.failed))
 
     def _is_known(self, task: Task, content_hash: bytes) -> bool:
         """Whether a file was only touched, or is perhaps one that is missing, under a new name."""
@@ -206,7 +214,32 @@ class Builder:
         self._committed_at = time.monotonic()
 
 
+def index_photos(
+    store: Store,
+    places: Sequence[Path],
+    load_extractor: Callable[[], FeatureExtractor],
+    options: BuildOptions | None = None,
+    progress: Progress = no_progress,
+    stop: Callable[[], bool] = lambda: False,
+) -> IndexReport:
+    """Bring a store up to date with `places`, and its vector indexes with that.
+
+    `stop` is asked after each part of the work. Where it says so, and on Ctrl-C, `IndexingStopped`
+    is raised, and what is committed stays. Raises what `Builder.run` does.
+    """
+    started = time.monotonic()
+    builder = Builder(store, load_extractor, options, progress, stop)
+    try:
+        report = builder.run(places)
+        update_indexes(store, progress)
+    except KeyboardInterrupt as interruption:
+        raise IndexingStopped(builder.report) from interruption
+    finally:
+        builder.report.elapsed_s = time.monotonic() - started
+    return report
+
+
 def _is_same(task: Task, content_hash: bytes) -> bool:
-    """Whether a good image was only touched: another time stamp, the same bytes."""
+    """Whether a readable image was only touched: another time stamp, the same bytes."""
     known = task.known
     return known is not None and known.reason is None and known.file.content_hash == content_hash

@@ -1,25 +1,25 @@
 """Everything that can go wrong for a user of cbir.
 
-CbirError
-├── ImageError                  one image cannot be used; carries `path` and `reason`
-│   ├── UnreadableImageError    empty, truncated, corrupt or not an image
-│   └── ImageTooLargeError      over the pixel limit
-├── NoImagesError               a place to index holds nothing to index
-├── InvalidRegionError          a box that does not lie inside its image
-├── InvalidQueryError           a query that cannot be answered as asked
-├── InvalidLabelsError          a file of labels that is none
-├── OutsideRootsError           an image that lies outside the folders of photos
-├── FeatureError
-│   ├── UnknownBackboneError    no backbone or tap of that name
-│   ├── WeightsMissingError     the weights are neither here nor to be had
-│   ├── EngineError             an inference engine that this machine cannot run
-│   └── DegenerateFeatureError  a vector that is zero or not finite
-├── SpecMismatchError           vectors of two specs would be compared
-└── StoreError
-    ├── StoreNotFoundError      no store at that place
-    ├── StoreLockedError        another process is writing to it
-    ├── StoreVersionError       written by a newer cbir
-    └── StoreCorruptError       a file of the store is missing or damaged
+    CbirError
+    ├── ImageError                  one image cannot be used: path, reason
+    │   ├── UnreadableImageError    empty, truncated, corrupt or not an image
+    │   └── ImageTooLargeError      over the pixel limit
+    ├── NoImagesError               a place to index holds nothing to index
+    ├── InvalidRegionError          a box that does not lie inside its image
+    ├── InvalidQueryError           a query that cannot be answered
+    ├── InvalidLabelsError          a labels file that is not valid
+    ├── OutsideRootsError           an image outside the folders of photos
+    ├── FeatureError
+    │   ├── UnknownBackboneError    no backbone or tap of that name
+    │   ├── WeightsMissingError     the weights are missing and cannot be downloaded
+    │   ├── EngineError             an inference engine that this machine cannot run
+    │   └── DegenerateFeatureError  a vector that is zero or not finite
+    ├── SpecMismatchError           vectors of two specs would be compared
+    └── StoreError
+        ├── StoreNotFoundError      no store at that place
+        ├── StoreLockedError        another process is writing to it
+        ├── StoreVersionError       written by a newer cbir
+        └── StoreCorruptError       a file of the store is missing or damaged
 
 A fault of the user, the disk or the data is a `CbirError`; a bug of the calling code stays a
 `ValueError` or `TypeError`.
@@ -62,11 +62,11 @@ class InvalidQueryError(CbirError):
 
 
 class InvalidLabelsError(CbirError):
-    """A file of labels that is none."""
+    """The labels file is not valid."""
 
 
 class OutsideRootsError(CbirError):
-    """An image lies outside the folders of photos, say through a link: it is not shown."""
+    """An image lies outside the folders of photos, for example through a link; it is not shown."""
 
 
 class FeatureError(CbirError):

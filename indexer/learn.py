@@ -1,6 +1,7 @@
 """Learning the whitening that comes with cbir, from photos that nothing is measured on.
 
-Run: python -m indexer.learn PHOTOS [--backbone efficientnet_lite0] [--regions grid]
+    python -m indexer.learn PHOTOS [--backbone efficientnet_lite0] [--regions grid]
+
 It writes indexer/features/whitenings/DIGEST.npz and prints the digest, which goes into the entry
 of the backbone in `BACKBONES`. Windows pooled on the maps of a whole photo and windows forwarded
 on their own differ in what they have in common, so each scheme has its own.
@@ -14,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.arrays import FloatArray
 from indexer.features import whitening
 from indexer.features.backbones import DEFAULT_BACKBONE
-from indexer.features.extractor import WHOLE, FeatureExtractor
-from indexer.features.pooling import FloatArray
+from indexer.features.engines.protocols import activations_of
+from indexer.features.extractor import FeatureExtractor
+from indexer.features.pooling import pool_boxes
+from indexer.features.preprocess import crop
 from indexer.features.spec import FeatureSpec
-from indexer.features.windows import pool_boxes
-from indexer.images import find_images, load_image
+from indexer.images.decode import load_image
+from indexer.images.find import find_images
 
 TAP_DIMENSIONS = {"stage4": 112, "stage6": 256, "head": 512}
 TAP_WEIGHTS = {"stage4": 0.6, "stage6": 1.0, "head": 1.0}
@@ -30,15 +34,18 @@ POWER = 0.85
 
 def pool_windows(extractor: FeatureExtractor, photos: Iterable[Path]) -> dict[str, FloatArray]:
     """Return the pooled vectors (N, C) of the windows of all photos, by tap."""
+    spec = extractor.spec
     pooled: dict[str, list[FloatArray]] = {tap: [] for tap in TAP_DIMENSIONS}
     for path in photos:
-        prepared = extractor.prepare(load_image(path).pixels)
-        if prepared.crops:
-            seen = [(activations, WHOLE) for activations in extractor.inference.run(prepared.crops)]
-        else:
-            seen = [(extractor.inference.run([prepared.pixels])[0], prepared.boxes)]
-        for tap, vectors in pooled.items():
-            vectors += [pool_boxes(activations[tap], boxes) for activations, boxes in seen]
+        image = load_image(path).pixels
+        whole = extractor.view(image, spec.size_px, spec.layout)
+        views = [whole]
+        if spec.regions == "sliding":
+            views = [extractor.view(crop(image, box), spec.crop_px) for box in whole.boxes]
+        found = activations_of(extractor.inference, [view.pixels for view in views])
+        for view, activations in zip(views, found, strict=True):
+            for tap, vectors in pooled.items():
+                vectors.append(pool_boxes(activations[tap], view.boxes))
     return {tap: np.vstack(vectors) for tap, vectors in pooled.items()}
 
 

@@ -1,17 +1,17 @@
-"""Optimising: segments merged, and the lists by which large collections are searched kept up."""
+"""Optimising: merging segments, and keeping the IVF indexes of large collections up to date."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
-from indexer.steps import Tell, begin, untold
-from indexer.store.approximate import FORMS, LEAST_ROWS, ApproximateIndex, Form, choose_form
+from indexer.choices import INDEX_TYPES, IndexType
+from indexer.progress import Progress, no_progress, prefixed
 from indexer.store.store import Store
+from indexer.store.vectors.ivf import LEAST_ROWS, IvfIndex, choose_index_type
 
-TAIL_ROWS = 50_000  # new vectors that are compared one by one before they go into the lists
+TAIL_ROWS = 50_000  # new vectors that are compared one by one before they go into the IVF index
 TAIL_SHARE = 0.1
-OUTGROWN = 4  # times as many rows as the lists were trained for: time to train anew
+OUTGROWN = 4  # times as many rows as the index was trained for: time to retrain it
 
 
 @dataclass(frozen=True)
@@ -20,60 +20,58 @@ class KindReport:
 
     kind: str
     rows: int
-    form: Form
+    index_type: IndexType
     nprobe: int | None
     recall: float | None
 
 
-def optimize_store(store: Store, tell: Tell = untold) -> list[KindReport]:
-    """Merge the segments of each kind, drop removed vectors, and train its lists anew.
+def optimize_store(store: Store, progress: Progress = no_progress) -> list[KindReport]:
+    """Merge each kind's segments, drop removed vectors and retrain its IVF index.
 
-    Queries go on meanwhile; an interruption leaves what was finished.
+    Queries continue meanwhile; an interruption keeps what was finished.
     """
     with store.writing():
         for kind in store.spec.kinds:
-            store.files.merge(kind, begin(tell, f"Merging the {kind} vectors"))
+            store.merge_segments(kind.name, prefixed(progress, kind.name))
         store.forget_removed()
-        return [_keep_up(store, kind, tell, anew=True) for kind in store.spec.kinds]
+        return [_update(store, kind.name, progress, retrain=True) for kind in store.spec.kinds]
 
 
-def keep_up(store: Store, tell: Tell = untold) -> None:
-    """Bring the lists up to date with what was added, where it is worth it, and join segments."""
+def update_indexes(store: Store, progress: Progress = no_progress) -> None:
+    """Bring the IVF indexes up to date with what was added, where it pays, and join segments."""
     with store.writing():
         for kind in store.spec.kinds:
-            _keep_up(store, kind, tell, anew=False)
-            store.files.join(kind, partial(tell, f"Joining the {kind} vectors"))
+            _update(store, kind.name, progress, retrain=False)
+            store.join_segments(kind.name, prefixed(progress, kind.name))
 
 
-def _keep_up(store: Store, kind: str, tell: Tell, *, anew: bool) -> KindReport:
-    files = store.files
-    rows = files.rows(kind)
-    form = _wanted_form(store, len(rows))
-    row = files.lists_entry(kind)
-    if form == "exact":
-        if row is not None:
-            files.replace_lists(kind, None, 0)
-        return KindReport(kind, len(rows), form, None, None)
-    outgrown = row is not None and len(rows) > OUTGROWN * row.trained_rows
-    if row is None or row.form != form or anew or outgrown:
-        training = f"Training a {form} index of {len(rows):,} {kind} vectors"
-        lists = ApproximateIndex.train_cells(rows, form, begin(tell, training))
-        tell(f"Training the codes of the {kind} index", 0, 0)
-        lists.train_codes(rows)
+def _update(store: Store, kind: str, progress: Progress, *, retrain: bool) -> KindReport:
+    report = prefixed(progress, kind)
+    rows = store.vectors.rows(kind)
+    index_type = _wanted_type(store, len(rows))
+    entry = store.vectors.ivf_entry(kind)
+    if index_type == "exact":
+        if entry is not None:
+            store.replace_ivf(kind, None)
+        return KindReport(kind, len(rows), index_type, None, None)
+    outgrown = entry is not None and len(rows) > OUTGROWN * entry.trained_rows
+    if entry is None or entry.index_type != index_type or retrain or outgrown:
+        ivf = IvfIndex.train_cells(rows, index_type, report)
+        report("training the codes", 0, 0)
+        ivf.train_codes(rows)
         trained_rows = len(rows)
-    elif len(rows) - row.rows >= max(TAIL_ROWS, TAIL_SHARE * row.rows):
-        lists = files.open_lists(row, to_extend=True)
-        trained_rows = row.trained_rows
+    elif len(rows) - entry.rows >= max(TAIL_ROWS, TAIL_SHARE * entry.rows):
+        ivf = store.vectors.open_ivf(entry, to_extend=True)
+        trained_rows = entry.trained_rows
     else:
-        return KindReport(kind, len(rows), form, row.nprobe, row.recall)
-    adding = f"Adding {len(rows) - len(lists):,} {kind} vectors to the index"
-    lists.extend(rows, begin(tell, adding))
-    lists.calibrate(rows, begin(tell, f"Measuring the recall of the {kind} index"))
-    files.replace_lists(kind, lists, trained_rows)
-    return KindReport(kind, len(rows), form, lists.nprobe, lists.recall)
+        return KindReport(kind, len(rows), index_type, entry.nprobe, entry.recall)
+    ivf.extend(rows, report)
+    ivf.calibrate(rows, report)
+    store.replace_ivf(kind, ivf, trained_rows)
+    return KindReport(kind, len(rows), index_type, ivf.nprobe, ivf.recall)
 
 
-def _wanted_form(store: Store, rows: int) -> Form:
-    chosen = store.index_form
-    form = next((form for form in FORMS if form == chosen), choose_form(rows))
-    return form if rows >= LEAST_ROWS[form] else "exact"
+def _wanted_type(store: Store, rows: int) -> IndexType:
+    chosen = store.index_type
+    wanted = next((t for t in INDEX_TYPES if t == chosen), choose_index_type(rows))
+    return wanted if rows >= LEAST_ROWS[wanted] else "exact"

@@ -1,4 +1,4 @@
-"""Pipeline: reading, decoding, the network and the whitening of many files, side by side."""
+"""Pipeline: reads, decodes and describes many files at the same time."""
 
 from __future__ import annotations
 
@@ -9,37 +9,27 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from io import FileIO
-from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
-
+from indexer.arrays import Pixels
 from indexer.errors import ImageError, UnreadableImageError
-from indexer.features.engine import Activations
-from indexer.features.extractor import FeatureExtractor, ImageFeatures, Pooled
-from indexer.features.inputs import Prepared
-from indexer.images import MAX_PIXELS, ImageFacts, load_image
+from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.images.decode import MAX_PIXELS, load_image
+from indexer.images.facts import ImageFacts
 from indexer.scan import Task
 from indexer.store.records import FileState
 
-WINDOW = 64  # files that are worked on, and go through the network or are whitened, together
-SLIDING_WINDOW = 16  # the same where each of an image's windows enters the network by itself
-PART = 8  # files that a worker takes at a time
-WHITENED = 32  # images together
-WINDOWS_AHEAD = 1  # in the network while one is handed over
-BATCHES_AHEAD = 3  # the same where the network takes batches
+PART = 16  # files that a worker takes at a time: what a GPU needs to be kept busy
+SLIDING_PART = 4  # the same where each window of an image enters the network by itself
 SPARE_WORKERS = 2  # decode while others wait for the network or the disk
-HELD_BYTES = 4 << 20  # of one file: what is larger is read a second time when it is decoded
-
-T = TypeVar("T")
+PARTS_AHEAD = 2  # described while one is handed over
+HELD_BYTES = 4 << 20  # of one file; a larger one is read a second time when it is decoded
 
 
 @dataclass(frozen=True)
 class Item:
-    """What has become of a file: its `features`, or the `reason` why there are none.
+    """What became of a file: its `features`, or the `reason` why there are none.
 
     Neither of them where its bytes are known already.
     """
@@ -51,44 +41,13 @@ class Item:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class _Step:
-    """An item on its way: `prepared` for a network that takes batches, or `pooled`."""
-
-    item: Item
-    prepared: Prepared | None = None
-    pooled: Pooled | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape (H, W, 3) in which the image enters the network."""
-        return self.prepared.pixels.shape if self.prepared is not None else ()
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Steps in order, and what becomes of those of them that go through the network.
-
-    `pooled` are parts of their places, with the steps that come out. Where the network takes
-    batches it is empty, and they come out of `batched`, in order.
-    """
-
-    steps: list[_Step]
-    pooled: list[tuple[Sequence[int], Future[list[_Step]]]]
-    batched: Future[list[Future[_Step]]] | None = None
-
-
 class Pipeline:
-    """Describes files; only a few windows of them are in memory at a time.
+    """Describes files, some in each of several threads; only a few parts are in memory at a time.
 
-    While the images of one window go through the network, the next one is decoded. On a CPU, where
-    the network takes images one by one, workers do both, and images of like shape follow on each
-    other: a network that has to change its shape loses time. Where the network takes batches, as
-    on a GPU, workers decode and pool, and batches run between the two.
+    While one worker waits for the network, the others read and decode.
 
     `is_known` says whether a file with these bytes (their SHA-256) needs no description;
-    `load_extractor` is called only where there is an image to describe. `window` is how many files
-    are worked on together.
+    `load_extractor` is called only where there is an image to describe.
     """
 
     def __init__(
@@ -97,12 +56,11 @@ class Pipeline:
         is_known: Callable[[Task, bytes], bool],
         *,
         workers: int | None = None,
-        window: int | None = None,
+        part: int = PART,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.workers = workers or (os.cpu_count() or 2) + SPARE_WORKERS
-        self.window = window or WINDOW
-        self._part = max(1, min(PART, self.window // self.workers))
+        self.part = part
         self.max_pixels = max_pixels
         self._load_extractor = load_extractor
         self._is_known = is_known
@@ -110,29 +68,28 @@ class Pipeline:
         self._loading = threading.Lock()
 
     def run(self, tasks: Sequence[Task]) -> Generator[list[Item], None, None]:
-        """Yield the items of the tasks in order, a window at a time.
+        """Yield the items of the tasks in order, a part at a time.
 
-        Close the iterator to end early: what has not begun is not begun any more.
+        Close the generator to end early: parts that have not begun are dropped.
         """
         workers = ThreadPoolExecutor(self.workers, "worker")
-        # Two batches at a time, so that the network never waits for the last image of one.
-        network = ThreadPoolExecutor(2, "network")
-        waiting: deque[_Window] = deque()
+        waiting: deque[Future[list[Item]]] = deque()
         try:
-            with _one_blas_thread(network):
-                for window in self._work_ahead(tasks, workers, network):
-                    waiting.append(window)
-                    if len(waiting) > (BATCHES_AHEAD if window.batched else WINDOWS_AHEAD):
-                        yield self._finish(waiting.popleft())
-                while waiting:
-                    yield self._finish(waiting.popleft())
+            for part in _parts(tasks, self.part):
+                waiting.append(workers.submit(self._describe_files, part))
+                if len(waiting) >= self.workers + PARTS_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
         finally:
-            network.shutdown(wait=True, cancel_futures=True)
             workers.shutdown(wait=True, cancel_futures=True)
 
     def describe(self, item: Item) -> Item:
-        """Return an item with its features, or why it has none, its bytes known or not."""
-        [described] = self._finish(_Window(self._pool([self._look_into(item)]), []))
+        """Return an item with its features, or why it has none, whether its bytes are known or not.
+
+        The file is read again.
+        """
+        [described] = self._describe([self._decode(item, None)])
         return described
 
     @property
@@ -143,103 +100,39 @@ class Pipeline:
                 self._extractor = self._load_extractor()
             return self._extractor
 
-    def _work_ahead(
-        self, tasks: Sequence[Task], workers: ThreadPoolExecutor, network: ThreadPoolExecutor
-    ) -> Iterator[_Window]:
-        """Decode the files of one window after the other and send them through the network."""
-        windows = _parts(tasks, self.window)
-        decoding = [workers.submit(job) for job in self._decoding(next(windows, ()))]
-        while decoding:
-            steps = [step for future in decoding for step in future.result()]
-            jobs = self._decoding(next(windows, ()))
-            places = [i for i, step in enumerate(steps) if step.prepared is not None]
-            if places and self.extractor.inference.batched:
-                batched = network.submit(self._run_batch, steps, workers)
-                decoding = [workers.submit(job) for job in jobs]
-                yield _Window(steps, [], batched)
-                continue
-            places.sort(key=lambda i: steps[i].shape)
-            pooled, decoding = [], []
-            # By turns, so that reading from a slow disk does not keep the network waiting.
-            for part, job in zip_longest(_parts(places, self._part), jobs):
-                if part is not None:
-                    ready = [steps[i] for i in part]
-                    pooled.append((part, workers.submit(self._pool, ready)))
-                if job is not None:
-                    decoding.append(workers.submit(job))
-            yield _Window(steps, pooled)
+    def _describe_files(self, tasks: Sequence[Task]) -> list[Item]:
+        return self._describe([self._load(task) for task in tasks])
 
-    def _decoding(self, tasks: Sequence[Task]) -> list[Callable[[], list[_Step]]]:
-        return [partial(self._decode_all, part) for part in _parts(tasks, self._part)]
-
-    def _decode_all(self, tasks: Sequence[Task]) -> list[_Step]:
-        """Read and decode files: first the one, then the other, so that each finds its code."""
-        return [
-            self._look_into(item, data) if is_new else _Step(item)
-            for item, data, is_new in [self._read(task) for task in tasks]
-        ]
-
-    def _read(self, task: Task) -> tuple[Item, bytes | None, bool]:
-        """Return a file's item, its bytes, and whether they are to be described."""
+    def _load(self, task: Task) -> tuple[Item, Pixels | None]:
+        """Read and decode a file; there are no pixels where none are needed, or it failed."""
         try:
             data, content_hash = _read(task.path)
         except ImageError as error:
-            return Item(task, task.file, reason=error.reason), None, False
+            return Item(task, task.file, reason=error.reason), None
         item = Item(task, replace(task.file, content_hash=content_hash))
-        return item, data, not self._is_known(task, content_hash)
+        return (item, None) if self._is_known(task, content_hash) else self._decode(item, data)
 
-    def _look_into(self, item: Item, data: bytes | None = None) -> _Step:
-        """Decode an image; `data` are the bytes of its file, if they were read already."""
-        extractor = self.extractor
+    def _decode(self, item: Item, data: bytes | None) -> tuple[Item, Pixels | None]:
+        """Decode a file, whose bytes are `data` where they were kept."""
         try:
             loaded = load_image(
                 item.task.path if data is None else data,
-                at_least=extractor.pixels_needed,
+                at_least=self.extractor.pixels_needed,
                 max_pixels=self.max_pixels,
                 name=str(item.task.path),
             )
         except ImageError as error:
-            return _Step(replace(item, reason=error.reason))
-        return _Step(replace(item, facts=loaded.facts), extractor.prepare(loaded.pixels))
+            return replace(item, reason=error.reason), None
+        return replace(item, facts=loaded.facts), loaded.pixels
 
-    def _pool(self, steps: Sequence[_Step]) -> list[_Step]:
-        """Forward and pool images one by one."""
-        ready = [step.prepared for step in steps if step.prepared is not None]
-        pooled = iter(self.extractor.pool(ready, in_turn=True))
-        return [
-            step if step.prepared is None else _Step(step.item, pooled=next(pooled))
-            for step in steps
-        ]
-
-    def _pool_maps(self, item: Item, prepared: Prepared, maps: Activations) -> _Step:
-        return _Step(item, pooled=self.extractor.pool_activations(prepared, maps))
-
-    def _run_batch(self, steps: list[_Step], workers: ThreadPoolExecutor) -> list[Future[_Step]]:
-        inputs = [(step, step.prepared) for step in steps if step.prepared is not None]
-        maps = self.extractor.forward([prepared for _, prepared in inputs])
-        return [
-            workers.submit(self._pool_maps, step.item, prepared, a)
-            for (step, prepared), a in zip(inputs, maps, strict=True)
-        ]
-
-    def _finish(self, window: _Window) -> list[Item]:
-        """Whiten what is pooled."""
-        steps = list(window.steps)
-        for places, future in window.pooled:
-            for place, step in zip(places, future.result(), strict=True):
-                steps[place] = step
-        if window.batched is not None:
-            batched = iter(window.batched.result())
-            steps = [step if step.prepared is None else next(batched).result() for step in steps]
-        pooled = [step.pooled for step in steps if step.pooled is not None]
-        whitened = chain.from_iterable(
-            self.extractor.whiten(part) for part in _parts(pooled, WHITENED)
-        )
+    def _describe(self, loaded: Sequence[tuple[Item, Pixels | None]]) -> list[Item]:
+        """Return the items with the features of their pixels."""
+        images = [pixels for _, pixels in loaded if pixels is not None]
+        described = iter(self.extractor.extract(images) if images else ())
         items = []
-        for step in steps:
-            item = step.item
-            if step.pooled is not None:
-                result = next(whitened)
+        for item, pixels in loaded:
+            if pixels is not None:
+                result = next(described)
                 if isinstance(result, ImageFeatures):
                     item = replace(item, features=result)
                 else:
@@ -248,18 +141,9 @@ class Pipeline:
         return items
 
 
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _one_blas_thread(thread: ThreadPoolExecutor) -> threadpool_limits:
-    """Keep BLAS to one thread while the context is open: the network needs the others.
-
-    The libraries are looked for in another thread, for a Ctrl-C that arrives in the callbacks that
-    this takes would be lost; signals reach the main thread only.
-    """
-    return thread.submit(threadpool_limits, 1, "blas").result()
+def _parts(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]
 
 
 def _read(path: Path) -> tuple[bytes | None, bytes]:
@@ -272,5 +156,5 @@ def _read(path: Path) -> tuple[bytes | None, bytes]:
     except FileNotFoundError as error:
         raise UnreadableImageError(str(path), "vanished during the run") from error
     except OSError as error:
-        raise UnreadableImageError(str(path), f"may not be read ({error.strerror})") from error
+        raise UnreadableImageError(str(path), f"cannot be read ({error.strerror})") from error
     return data, hashlib.sha256(data).digest()

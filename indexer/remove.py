@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexer.errors import NoImagesError
-from indexer.store.browsing import images_at
+from indexer.store.filters import images_at
 from indexer.store.store import Store
 
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.errors import NoImagesError
-from indexer.images import find_images
+from indexer.images.find import find_images
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
 
 @dataclass(frozen=True)
 class Task:
-    """A file to look at: `known` is the row it had, if any."""
+    """A file to read: `known` is its row in the catalogue, if any."""
 
     path: Path
     file: FileState
@@ -24,7 +24,7 @@ class Task:
 
 @dataclass
 class Scan:
-    """The outcome of a scan: `tasks` to do, rows that are `unchanged`, rows whose file is gone."""
+    """The outcome of a scan: `tasks` to do, `unchanged` rows, and rows whose file is `missing`."""
 
     tasks: list[Task] = field(default_factory=list)
     unchanged: list[KnownFile] = field(default_factory=list)
@@ -89,7 +89,9 @@ def _files_at(
             for entry in find_images(place, exclude=exclude, skip=store):
                 found.append((Path(entry.path), entry.stat()))
         except PermissionError as error:
-            raise NoImagesError(f"The folder {error.filename} may not be read.") from error
+            raise NoImagesError(
+                f"The folder {error.filename} cannot be read (permission denied)."
+            ) from error
         return found
     if place.is_file():
         return [(place, place.stat())]

@@ -1,3 +1,1 @@
-"""A question in, ranked hits out."""
-
-import indexer  # noqa: F401  before NumPy, whose threads it puts to sleep
+"""A query in, ranked hits out."""

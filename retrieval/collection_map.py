@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.arrays import FloatArray, IdArray
 from indexer.errors import InvalidQueryError
-from indexer.features.pooling import FloatArray
-from indexer.store.segments import IdArray
-from retrieval.engine import SearchEngine
+from retrieval.collection import Collection
 
 MAPPED_IMAGES = 3_000
 COMPONENTS = 50  # principal components that the neighbours are looked for in
@@ -42,20 +41,20 @@ class CollectionMap:
     points: FloatArray
 
 
-def map_collection(search: SearchEngine, count: int = MAPPED_IMAGES) -> CollectionMap:
+def map_collection(collection: Collection, count: int = MAPPED_IMAGES) -> CollectionMap:
     """Lay out a collection, or about `count` images spread evenly over a larger one.
 
     t-SNE (van der Maaten and Hinton 2008) of the conv vectors, from their first two principal
     components, so that the same collection always gives the same map. It is kept in the store
     until the collection changes. Raises `InvalidQueryError` for fewer than 10 images.
     """
-    index = search.index("conv")
+    index = collection.index(collection.store.find_kind("conv", "image"))
     ids = index.live_ids()
     ids = ids[:: -(-len(ids) // count)] if len(ids) else ids
     if len(ids) < LEAST_IMAGES:
         raise InvalidQueryError(f"A map needs at least {LEAST_IMAGES} images, not {len(ids)}.")
-    place = search.store.derived / FILE
-    vectors = index.vectors_of(ids)
+    place = collection.store.derived / FILE
+    _, _, vectors = index.rows_of_images(ids)
     key = hashlib.sha256(ids.tobytes() + vectors.tobytes()).hexdigest()
     kept = _read(place, key)
     if kept is None:
@@ -85,11 +84,11 @@ def _read(place: Path, key: str) -> FloatArray | None:
         with place.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return np.asarray(file["points"], np.float32) if str(file["key"]) == key else None
     except _FILE_FAULTS:
-        return None  # it is drawn anew
+        return None  # it is computed again
 
 
 def _write(place: Path, key: str, points: FloatArray) -> None:
-    """Keep the points, in one step; where they cannot be written, they are made anew."""
+    """Keep the points, in one step; if that fails, they are computed again next time."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(exist_ok=True)
         part = place.with_suffix(f".{os.getpid()}.part")

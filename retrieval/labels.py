@@ -7,17 +7,17 @@ import os
 from pathlib import Path
 
 from indexer.errors import InvalidLabelsError
-from indexer.store.reading import StoreReader
+from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
-from retrieval.concepts import Labels
+from retrieval.relevance_feedback import Labels
 
 FORMAT = "cbir labels 1"
 
 
 def dump_labels(store: StoreReader, labels: Labels) -> str:
-    """Return labels as JSON; an image below the folder that holds the store is named from there.
+    """Return labels as JSON, with paths relative to the folder that holds the store.
 
-    So they can move together; other images are named by their full path.
+    So they can move together; images elsewhere have their full path.
     """
     infos = store.image_infos(labels)
     entries = [
@@ -29,7 +29,7 @@ def dump_labels(store: StoreReader, labels: Labels) -> str:
 
 
 def load_labels(store: StoreReader, text: str | bytes) -> tuple[dict[int, bool], list[str]]:
-    """Return the labels by image id, and the paths that the store does not know.
+    """Return the labels by image id, and the paths that are not in the store.
 
     Raises `InvalidLabelsError` for anything but what `dump_labels` writes.
     """
@@ -44,7 +44,7 @@ def load_labels(store: StoreReader, text: str | bytes) -> tuple[dict[int, bool],
             raise ValueError("path must be text, and match true or false")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidLabelsError(
-            f"This is not a file of labels ({error}). Save one on the Teach page, or with "
+            f"The labels file is not valid ({error}). Save one on the Teach page, or with "
             "retrieval.labels.dump_labels."
         ) from error
     labels: dict[int, bool] = {}

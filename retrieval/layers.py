@@ -1,31 +1,36 @@
 """The layer lab: what each tap of the network finds nearest, conv and fc, side by side.
 
 Which layer serves best depends on how near a task is to what the network was trained for
-(Azizpour et al. 2016). A store holds few taps; the others are read anew, for a pool of images.
+(Azizpour et al. 2016). A store holds few taps; the others are computed again, for a pool of images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from PIL import Image
 
+from indexer.arrays import Boxes, FloatArray, Pixels, cosines, unit_rows
+from indexer.choices import EngineName, Scope, TapKind
 from indexer.errors import ImageError
-from indexer.features.engine import Activations, EngineName, load_engine
+from indexer.features.engines.load import load_engine
+from indexer.features.engines.protocols import Activations, activations_of
 from indexer.features.extractor import WHOLE
-from indexer.features.pooling import FloatArray, pool
-from indexer.features.regions import Region
-from indexer.features.whitening import unit_rows
-from indexer.features.windows import Boxes, pool_boxes, to_regions
-from indexer.images import load_image
-from retrieval.engine import SearchEngine
-from retrieval.query import Feature, Hit, Query, Search
+from indexer.features.pooling import pool, pool_boxes
+from indexer.features.windows import to_regions
+from indexer.images.decode import load_image
+from indexer.progress import Progress, no_progress
+from indexer.store.records import ImageInfo
+from retrieval.collection import Collection
+from retrieval.describe import describe_query, load_query
+from retrieval.query import Hit, Query
+from retrieval.ranking import rank
+from retrieval.rerank.step import Candidate
 
 POOL_IMAGES = 240
 BATCH = 16
-NEAREST: tuple[tuple[Feature, Search], ...] = (
+NEAREST: tuple[tuple[TapKind, Scope], ...] = (
     ("conv", "image"),
     ("fc", "image"),
     ("conv", "region"),
@@ -44,9 +49,9 @@ class TapHits:
 class LayerLab:
     """Ranks a pool of images by every tap of the store's backbone."""
 
-    def __init__(self, search: SearchEngine, engine: EngineName = "auto") -> None:
-        self.search = search
-        backbone = search.extractor.backbone
+    def __init__(self, collection: Collection, engine: EngineName = "auto") -> None:
+        self.collection = collection
+        backbone = collection.extractor.backbone
         self.taps = dict(backbone.taps)
         self.inference = load_engine(backbone, list(self.taps), engine)
 
@@ -55,13 +60,16 @@ class LayerLab:
 
         In a collection of up to `size` images it is all of them.
         """
-        index = self.search.index("conv")
+        store = self.collection.store
+        index = self.collection.index(store.find_kind("conv", "image"))
         found: dict[int, None] = {}
         for feature, search in NEAREST:
-            if search == "region" and self.search.store.spec.regions == "none":
+            if store.spec.find_kind(feature, search) is None:
                 continue
             near = replace(query, feature=feature, search=search, rerank=False, k=max(1, size // 5))
-            found |= dict.fromkeys(hit.image_id for hit in self.search.search(near))
+            vector = describe_query(self.collection, near)
+            [hits] = rank(self.collection, near, vector[None])
+            found |= dict.fromkeys(hit.image_id for hit in hits)
         others = index.live_ids()
         if query.allowed is not None:
             others = np.intersect1d(others, np.array(sorted(query.allowed), np.int64))
@@ -75,60 +83,56 @@ class LayerLab:
         query: Query,
         pool: Sequence[int],
         k: int = 8,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress = no_progress,
     ) -> list[TapHits]:
         """Return the `k` best of `pool` by each tap, in the order of the network.
 
         A search of regions compares each conv tap with windows and gives their boxes; fc always
-        compares whole images. Images whose files are gone are passed over; `progress` is called
-        with (done, total). Raises `ImageError` for an unusable query image.
+        compares whole images. Images whose files are missing are left out. Raises `ImageError` for
+        an unusable query image.
         """
-        windows = query.search == "region"
-        image, box = self.search.query_image(query)
-        shown = image if box is None else image.crop(box.as_tuple())
-        [own] = self._describe([shown], [WHOLE if windows else None])
-        infos = self.search.store.image_infos(pool)
-        layout = self.search.store.spec.layout
-        scores: dict[str, list[tuple[float, int, Region | None]]] = {tap: [] for tap in self.taps}
-        ids = [i for i in pool if i in infos]
-        for start in range(0, len(ids), BATCH):
-            images = {i: loaded for i in ids[start : start + BATCH] if (loaded := self._load(i))}
-            boxes = [layout.boxes(*i.size) if windows else None for i in images.values()]
-            described = self._describe(list(images.values()), boxes)
-            for image_id, own_boxes, vectors in zip(images, boxes, described, strict=True):
-                for tap, rows in vectors.items():
-                    cosines = rows @ own[tap][0]
-                    best = int(cosines.argmax())
-                    region = None
-                    if own_boxes is not None and len(rows) > 1:
-                        info = infos[image_id]
-                        [region] = to_regions(own_boxes[[best]], info.width, info.height)
-                    scores[tap].append((float(cosines[best]), image_id, region))
-            if progress is not None:
-                progress(min(start + BATCH, len(ids)), len(ids))
+        by_region = query.search == "region"
+        pixels, box = load_query(self.collection, query)
+        shown = pixels if box is None else pixels[box.y0 : box.y1, box.x0 : box.x1]
+        [own] = self._describe([shown], [WHOLE if by_region else None])
+        known = self.collection.store.image_infos(pool)
+        infos = [known[i] for i in pool if i in known]
+        found: dict[str, list[Candidate]] = {tap: [] for tap in self.taps}
+        for start in range(0, len(infos), BATCH):
+            part = infos[start : start + BATCH]
+            for candidates in self._compare(own, part, by_region=by_region):
+                for tap, candidate in candidates.items():
+                    found[tap].append(candidate)
+            progress("Describing images", start + len(part), len(infos))
         return [
-            TapHits(
-                tap,
-                self.taps[tap].kind,
-                [
-                    Hit(rank, image_id, infos[image_id].path, min(score, 1.0), region)
-                    for rank, (score, image_id, region) in enumerate(
-                        sorted(found, key=lambda f: (-f[0], f[1]))[:k], 1
-                    )
-                ],
-            )
-            for tap, found in scores.items()
+            TapHits(tap, self.taps[tap].kind, _best_hits(candidates, known, k))
+            for tap, candidates in found.items()
         ]
 
+    def _compare(
+        self, own: dict[str, FloatArray], infos: Sequence[ImageInfo], *, by_region: bool
+    ) -> Iterator[dict[str, Candidate]]:
+        """Yield for each image that can be read what it scores with `own` by each tap."""
+        loaded = [(info, self._load(info)) for info in infos]
+        images = [(info, pixels) for info, pixels in loaded if pixels is not None]
+        layout = self.collection.store.spec.layout
+        boxes = [layout.boxes(p.shape[1], p.shape[0]) if by_region else None for _, p in images]
+        described = self._describe([pixels for _, pixels in images], boxes)
+        for (info, _), windows, vectors in zip(images, boxes, described, strict=True):
+            yield {
+                tap: _best_window(info, windows, cosines(rows, own[tap][0]))
+                for tap, rows in vectors.items()
+            }
+
     def _describe(
-        self, images: Sequence[Image.Image], boxes: Sequence[Boxes | None]
+        self, images: Sequence[Pixels], boxes: Sequence[Boxes | None]
     ) -> list[dict[str, FloatArray]]:
         """Return unit rows by tap for each image: one, or one a box for conv taps."""
-        extractor = self.search.extractor
+        extractor = self.collection.extractor
         pixels = [extractor.resize(image, extractor.spec.size_px) for image in images]
         return [
             {tap: self._rows(tap, activations, own) for tap in self.taps}
-            for own, activations in zip(boxes, self.inference.run(pixels), strict=True)
+            for own, activations in zip(boxes, activations_of(self.inference, pixels), strict=True)
         ]
 
     def _rows(self, tap: str, activations: Activations, boxes: Boxes | None) -> FloatArray:
@@ -137,12 +141,31 @@ class LayerLab:
             return unit_rows(values[None])
         if boxes is not None:
             return unit_rows(pool_boxes(values, boxes))
-        spec = self.search.extractor.spec
+        spec = self.collection.extractor.spec
         return unit_rows(pool(values, spec.pooling, spec.gem_p)[None])
 
-    def _load(self, image_id: int) -> Image.Image | None:
-        path = self.search.store.image_infos([image_id])[image_id].path
+    def _load(self, info: ImageInfo) -> Pixels | None:
         try:
-            return load_image(path, at_least=self.search.extractor.spec.size_px).image
+            size_px = self.collection.extractor.spec.size_px
+            return load_image(info.path, at_least=size_px).pixels
         except ImageError:
             return None
+
+
+def _best_window(info: ImageInfo, windows: Boxes | None, scores: FloatArray) -> Candidate:
+    """Return an image with the best of its scores, and the window that it belongs to."""
+    best = int(scores.argmax())
+    region = None
+    if windows is not None and len(scores) > 1:
+        [region] = to_regions(windows[[best]], info.width, info.height)
+    return Candidate(info.id, float(scores[best]), region)
+
+
+def _best_hits(
+    candidates: Sequence[Candidate], infos: Mapping[int, ImageInfo], k: int
+) -> list[Hit]:
+    best = sorted(candidates, key=lambda c: (-c.score, c.image_id))[:k]
+    return [
+        Hit(rank, c.image_id, infos[c.image_id].path, min(c.score, 1.0), c.region)
+        for rank, c in enumerate(best, 1)
+    ]

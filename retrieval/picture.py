@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexer.arrays import Pixels
 from indexer.features.regions import Region
-from indexer.images import Pixels, load_image, resize_pixels
+from indexer.images.decode import load_image
+from indexer.images.resize import resize_pixels
 
 DECODERS = os.cpu_count() or 2  # threads that read images, where several are needed
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from indexer.choices import SCOPES, TAP_KINDS, Scope, TapKind
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
-
-Feature = Literal["conv", "fc"]
-FEATURES: tuple[Feature, ...] = ("conv", "fc")
-Search = Literal["image", "region"]
-SEARCHES: tuple[Search, ...] = ("image", "region")
+from indexer.features.spec import FeatureSpec
 
 RERANK_CANDIDATES = 100
 
@@ -24,10 +21,10 @@ class Query:
     Exactly one of `path`, `data` (the bytes of an image file) and `image_id` (an image of the
     store) is the source. `context` pads the box on every side by that share of its size.
 
-    `search` compares with whole images or with their regions; each image comes once, with its best
-    box. `rerank` examines the first `candidates` images finely and needs a search of regions by
-    conv features. `k` is how many hits at most; None is all. `allowed` restricts the hits to these
-    image ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
+    `search` compares with whole images or with their regions; each image is found once, with its
+    best box. `rerank` re-ranks the first `candidates` images; it needs a search of regions by conv
+    features. `k` is how many hits at most; None is all. `allowed` restricts the hits to these image
+    ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
     """
 
     path: Path | None = None
@@ -35,12 +32,27 @@ class Query:
     image_id: int | None = None
     box: Region | None = None
     context: float = 0.0
-    feature: Feature = "conv"
-    search: Search = "image"
+    feature: TapKind = "conv"
+    search: Scope = "image"
     rerank: bool = False
     candidates: int = RERANK_CANDIDATES
     k: int | None = 10
     allowed: frozenset[int] | None = None
+
+    @classmethod
+    def for_store(cls, spec: FeatureSpec, *, search: str | None = None, **fields: Any) -> Query:
+        """Make a query with what is not chosen filled in for a store of this spec.
+
+        A box, or re-ranking, searches regions where the store has them by that feature; anything
+        else searches whole images. Fields that are None keep their defaults, except `k`.
+        """
+        given = {name: v for name, v in fields.items() if v is not None or name == "k"}
+        if search is None:
+            feature = given.get("feature", cls.feature)
+            has_regions = spec.find_kind(feature, "region") is not None
+            by_region = given.get("rerank") or ("box" in given and has_regions)
+            search = "region" if by_region else "image"
+        return cls(search=search, **given)  # type: ignore[arg-type]  # checked when it is made
 
     def __post_init__(self) -> None:
         sources = [s for s in (self.path, self.data, self.image_id) if s is not None]
@@ -50,14 +62,16 @@ class Query:
             )
         if self.k is not None and self.k < 1:
             raise InvalidQueryError(f"k must be at least 1, not {self.k}.")
-        if self.feature not in FEATURES:
+        if self.feature not in TAP_KINDS:
             raise InvalidQueryError(f"There is no feature {self.feature!r}; choose conv or fc.")
-        if self.search not in SEARCHES:
+        if self.search not in SCOPES:
             raise InvalidQueryError(f"There is no search {self.search!r}; choose image or region.")
         if not 0 <= self.context <= 10:
             raise InvalidQueryError(f"The context must be 0 to 10, not {self.context}.")
         if self.candidates < 1:
-            raise InvalidQueryError(f"At least 1 image must be examined, not {self.candidates}.")
+            raise InvalidQueryError(
+                f"At least 1 candidate must be re-ranked, not {self.candidates}."
+            )
         if self.rerank and (self.search, self.feature) != ("region", "conv"):
             raise InvalidQueryError(
                 "Re-ranking needs a search of regions by conv features: --search region."

@@ -1,4 +1,4 @@
-"""Segmentation: a map of contributions turned into the mask of the matched object."""
+"""Segmentation: an attribution map turned into the mask of the matched object."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from indexer.features.pooling import FloatArray
+from indexer.arrays import FloatArray
 from indexer.features.regions import Region
 
 Mask = npt.NDArray[np.bool_]
@@ -21,10 +21,9 @@ BETA = 200  # how much an edge of the picture hinders the walker
 def segment_object(image: Image.Image, box: Region, heat: FloatArray) -> Mask:
     """Return the mask (height, width) of the object in `box`, for an upright RGB `image`.
 
-    `heat` (height, width) are the contributions of the positions to the match. The strongest are
-    seeds of the object, everything well outside the box is background, and a random walker (Grady
-    2006) on the picture's own edges decides between them. The mask is empty where no position
-    speaks for the match.
+    `heat` (height, width) attributes the match to positions. The strongest are seeds of the object,
+    everything well outside the box is background, and a random walker (Grady 2006) on the picture's
+    own edges decides between them. The mask is empty if nothing is attributed to any position.
     """
     from skimage.segmentation import random_walker
 

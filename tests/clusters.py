@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from indexer.store.approximate import ApproximateIndex, Form
-from indexer.store.segments import FloatArray, Rows, Segment
+from indexer.arrays import FloatArray
+from indexer.choices import IndexType
+from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.segments import Rows, Segment
 
 ROWS = 6000
 DIMENSION = 32
@@ -34,13 +36,13 @@ def segment(first_image: int, rows: int, seed: int = 1) -> Segment:
     return Segment(ids, image_ids, clustered(seed, rows).astype(np.float16))
 
 
-def trained(rows: Rows, form: Form) -> ApproximateIndex:
-    """Return the lists of `rows`, with short codes and few questions, so that it is quick."""
+def trained(rows: Rows, index_type: IndexType) -> IvfIndex:
+    """Return an IVF index of `rows`, with short codes and few questions, so that it is quick."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("indexer.store.approximate.CODE_BYTES", 8)
-        patch.setattr("indexer.store.approximate.HELD_OUT", 64)
-        lists = ApproximateIndex.train_cells(rows, form)
-        lists.train_codes(rows)
-        lists.extend(rows)
-        lists.calibrate(rows)
-    return lists
+        patch.setattr("indexer.store.vectors.ivf.CODE_BYTES", 8)
+        patch.setattr("indexer.store.vectors.ivf.HELD_OUT", 64)
+        ivf = IvfIndex.train_cells(rows, index_type)
+        ivf.train_codes(rows)
+        ivf.extend(rows)
+        ivf.calibrate(rows)
+    return ivf

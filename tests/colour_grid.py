@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from indexer.features.engine import Activations, T
+from indexer.arrays import Pixels
+from indexer.features.engines.protocols import Activations, T
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import Axes
-from indexer.images import Pixels
+from indexer.features.whitening import PcaProjection
 
 GRID = 4
 
@@ -25,26 +25,15 @@ class ColourGridEngine:
     """
 
     description = "colour grid"
-    batched = False
 
     def __init__(self, conv: str = "head", fc: str = "fc") -> None:
         self.conv = conv
         self.fc = fc
         self.runs = 0
 
-    def run(self, images: Sequence[Pixels]) -> list[Activations]:
+    def run(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
         self.runs += len(images)
-        return [self.activate(image) for image in images]
-
-    def apply(
-        self,
-        images: Sequence[Pixels],
-        use: Callable[[int, Activations], T],
-        *,
-        # Makes no difference here: `use` comes from the caller's thread anyway.
-        in_turn: bool = False,  # noqa: ARG002
-    ) -> list[T]:
-        return [use(i, activations) for i, activations in enumerate(self.run(images))]
+        return [use(place, self.activate(image)) for place, image in enumerate(images)]
 
     def activate(self, image: Pixels) -> Activations:
         rows = np.array_split(image.astype(np.float32) / 255, GRID, axis=0)
@@ -68,7 +57,7 @@ def region_spec(regions: str = "grid", **choices: Any) -> FeatureSpec:
 def colour_extractor(
     engine: ColourGridEngine | None = None,
     spec: FeatureSpec | None = None,
-    adaptation: Axes | None = None,
+    adaptation: PcaProjection | None = None,
 ) -> FeatureExtractor:
     return FeatureExtractor(
         spec or colour_spec(), inference=engine or ColourGridEngine(), adaptation=adaptation

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -12,7 +14,9 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
 from tests.colour_grid import colour_spec
-from tests.desk import Desk
+
+if TYPE_CHECKING:
+    from tests.desk import Desk
 
 settings.register_profile("cbir", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("cbir")
@@ -21,8 +25,11 @@ settings.load_profile("cbir")
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Converted models go to a folder of this run; no weights of the user's own are found."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # which all workers share
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CBIR_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CBIR_CACHE", str(run / "models"))
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
         patch.delenv("CBIR_STORE", raising=False)
@@ -46,6 +53,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
+    from tests.desk import Desk  # few tests need all that a search engine loads
+
     (tmp_path / "photos").mkdir()
     store = Store.create(tmp_path / ".cbir", colour_spec())
     yield Desk(tmp_path / "photos", store)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 from sqlalchemy import select
 
 from indexer.build import Builder, BuildOptions, IndexReport
-from indexer.features.extractor import FeatureExtractor
+from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.features.regions import Region
-from indexer.images import load_image
-from indexer.store.catalog import RegionRow
-from indexer.store.reading import REGION_KINDS
-from indexer.store.store import IMAGE_KINDS, Store
-from retrieval.engine import SearchEngine
+from indexer.images.decode import load_image
+from indexer.store.catalog.tables import RegionRow
+from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
 from tests.pictures import noise
+
+if TYPE_CHECKING:  # the tests of the indexer work without the package retrieval
+    from retrieval.engine import SearchEngine
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Desk:
         return colour_extractor(self.engine, self.store.spec, self.store.adaptation())
 
     def search(self) -> SearchEngine:
+        from retrieval.engine import SearchEngine
+
         return SearchEngine(self.store, extractor=self.extractor())
 
     def index(self, *places: Path, options: BuildOptions | None = None) -> IndexReport:
@@ -59,17 +62,20 @@ class Desk:
         spec = self.store.spec
         extractor = colour_extractor(spec=spec, adaptation=self.store.adaptation())
         indexes = {kind: self.store.vector_index(kind) for kind in spec.kinds}
-        names = self.paths()
-        for kind in IMAGE_KINDS:
-            assert len(indexes[kind]) == len(names)
-        for name in names:
+        counts = dict.fromkeys(indexes, 0)
+        for name in self.paths():
             loaded = load_image(self.photos / name, at_least=extractor.pixels_needed)
             [features] = extractor.extract([loaded.pixels])
+            assert isinstance(features, ImageFeatures)
+            image_id = self.id_of(name)
             for kind, index in indexes.items():
-                owners = self.regions_of(name) if kind in REGION_KINDS else [self.id_of(name)]
-                stored = index.vectors_of(np.array([*owners]))
-                expected = getattr(features, kind).reshape(stored.shape)
-                assert (expected * stored).sum(axis=1).min() > 0.999, (name, kind)
+                ids, stored = index.rows_of_image(image_id)
+                wanted = [image_id] if kind.scope == "image" else [*self.regions_of(name)]
+                assert ids.tolist() == wanted, (name, kind)
+                cosines = (features.vectors[kind.name] * stored).sum(axis=1)
+                assert cosines.min() > 0.999, (name, kind)
+                counts[kind] += len(ids)
+        assert {kind: len(index) for kind, index in indexes.items()} == counts
 
     def regions_of(self, name: str) -> dict[int, Region]:
         """The boxes of an image by region id, in order of id."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from skimage import data
 
-from indexer.images import Pixels
+from indexer.arrays import Pixels
 
 Colour = tuple[int, int, int]
 RED: Colour = (220, 20, 20)

@@ -16,7 +16,7 @@ import tests
 TREE = Path(tests.__file__).parent.parent
 PACKAGES = ("indexer", "retrieval", "ui")
 HOMES = {
-    "faiss": "indexer/store/faiss_runtime.py",
+    "faiss": "indexer/store/vectors/faiss_runtime.py",
     "sqlalchemy": "indexer/store/",
     "sqlite3": "indexer/store/",
     "alembic": "indexer/store/",
@@ -24,8 +24,8 @@ HOMES = {
     "torch": "indexer/features/",
     "torchvision": "indexer/features/",
     "timm": "indexer/features/",
-    "openvino": "indexer/features/openvino_runtime.py",
-    "pillow_heif": "indexer/images.py",
+    "openvino": "indexer/features/engines/openvino_runtime.py",
+    "pillow_heif": "indexer/images/decode.py",
     "typer": "ui/cli/",
     "click": "ui/cli/",
     "streamlit": "ui/",
@@ -108,7 +108,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_the_search_engine_needs_no_torch() -> None:
-    loaded = modules_after("import retrieval.engine, indexer.features.openvino_engine")
+    loaded = modules_after("import retrieval.engine, indexer.features.engines.openvino")
     assert loaded & {"torch", "timm", "torchvision", "streamlit", "typer"} == set()
     assert "openvino" in loaded
 

@@ -1,3 +1,1 @@
-"""Every shell a person touches: command line, contact sheets, browser."""
-
-import indexer  # noqa: F401  before NumPy, whose threads it puts to sleep
+"""The command line, the browser pages, and what they draw."""

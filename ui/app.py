@@ -47,16 +47,16 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     st.html(STYLE)
     try:
-        state.desk()
+        state.session()
     except CbirError as error:
         st.error(plain(str(error)))
         return
-    state.begin()
+    state.start()
     query_panel.show()
     state.write_url()
-    if st.session_state.trouble:
-        st.error(plain(st.session_state.trouble))
-        st.session_state.trouble = ""
+    if st.session_state.error:
+        st.error(plain(st.session_state.error))
+        st.session_state.error = ""
     page.run()
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from indexer.errors import ImageError, InvalidQueryError, OutsideRootsError
-from indexer.images import load_image
-from indexer.store.reading import StoreReader
+from indexer.images.decode import load_image
+from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 
 THUMBNAIL_PX = 320
@@ -65,12 +65,12 @@ class Gallery:
         except OutsideRootsError:
             return as_jpeg(plate("outside the indexed folders"))
         except (ImageError, OSError):
-            return as_jpeg(plate("file is gone or unreadable"))
+            return as_jpeg(plate("missing or unreadable file"))
         self._keep(kept, made)
         return made
 
     def _keep(self, place: Path, made: bytes) -> None:
-        """Write a thumbnail in one step; where it cannot be written, the next one is made anew."""
+        """Write a thumbnail in one step; where it cannot be written, it is made again next time."""
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             part = place.with_suffix(f".{os.getpid()}-{id(made)}.part")

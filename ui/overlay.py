@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from indexer.features.pooling import FloatArray
+from indexer.arrays import FloatArray
 from indexer.features.regions import Region
 from retrieval.localize import Localization
 from retrieval.segment import Mask
@@ -46,7 +46,7 @@ def draw_box(image: Image.Image, box: Region) -> Image.Image:
 
 
 def draw_heat(image: Image.Image, heat: FloatArray) -> Image.Image:
-    """Return the image with contributions (height, width) laid over it, strongest in yellow."""
+    """Return the image with an attribution map (height, width) over it, strongest in yellow."""
     strength = heat / max(float(heat.max()), 1e-12)
     grey = Image.fromarray((strength * 255).astype(np.uint8))
     colours = ImageOps.colorize(grey, black="#30123b", mid="#e4460a", white="#fcfdbf")

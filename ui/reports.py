@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from indexer.build import IndexReport
-from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, get_backbone
-from indexer.features.engine import choose_engine
-from indexer.store.browsing import summarize
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
+from indexer.features.engines.load import choose_engine
+from indexer.features.registry import get_backbone
+from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from ui.render import printable, shorten
 
@@ -43,7 +44,7 @@ def report_as_text(report: IndexReport, store: Store) -> str:
     if len(report.failed) > SHOWN_FAILURES:
         rest = len(report.failed) - SHOWN_FAILURES
         lines.append(f"  … and {rest} more; cbir info --json lists them all.")
-    lines.append(f"The store is {printable(shorten(store.path))}.")
+    lines.append(f"Store: {printable(shorten(store.path))}")
     return "\n".join(lines)
 
 
@@ -55,18 +56,18 @@ def summary_as_dict(store: Store) -> dict[str, Any]:
         "failed": [{"path": path, "reason": reason} for path, reason in summary.failed],
         "spec": asdict(store.spec),
         "fingerprint": store.spec.fingerprint,
-        "index_form": store.index_form,
+        "index_type": store.index_type,
         "searched": {kind: _describe_search(store, kind) for kind in summary.vectors},
         "engine": choose_engine(get_backbone(store.spec.backbone)),
     }
 
 
 def _describe_search(store: Store, kind: str) -> dict[str, Any]:
-    row = store.files.lists_entry(kind)
+    row = store.vectors.ivf_entry(kind)
     if row is None:
-        return {"form": "exact"}
+        return {"index_type": "exact"}
     return {
-        "form": row.form,
+        "index_type": row.index_type,
         "rows": row.rows,
         "nprobe": row.nprobe,
         "recall_at_10": round(row.recall, 4),
@@ -87,9 +88,8 @@ def print_summary(store: Store) -> None:
     for kind, count in summary.vectors.items():
         search = _describe_search(store, kind)
         recall = f", recall@10 {search['recall_at_10']:.2f}" if "recall_at_10" in search else ""
-        table.add_row(
-            f"{kind} vectors", f"{count:,} × {summary.dimensions[kind]}, {search['form']}{recall}"
-        )
+        size = f"{count:,} × {summary.dimensions[kind]}"
+        table.add_row(f"{kind} vectors", f"{size}, {search['index_type']}{recall}")
     table.add_row("engine", choose_engine(get_backbone(store.spec.backbone)))
     for name, value in asdict(store.spec).items():
         table.add_row(name, escape(str(value)))
@@ -143,6 +143,6 @@ def print_backbones() -> None:
             else:
                 fc.append(f"{name} ({tap['channels']})")
         name = f"{row['name']} *" if row["default"] else row["name"]
-        state = "here" if row["present"] else row["missing"]
+        state = "installed" if row["present"] else row["missing"]
         table.add_row(name, ", ".join(conv), ", ".join(fc), state)
     Console().print(table)

@@ -1,4 +1,4 @@
-"""Small pictures of images, with a box drawn where there is one."""
+"""Thumbnails of images, with the matched box, if any."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from indexer.errors import ImageError
 from indexer.features.regions import Region
-from indexer.images import load_image
+from indexer.images.decode import load_image
 
 BOX_COLOUR = "#ff3b30"
 
@@ -22,7 +22,7 @@ def draw_thumbnail(source: Path | bytes, side_px: int, box: Region | None = None
         loaded = load_image(source, at_least=side_px)
     except ImageError:
         plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
-        ImageDraw.Draw(plate).text((12, 12), "file is gone or unreadable", fill="black")
+        ImageDraw.Draw(plate).text((12, 12), "missing or unreadable file", fill="black")
         return plate
     thumbnail = loaded.image
     thumbnail.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from indexer.choices import TapKind
 from indexer.errors import UnknownBackboneError
 
-TapKind = Literal["conv", "fc"]
+TIMM_PREFIX = "timm:"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -18,7 +19,7 @@ HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Tap:
-    """A place in the network to read activations from.
+    """A layer of the network to read activations from.
 
     A `conv` tap gives a map (channels, h, w) with about one cell every `stride_px` input pixels;
     an `fc` tap gives (channels,) and has stride 0. `module` is its name in the torch model.
@@ -41,10 +42,8 @@ class Backbone:
 
     `region_taps` are the taps that describe windows where a whitening joins them, and `whitenings`
     the digests of those that come with cbir, by region scheme; without one, windows have the
-    default conv tap. As far as the module `precise_module` a network needs float32 to come within
-    0.999 of its vectors; the rest may be bfloat16. `blocked` says that blocks of channels make it
-    quicker, see `work_in_blocks`. `even_maps` says that each map has exactly the input's sides
-    divided by the stride of its tap.
+    default conv tap. Up to the module `precise_module` a network needs float32 to stay within
+    0.999 of its vectors; the rest may run in bfloat16.
     """
 
     name: str
@@ -62,10 +61,8 @@ class Backbone:
     region_taps: tuple[str, ...] = ()
     whitenings: dict[str, str] = field(default_factory=dict)
     precise_module: str = ""
-    blocked: bool = False
     min_size_px: int = 64
     multiple_px: int = 32
-    even_maps: bool = False
     licence: str = field(default="BSD-3-Clause", kw_only=True)
 
     def tap(self, name: str) -> Tap:
@@ -90,22 +87,6 @@ def torch_home() -> Path:
     """Return the folder where torchvision keeps downloaded weights (`TORCH_HOME`)."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser()
-
-
-def get_backbone(name: str) -> Backbone:
-    """Return the backbone called `name`, one of `BACKBONES` or `timm:MODEL`.
-
-    Raises `UnknownBackboneError` naming the known ones.
-    """
-    if name.startswith("timm:"):
-        from indexer.features.networks import describe_timm
-
-        return describe_timm(name)
-    if name not in BACKBONES:
-        raise UnknownBackboneError(
-            f"There is no backbone {name!r}; choose from {', '.join(BACKBONES)}, or timm:MODEL."
-        )
-    return BACKBONES[name]
 
 
 def _package_file(package: str, file: str) -> Path | None:
@@ -146,10 +127,8 @@ def _lite(
         std=HALF,
         native_size_px=native_size_px,
         min_size_px=32,
-        even_maps=True,
         region_taps=("stage4", "stage6", "head") if number == 0 else (),
         precise_module="blocks.0",
-        blocked=True,
         whitenings=LITE0_WHITENINGS if number == 0 else {},
         licence="Apache-2.0",
     )

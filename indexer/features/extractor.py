@@ -2,84 +2,51 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
+from indexer.arrays import BoolArray, Boxes, FloatArray, Pixels, row_lengths, unit_rows, unit_vector
+from indexer.choices import EngineName, TapKind
 from indexer.errors import DegenerateFeatureError
-from indexer.features.backbones import get_backbone
-from indexer.features.engine import (
-    Activations,
-    EngineName,
-    InferenceEngine,
-    KeptMaps,
-    PooledMaps,
-    Pooler,
-    PoolingEngine,
-    T,
-    Windowed,
-    load_engine,
-)
-from indexer.features.inputs import Prepared, View, crop, input_size
-from indexer.features.maps import ActivatedMaps
-from indexer.features.pooling import FloatArray
+from indexer.features.engines.load import load_engine
+from indexer.features.engines.protocols import Activations, InferenceEngine
+from indexer.features.pooling import pool, pool_boxes
+from indexer.features.preprocess import NetworkInput, crop, input_size
+from indexer.features.region_vectors import RegionProjection
+from indexer.features.registry import get_backbone
 from indexer.features.spec import FeatureSpec
-from indexer.features.whitening import (
-    FEW_ROWS,
-    Axes,
-    row_lengths,
-    shipped_whitening,
-    unit_rows,
-)
-from indexer.features.windows import Boxes, WindowLayout, grow_to_sight
-from indexer.images import Pixels, resize_pixels
+from indexer.features.whitening import PcaProjection
+from indexer.features.windows import WindowLayout, receptive_fields
+from indexer.images.resize import resize_pixels
 
-if TYPE_CHECKING:
-    from indexer.features.compiled import CompiledWhitening
-
-MANY_ROWS = 16  # region vectors, not of a few at a time, that it pays to compile the whitening for
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
-NOTHING: FloatArray = np.empty((0, 0), np.float32)
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """What of an image's activations is kept until it is whitened with those of others.
-
-    Row i of the windows in `maps` belongs to `boxes[i]`, in shares of the image's sides. `fc_rows`
-    (R, D') are the windows' unit fc vectors in the sliding scheme, else (0, 0).
-    """
-
-    maps: KeptMaps
-    boxes: Boxes
-    fc_rows: FloatArray
+NO_BOXES: Boxes = np.empty((0, 4), np.float32)
 
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Vectors of one image, float32, unit L2 rows.
+    """The vectors of one image by the name of their kind, float32 and of unit length.
 
-    `conv` (D,), `fc` (D',), `region` (R, E) and, in the sliding scheme, `region_fc` (R, D'); row i
-    belongs to `boxes[i]`, in shares of the image's sides.
+    Those of kinds of scope "image" are (1, D), those of scope "region" (R, D'), where row i
+    belongs to `boxes[i]` (R, 4), normalised.
     """
 
-    conv: FloatArray
-    fc: FloatArray
-    boxes: Boxes
-    region: FloatArray
-    region_fc: FloatArray
+    vectors: dict[str, FloatArray]
+    boxes: Boxes = field(default_factory=lambda: NO_BOXES)
+
+
+_Result = ImageFeatures | DegenerateFeatureError
 
 
 class FeatureExtractor:
     """Turns images into the vectors that `spec` describes, one forward pass an image.
 
     The sliding scheme adds one pass a window. `adaptation` is the second whitening that the spec
-    names, if it names one.
+    names, if any. The vectors of an image depend on the image, the spec and the engine only;
+    threads may share an extractor.
     """
 
     def __init__(
@@ -88,16 +55,12 @@ class FeatureExtractor:
         *,
         engine: EngineName = "auto",
         inference: InferenceEngine | None = None,
-        adaptation: Axes | None = None,
+        adaptation: PcaProjection | None = None,
     ) -> None:
-        if bool(spec.adaptation) != (adaptation is not None):
-            raise ValueError("the spec and the adaptation given do not go together")
         self.spec = spec
         self.backbone = get_backbone(spec.backbone)
         self.inference = inference or load_engine(self.backbone, spec.taps, engine)
-        self._whitening = shipped_whitening(spec.whitening) if spec.whitening else None
-        self._adaptation = adaptation
-        self._whitened = 0  # rows so far, without those that came a few at a time
+        self._regions = RegionProjection(spec, adaptation)
 
     @property
     def pixels_needed(self) -> int:
@@ -106,17 +69,71 @@ class FeatureExtractor:
             return max(self.spec.size_px, round(self.spec.crop_px / min(self.spec.scales)))
         return self.spec.size_px
 
-    def prepare(self, image: Image.Image | Pixels) -> Prepared:
-        """Resize an upright RGB image, and its windows, for the network."""
-        image = np.asarray(image)
-        pixels = self.resize(image, self.spec.size_px)
-        if self.spec.regions == "none":
-            return Prepared(pixels, np.empty((0, 4), np.float32))
-        boxes = self.spec.layout.boxes(pixels.shape[1], pixels.shape[0])
-        crops: tuple[Pixels, ...] = ()
+    # --- images to features --------------------------------------------------------------------
+
+    def extract(self, images: Sequence[Image.Image | Pixels]) -> list[_Result]:
+        """Return the features of upright RGB images, in order, or why an image has none."""
+        pixels = [np.asarray(image) for image in images]
+        views = [self._whole_view(image) for image in pixels]
+
+        def describe(place: int, activations: Activations) -> _Result:
+            try:
+                return self._features(views[place], activations)
+            except DegenerateFeatureError as error:
+                return error
+
+        results = self.inference.run([view.pixels for view in views], describe)
         if self.spec.regions == "sliding":
-            crops = tuple(self.resize(crop(image, box), self.spec.crop_px) for box in boxes)
-        return Prepared(pixels, boxes, crops)
+            parts = zip(results, pixels, views, strict=True)
+            results = [self._add_crops(result, image, view) for result, image, view in parts]
+        return results
+
+    def _whole_view(self, image: Pixels) -> NetworkInput:
+        windows = NO_BOXES if self.spec.regions == "none" else self.spec.layout
+        return self.view(image, self.spec.size_px, windows)
+
+    def _features(self, view: NetworkInput, activations: Activations) -> ImageFeatures:
+        """Return what one forward pass of the whole image gives."""
+        vectors = {
+            kind.name: self.image_vector(kind.feature, activations)[None]
+            for kind in self.spec.kinds_of("image")
+        }
+        if self.spec.regions != "grid":
+            return ImageFeatures(vectors)
+        regions = {"conv": self.region_vectors(activations, view.boxes)}
+        return self._with_regions(vectors, regions, self.receptive_fields(view))
+
+    def _add_crops(self, result: _Result, image: Pixels, view: NetworkInput) -> _Result:
+        """Add the vectors of the windows, each forwarded by itself."""
+        if isinstance(result, DegenerateFeatureError):
+            return result
+        crops = [self.resize(crop(image, box), self.spec.crop_px) for box in view.boxes]
+
+        def describe(_: int, activations: Activations) -> tuple[FloatArray, FloatArray]:
+            fc = unit_rows(activations[self.spec.fc][None])
+            return self.region_vectors(activations, WHOLE), fc
+
+        conv, fc = zip(*self.inference.run(crops, describe), strict=True)
+        try:
+            regions = {"conv": np.vstack(conv), "fc": np.vstack(fc)}
+            return self._with_regions(result.vectors, regions, view.boxes)
+        except DegenerateFeatureError as error:
+            return error
+
+    def _with_regions(
+        self, vectors: dict[str, FloatArray], regions: dict[str, FloatArray], boxes: Boxes
+    ) -> ImageFeatures:
+        """Join vectors of the image with those of its windows (R, E) by feature.
+
+        A window without any activation has no direction and is left out.
+        """
+        kept = _has_direction(regions["conv"])
+        if not kept[0]:
+            raise DegenerateFeatureError("The image has no activations to describe.")
+        described = {k.name: regions[k.feature][kept] for k in self.spec.kinds_of("region")}
+        return ImageFeatures(vectors | described, boxes[kept])
+
+    # --- parts of the way, for queries, close looks and explanations ------------------------------
 
     def resize(self, image: Image.Image | Pixels, size_px: int) -> Pixels:
         """Return an image as network input of about `size_px`² pixels: (H, W, 3) uint8."""
@@ -124,165 +141,53 @@ class FeatureExtractor:
         size = input_size(pixels.shape[1], pixels.shape[0], size_px, self.backbone)
         return resize_pixels(pixels, size, self.spec.resampling)
 
-    def extract(self, images: Sequence[Image.Image | Pixels]) -> list[ImageFeatures]:
-        """Return the features of upright RGB images, in order.
+    def view(
+        self, image: Pixels, size_px: int, windows: Boxes | WindowLayout = WHOLE
+    ) -> NetworkInput:
+        """Return an image (H, W, 3) at about `size_px`² pixels, and windows in it.
 
-        Raises `DegenerateFeatureError` where a vector has no direction.
+        The windows are normalised boxes, or a layout of boxes on the network's input.
         """
-        return self.extract_prepared([self.prepare(image) for image in images])
+        pixels = self.resize(image, size_px)
+        height, width = pixels.shape[:2]
+        boxes = windows.boxes(width, height) if isinstance(windows, WindowLayout) else windows
+        return NetworkInput(pixels, boxes)
 
-    def extract_prepared(self, prepared: Sequence[Prepared]) -> list[ImageFeatures]:
-        """Return the features of images that `prepare` made ready, in order."""
-        features = []
-        for result in self.whiten(self.pool(prepared)):
-            if isinstance(result, DegenerateFeatureError):
-                raise result
-            features.append(result)
-        return features
+    def image_vector(self, feature: TapKind, activations: Activations) -> FloatArray:
+        """Return the unit vector (D,) of a whole image: of the fc tap, or of the pooled conv tap.
 
-    def look(
-        self,
-        images: Sequence[Windowed],
-        use: Callable[[int, PooledMaps], T],
-        *,
-        in_turn: bool = False,
-    ) -> list[T]:
-        """Return what `use` makes of the pooled activations of each image, given its place.
-
-        See `InferenceEngine.apply` for what `use` may do, and for `in_turn`.
+        Raises `DegenerateFeatureError` where it has no direction.
         """
-        if self._pooler is not None:
-            return self._pooler.look(images, use, in_turn=in_turn)
-        return self.inference.apply(
-            [image.pixels for image in images],
-            lambda i, activations: use(i, ActivatedMaps(activations, images[i].boxes, self.spec)),
-            in_turn=in_turn,
-        )
-
-    @cached_property
-    def _pooler(self) -> Pooler | None:
-        engine = self.inference
-        return engine.pooler(self.spec) if isinstance(engine, PoolingEngine) else None
-
-    def pool(self, prepared: Sequence[Prepared], *, in_turn: bool = False) -> list[Pooled]:
-        """Run images through the network and pool them: the first half of `extract_prepared`.
-
-        See `InferenceEngine.apply` for `in_turn`.
-        """
-        if self.spec.regions != "sliding":
-            return self.look(
-                prepared, lambda i, maps: self._pooled(prepared[i], maps), in_turn=in_turn
-            )
-        wholes = self.look(
-            [Prepared(item.pixels, WHOLE) for item in prepared],
-            lambda _, maps: maps.kept(),
-            in_turn=in_turn,
-        )
-        return [
-            self._pool_crops(*pair, in_turn=in_turn) for pair in zip(prepared, wholes, strict=True)
-        ]
-
-    def forward(self, prepared: Sequence[Prepared]) -> list[Activations]:
-        """Run images through the network only."""
-        return self.inference.run([item.pixels for item in prepared])
-
-    def pool_activations(self, item: Prepared, activations: Activations) -> Pooled:
-        """Pool what `forward` gave."""
-        maps = ActivatedMaps(activations, item.boxes, self.spec)
-        if self.spec.regions == "sliding":
-            return self._pool_crops(item, maps.kept(), in_turn=False)
-        return self._pooled(item, maps)
-
-    def _pooled(self, item: Prepared, maps: PooledMaps) -> Pooled:
-        boxes = self.sight(item.boxes, item.shape) if self.spec.regions == "grid" else item.boxes
-        return Pooled(maps.kept(), boxes, NOTHING)
-
-    def _pool_crops(self, item: Prepared, whole: KeptMaps, *, in_turn: bool) -> Pooled:
-        """Forward the windows of an image, each by itself."""
-        seen = self.look(
-            [Prepared(pixels, WHOLE) for pixels in item.crops],
-            lambda _, maps: (maps.rows(), maps.before_fc().copy()),
-            in_turn=in_turn,
-        )
-        maps = replace(whole, rows=self._stack([rows for rows, _ in seen]))
-        return Pooled(maps, item.boxes, unit_rows(self.fc([before for _, before in seen])))
-
-    def fc(self, before: Sequence[FloatArray]) -> FloatArray:
-        """Return the fc activations (N, D') of images, for what `PooledMaps.before_fc` gave."""
-        rows = np.stack(before)
-        return rows if self._pooler is None else self._pooler.fc(rows)
-
-    def whiten(self, pooled: Sequence[Pooled]) -> list[ImageFeatures | DegenerateFeatureError]:
-        """Make features of what `pool` gave, or say why an image has none.
-
-        The more images together the better: a whitening takes its time to be read from memory.
-        """
-        if not pooled:
-            return []
-        regions = [NOTHING] * len(pooled)
-        if self.spec.regions != "none":
-            regions = self.whiten_windows([p.maps.rows for p in pooled])
-        fc = self.fc([p.maps.before_fc for p in pooled])
-        return [self._checked(*row) for row in zip(pooled, fc, regions, strict=True)]
-
-    def _checked(
-        self, pooled: Pooled, fc: FloatArray, region: FloatArray
-    ) -> ImageFeatures | DegenerateFeatureError:
-        try:
-            conv, fc = unit(pooled.maps.conv), unit(fc)
-        except DegenerateFeatureError as error:
-            return error
-        boxes, region_fc = pooled.boxes, pooled.fc_rows
-        if self.spec.regions != "none":
-            # A window without any activation has no direction: it is left out.
-            good = np.isfinite(region).all(axis=1) & (row_lengths(region) > 0.5)
-            if not good[0]:
-                return DegenerateFeatureError("The image has no activations to describe.")
-            if not good.all():
-                boxes, region = boxes[good], region[good]
-                region_fc = region_fc[good] if len(region_fc) else region_fc
-        return ImageFeatures(conv, fc, boxes, region, region_fc)
-
-    def view(self, image: Pixels, size_px: int, windows: Boxes | WindowLayout = WHOLE) -> View:
-        """Return an image (H, W, 3) as it enters the network at about `size_px`², and its windows.
-
-        They are boxes in shares of its sides, or the layout of boxes on the network's input.
-        """
-        size = input_size(image.shape[1], image.shape[0], size_px, self.backbone)
-        boxes = windows.boxes(*size) if isinstance(windows, WindowLayout) else windows
-        return View(image, boxes, size, self.spec.resampling)
-
-    def describe_views(self, views: Sequence[View]) -> list[FloatArray]:
-        """Return the region vectors (R, E) of the windows of views."""
-        return self.whiten_windows(self.look(views, lambda _, maps: maps.rows()))
+        if feature == "fc":
+            return unit_vector(activations[self.spec.fc])
+        maps = activations[self.spec.conv]
+        return unit_vector(pool(maps, self.spec.pooling, self.spec.gem_p))
 
     def region_vectors(self, activations: Activations, boxes: Boxes) -> FloatArray:
-        """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass."""
-        return self.whiten_windows([ActivatedMaps(activations, boxes, self.spec).rows()])[0]
+        """Return the unit vectors (R, E) of `boxes` on the conv maps of one forward pass.
 
-    def _stack(self, pooled: Sequence[dict[str, FloatArray]]) -> dict[str, FloatArray]:
-        return {tap: np.vstack([p[tap] for p in pooled]) for tap in self.spec.region_taps}
+        A box without any activation has a zero row or one that is not finite.
+        """
+        pooled = {tap: pool_boxes(activations[tap], boxes) for tap in self.spec.region_taps}
+        return self._regions.apply(pooled)
 
-    def whiten_windows(self, pooled: Sequence[dict[str, FloatArray]]) -> list[FloatArray]:
-        """Return the unit vectors (R, E) of the windows of several images."""
-        if len(pooled) == 1:
-            return [self._adapt(self._join(pooled[0]))]
-        if not pooled:
-            return []
-        together = self._stack(pooled)
-        ends = np.cumsum([len(p[self.spec.region_taps[0]]) for p in pooled])[:-1]
-        return np.split(self._adapt(self._join(together)), ends)
+    def describe_views(self, views: Sequence[NetworkInput]) -> list[FloatArray]:
+        """Return the region vectors (R, E) of the windows of each view."""
+        return self.inference.run(
+            [view.pixels for view in views],
+            lambda place, activations: self.region_vectors(activations, views[place].boxes),
+        )
 
-    def sight(self, boxes: Boxes, shape: tuple[int, ...]) -> Boxes:
-        """Return what windows see on the coarsest map of a network input of `shape` (H, W, 3).
+    def receptive_fields(self, view: NetworkInput) -> Boxes:
+        """Return what the windows of a view respond to on the coarsest map, normalised (R, 4).
 
-        See `grow_to_sight`.
+        See `receptive_fields` of `windows`.
         """
         stride = max(self.backbone.tap(tap).stride_px for tap in self.spec.region_taps)
-        height, width = shape[:2]
-        return grow_to_sight(boxes, max(1, width // stride), max(1, height // stride))
+        height, width = view.pixels.shape[:2]
+        return receptive_fields(view.boxes, max(1, width // stride), max(1, height // stride))
 
-    def score_gradient(
+    def attribute_score(
         self, pooled: dict[str, FloatArray], vector: FloatArray
     ) -> tuple[dict[str, FloatArray], float]:
         """Split the score of a window with a query vector (E,) among the channels of the taps.
@@ -290,50 +195,10 @@ class FeatureExtractor:
         `pooled` (C,) by tap are the window's pooled values. Returns parts (C,) by tap and an
         offset, which together add up to the cosine.
         """
-        rows = {tap: values[None] for tap, values in pooled.items()}
-        unit_pooled = {tap: unit_rows(values)[0] for tap, values in rows.items()}
-        plain = self._join(rows)
-        gradient = vector
-        score = float(self._adapt(plain)[0] @ vector)
-        if self._adaptation is not None:
-            gradient = self._adaptation.pull_back(plain[0], vector)
-        if self._whitening is not None:
-            by_tap = self._whitening.pull_back(pooled, gradient)
-        else:
-            sizes = np.cumsum([len(values) for values in pooled.values()])[:-1]
-            split = np.split(gradient / math.sqrt(len(pooled)), sizes)
-            by_tap = dict(zip(pooled, split, strict=True))
-        parts = {tap: by_tap[tap] * unit_pooled[tap] for tap in pooled}
-        return parts, score - float(sum(part.sum() for part in parts.values()))
-
-    def _join(self, pooled: dict[str, FloatArray]) -> FloatArray:
-        if self._whitening is not None:
-            rows = len(next(iter(pooled.values())))
-            if rows > FEW_ROWS:
-                self._whitened += rows
-                if self._whitened >= MANY_ROWS:
-                    return self._compiled.apply(pooled)
-            return self._whitening.apply(pooled)
-        return unit_rows(np.hstack([unit_rows(values) for values in pooled.values()]))
-
-    @cached_property
-    def _compiled(self) -> CompiledWhitening:
-        if self._whitening is None:
-            raise ValueError("the spec names no whitening")
-        from indexer.features.compiled import CompiledWhitening
-
-        return CompiledWhitening(self._whitening)
-
-    def _adapt(self, vectors: FloatArray) -> FloatArray:
-        return vectors if self._adaptation is None else self._adaptation.apply(vectors)
+        return self._regions.attribute_score(pooled, vector)
 
 
-def unit(vector: FloatArray) -> FloatArray:
-    """Return `vector` at L2 length 1; raises `DegenerateFeatureError` for zero or non-finite."""
-    norm = float(np.linalg.norm(vector))
-    if not math.isfinite(norm) or norm < 1e-12:
-        raise DegenerateFeatureError(
-            f"A feature vector has length {norm}: it has no direction to compare. "
-            "The weights or the image are unusable."
-        )
-    return (vector / norm).astype(np.float32)
+def _has_direction(vectors: FloatArray) -> BoolArray:
+    """Say of each row (N, D) whether it is a unit vector."""
+    found: BoolArray = np.isfinite(vectors).all(axis=1) & (row_lengths(vectors) > 0.5)
+    return found

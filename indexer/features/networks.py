@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from indexer.errors import UnknownBackboneError, WeightsMissingError
-from indexer.features.backbones import DEFAULT_BACKBONE, Backbone, Tap, torch_home
+from indexer.features.backbones import (
+    DEFAULT_BACKBONE,
+    TIMM_PREFIX,
+    Backbone,
+    Tap,
+    torch_home,
+)
 
 
 class TappedNetwork(nn.Module):
@@ -30,7 +36,7 @@ class TappedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.taps = [backbone.tap(name) for name in taps]
-        self.is_timm_generic = backbone.name.startswith("timm:")
+        self.is_timm_generic = backbone.name.startswith(TIMM_PREFIX)
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1) * 255)
         self._seen: dict[str, Tensor] = {}
@@ -164,14 +170,14 @@ def _load_torchvision(backbone: Backbone) -> nn.Module:
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsMissingError(
             f"The file {backbone.weights_file} for {backbone.name} is damaged: {error}. Delete it "
-            "and run again to download it anew."
+            "and run again to download it."
         ) from error
 
 
 def _load_timm(backbone: Backbone) -> nn.Module:
     import timm
 
-    name = backbone.name.removeprefix("timm:")
+    name = backbone.name.removeprefix(TIMM_PREFIX)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -199,7 +205,7 @@ def describe_timm(name: str) -> Backbone:
     """
     import timm
 
-    model_name = name.removeprefix("timm:")
+    model_name = name.removeprefix(TIMM_PREFIX)
     known = timm.is_model(model_name)
     if known and "." in model_name:
         known = model_name in timm.list_pretrained(f"{model_name.split('.')[0]}.*")

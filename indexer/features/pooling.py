@@ -1,20 +1,21 @@
-"""Pooling a conv map into a vector: SPoC, MAC, GeM and R-MAC.
+"""Pooling a conv map into vectors: SPoC, MAC, GeM and R-MAC of all of it, and GeM of boxes in it.
 
-Every function takes a map (C, h, w) float32 and returns (C,) float32, not normalised.
+The functions take a map (C, h, w) float32 and return float32, not normalised. None of them uses
+BLAS, whose results depend on the number of its threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-Pooling = Literal["spoc", "mac", "gem", "rmac"]
+from indexer.arrays import Boxes, FloatArray, IdArray, row_lengths
+from indexer.choices import Pooling
 
 RMAC_LEVELS = 3
 RMAC_OVERLAP = 0.4
@@ -43,9 +44,9 @@ def gem(maps: FloatArray, p: float = 3.0) -> FloatArray:
 
 
 def cube_root(values: FloatArray) -> FloatArray:
-    """Return the cube roots of values that are not negative, to a hundred-thousandth of each.
+    """Return the cube roots of non-negative values, to a relative error of 1e-5.
 
-    NumPy takes logarithms and exponentials of several values at a time, and `cbrt` of one.
+    NumPy vectorises `log` and `exp`, but not `cbrt`, which takes three times as long.
     """
     with np.errstate(divide="ignore"):
         roots: FloatArray = np.log(values)
@@ -59,8 +60,7 @@ def rmac(maps: FloatArray) -> FloatArray:
     The per-window PCA whitening of the paper is left out: whitening is a stage of its own here.
     """
     channels, h, w = maps.shape
-    # Channels last: maxima run along them. OpenCV turns an array several times as fast as numpy.
-    cells = cv2.transpose(maps.reshape(channels, h * w)).reshape(h, w, channels)
+    cells = _channels_last(maps)
     bands: dict[tuple[int, int], FloatArray] = {}  # (w, channels): maxima over rows
     windows = rmac_windows(w, h)
     vectors = np.empty((len(windows), channels), np.float32)
@@ -68,8 +68,8 @@ def rmac(maps: FloatArray) -> FloatArray:
         if (y0, y1) not in bands:
             bands[y0, y1] = np.maximum.reduce(cells[y0:y1])
         np.maximum.reduce(bands[y0, y1][x0:x1], out=vector)
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    total: FloatArray = (1 / np.maximum(lengths, 1e-12)) @ vectors
+    vectors /= np.maximum(row_lengths(vectors), 1e-12)[:, None]
+    total: FloatArray = vectors.sum(axis=0)
     return total
 
 
@@ -113,3 +113,76 @@ POOLINGS: dict[Pooling, Callable[[FloatArray], FloatArray]] = {
     "gem": gem,
     "rmac": rmac,
 }
+
+
+def pool_boxes(maps: FloatArray, boxes: Boxes) -> FloatArray:
+    """Return the generalised mean, p = 3, of a map (C, h, w) in every box (N, 4): (N, C).
+
+    Cells that a box covers in part count by the part. Boxes are rectangles, so a mean is taken
+    first over the rows and then over the columns; boxes of the same rows share the first.
+    """
+    channels, h, w = maps.shape
+    cells = np.maximum(_channels_last(maps), 0)
+    cubes = (cells * cells * cells).reshape(h, w * channels)
+    means = np.empty((len(boxes), channels), np.float32)
+    for band in _bands(np.asarray(boxes, np.float32).tobytes(), h, w):
+        row = np.einsum("h,hk->k", band.row_weights, cubes[band.rows]).reshape(w, channels)
+        means[band.members] = np.einsum("nw,wc->nc", band.column_weights, row)
+    return cube_root(means)
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Boxes of the same rows: which `rows`, their weights, the boxes, and their column weights."""
+
+    rows: slice
+    row_weights: FloatArray
+    members: IdArray
+    column_weights: FloatArray
+
+
+@lru_cache(maxsize=256)
+def _bands(box_bytes: bytes, h: int, w: int) -> list[_Band]:
+    """Group boxes (N, 4) float32 by the rows of an h x w map that they cover."""
+    boxes: Boxes = np.frombuffer(box_bytes, np.float32).reshape(-1, 4)
+    row_weights, column_weights = box_weights(boxes, h, w)
+    groups: dict[bytes, list[int]] = {}
+    for i, weights in enumerate(row_weights):
+        groups.setdefault(weights.tobytes(), []).append(i)
+    bands = []
+    for group in groups.values():
+        weights = row_weights[group[0]]
+        rows = np.flatnonzero(weights)
+        covered = slice(int(rows[0]), int(rows[-1]) + 1)
+        members = np.array(group, np.int64)
+        bands.append(_Band(covered, weights[covered], members, column_weights[members]))
+    return bands
+
+
+def box_weights(boxes: Boxes, h: int, w: int) -> tuple[FloatArray, FloatArray]:
+    """Return the share of each box (N, 4) in each row (N, h) and each column (N, w) of a map.
+
+    Each row of the results sums to 1; the weight of a cell is the product of its two shares.
+    """
+    return _shares(boxes[:, 1], boxes[:, 3], h), _shares(boxes[:, 0], boxes[:, 2], w)
+
+
+def _shares(low: FloatArray, high: FloatArray, cells: int) -> FloatArray:
+    edges = np.arange(cells + 1) / cells
+    starts = np.maximum(low[:, None].astype(np.float64), edges[:-1])
+    ends = np.minimum(high[:, None].astype(np.float64), edges[1:])
+    shared: npt.NDArray[np.float64] = ends - starts
+    # Edges in float32 overlap the next cell by 1e-7, which a cube root would make visible.
+    shared[shared < 1e-6] = 0
+    empty = shared.sum(axis=1) == 0
+    shared[empty, np.minimum((low[empty] * cells).astype(int), cells - 1)] = 1
+    shares: FloatArray = (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+def _channels_last(maps: FloatArray) -> FloatArray:
+    """Return a map (C, h, w) as (h, w, C); OpenCV transposes several times as fast as NumPy."""
+    channels, h, w = maps.shape
+    flat = np.ascontiguousarray(maps, np.float32).reshape(channels, h * w)
+    cells: FloatArray = np.asarray(cv2.transpose(flat), np.float32).reshape(h, w, channels)
+    return cells

@@ -19,7 +19,7 @@ class Region:
     def __post_init__(self) -> None:
         if not (0 <= self.x0 < self.x1 and 0 <= self.y0 < self.y1):
             raise InvalidRegionError(
-                f"The box {self} is no box: it needs 0 <= X0 < X1 and 0 <= Y0 < Y1."
+                f"The box {self} is not valid: it needs 0 <= X0 < X1 and 0 <= Y0 < Y1."
             )
 
     def __str__(self) -> str:

@@ -1,39 +1,54 @@
-"""FeatureSpec: what a vector is, so that only like is compared with like."""
+"""FeatureSpec: everything that decides what a vector means, and the kinds of vectors it makes."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from indexer.choices import RESAMPLINGS, SCHEMES, Pooling, Resampling, Scheme, Scope, TapKind
 from indexer.errors import FeatureError, SpecMismatchError
-from indexer.features.backbones import DEFAULT_BACKBONE, get_backbone
-from indexer.features.pooling import POOLINGS, Pooling
-from indexer.features.windows import SCHEMES, Scheme, WindowLayout
-from indexer.images import RESAMPLINGS, Resampling
+from indexer.features.backbones import DEFAULT_BACKBONE
+from indexer.features.registry import get_backbone
+
+if TYPE_CHECKING:  # the defaults of the command line come from here: NumPy is not needed for them
+    from indexer.features.windows import WindowLayout
 
 # A panorama's long side is at most this many times the short side at the network's input.
 MAX_ELONGATION = 16
 
 
 @dataclass(frozen=True)
+class VectorKind:
+    """One kind of vector that a spec makes.
+
+    `name` is how the store knows it, `taps` are the taps it is read from, all of the kind
+    `feature`, and `scope` says what it describes: the whole image, or each region of it.
+    """
+
+    name: str
+    taps: tuple[str, ...]
+    feature: TapKind
+    scope: Scope
+
+
+@dataclass(frozen=True)
 class FeatureSpec:
     """Everything that decides what the vectors of a store mean.
 
-    `size_px` is the side of a square of the network input's area: a photo keeps its aspect ratio
-    and is resized to about `size_px`² pixels, by `resampling` (see `resize_pixels`). `gem_p` is
-    the exponent of GeM and unused otherwise.
+    `size_px` is the side of a square with the area of the network's input: a photo keeps its aspect
+    ratio and is resized to about `size_px`² pixels, by `resampling` (see `resize_pixels`). `gem_p`
+    is the exponent of GeM and unused otherwise.
 
     `regions` is the scheme of the windows, `scales`, `aspects` and `overlap` their layout (see
-    `WindowLayout`), `region_taps` the conv taps whose pooled vectors describe a window,
-    `whitening` the digest of the whitening that joins them, `adaptation` that of a second one
-    learned from the collection; both are empty where there is none. `crop_px` is the input size
-    of a window in the sliding scheme.
+    `WindowLayout`), `region_taps` the conv taps whose pooled vectors describe a window, `whitening`
+    the digest of the whitening that joins them, and `adaptation` that of a second one learned from
+    the collection; both are empty if there is none. `crop_px` is the input size of a window in
+    the sliding scheme.
 
-    Which engine computes the vectors is not part of it: engines agree.
+    The engine that computes the vectors is not part of the spec: engines agree.
     """
 
     backbone: str = DEFAULT_BACKBONE
@@ -85,14 +100,14 @@ class FeatureSpec:
         taps = [("conv", self.conv), ("fc", self.fc), *(("conv", t) for t in self.region_taps)]
         for kind, name in taps:
             if network.tap(name).kind != kind:
-                raise FeatureError(f"{name} of {self.backbone} is no {kind} tap.")
+                raise FeatureError(f"{name} of {self.backbone} is not a {kind} tap.")
         if self.resampling not in RESAMPLINGS:
             raise FeatureError(
                 f"There is no resampling {self.resampling!r}; choose from {', '.join(RESAMPLINGS)}."
             )
-        if self.pooling not in POOLINGS:
+        if self.pooling not in get_args(Pooling):
             raise FeatureError(
-                f"There is no pooling {self.pooling!r}; choose from {', '.join(POOLINGS)}."
+                f"There is no pooling {self.pooling!r}; choose from {', '.join(get_args(Pooling))}."
             )
         for name, size in (("input", self.size_px), ("crop", self.crop_px)):
             if not network.min_size_px <= size <= 4096:
@@ -116,6 +131,8 @@ class FeatureSpec:
     @property
     def layout(self) -> WindowLayout:
         """The layout of the windows."""
+        from indexer.features.windows import WindowLayout
+
         return WindowLayout(self.scales, self.aspects, self.overlap)
 
     @property
@@ -124,19 +141,25 @@ class FeatureSpec:
         return tuple(dict.fromkeys((self.conv, self.fc, *self.region_taps)))
 
     @property
-    def longest_side_px(self) -> float:
-        """The longest side of anything that enters the network when photos are indexed."""
-        return max(self.size_px, self.crop_px) * math.sqrt(MAX_ELONGATION)
+    def kinds(self) -> tuple[VectorKind, ...]:
+        """The kinds of vectors that a store of this spec holds, in a fixed order."""
+        kinds = [
+            VectorKind("conv", (self.conv,), "conv", "image"),
+            VectorKind("fc", (self.fc,), "fc", "image"),
+        ]
+        if self.regions != "none":
+            kinds.append(VectorKind("region", self.region_taps, "conv", "region"))
+        if self.regions == "sliding":
+            kinds.append(VectorKind("region_fc", (self.fc,), "fc", "region"))
+        return tuple(kinds)
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds of vectors that a store of this spec holds."""
-        by_scheme = {
-            "none": (),
-            "grid": ("region",),
-            "sliding": ("region", "region_fc"),
-        }
-        return ("conv", "fc", *by_scheme[self.regions])
+    def kinds_of(self, scope: Scope) -> tuple[VectorKind, ...]:
+        """The kinds that describe whole images, or those that describe regions."""
+        return tuple(kind for kind in self.kinds if kind.scope == scope)
+
+    def find_kind(self, feature: TapKind, scope: Scope) -> VectorKind | None:
+        """Return the kind of this feature and scope; None where the spec makes no such vectors."""
+        return next((k for k in self.kinds if (k.feature, k.scope) == (feature, scope)), None)
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no white space."""

@@ -13,88 +13,62 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from indexer.arrays import (
+    MIN_LENGTH,
+    FloatArray,
+    cosines,
+    one_blas_thread,
+    row_lengths,
+    unit_rows,
+)
 from indexer.errors import FeatureError
-from indexer.features.pooling import FloatArray
 
 # A second whitening, learned from the collection itself: strength and shrinkage.
 COLLECTION_POWER = 0.75
 COLLECTION_SHRINKAGE = 0.5
+VECTORS_PER_DIMENSION = 10  # with fewer, the small eigenvalues are noise
 _FILE_FAULTS = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error)
-SHORTEST = 1e-12  # shorter vectors have no direction
-FEW_ROWS = 4  # up to so many are quicker projected one by one
-VECTORS_PER_DIMENSION = 10  # fewer than this, and the small eigenvalues are noise
 
 
 @dataclass(frozen=True)
-class Axes:
+class PcaProjection:
     """An affine map: (x - mean) @ projection, from (N, C) to (N, D)."""
 
     mean: FloatArray
     projection: FloatArray
 
     def apply(self, vectors: FloatArray) -> FloatArray:
-        """Return the projected rows at unit length."""
-        return unit_rows(self._project(vectors) - self._mean_projected)
+        """Return the projected rows (N, D) at unit length."""
+        centred: FloatArray = vectors - self.mean
+        projected: FloatArray = centred @ self.projection
+        return unit_rows(projected)
 
-    def apply_to_directions(self, vectors: FloatArray) -> FloatArray:
-        """Return what `apply` gives for the rows at unit length; a zero row counts as zero.
-
-        Lengths are divided out after the projection, where rows are short.
-        """
-        lengths = np.maximum(row_lengths(vectors), SHORTEST)[:, None]
-        projected = self._project(vectors).astype(np.float32, copy=False)
-        projected /= lengths
-        return unit_rows(projected - self._mean_projected)
-
-    def _project(self, vectors: FloatArray) -> FloatArray:
-        """Return the rows projected.
-
-        A product of matrices puts them in order first, and calls threads: a few rows are quicker
-        multiplied with each axis as it lies.
-        """
-        if len(vectors) > FEW_ROWS:
-            projected: FloatArray = vectors @ self.projection
-        else:
-            projected = np.vecdot(vectors[:, None], self._axes)
-        return projected
-
-    @cached_property
-    def _axes(self) -> FloatArray:
-        """The projection with each axis (D, C) in one piece; most are kept so."""
-        return np.ascontiguousarray(self.projection.T)
-
-    @cached_property
-    def _mean_projected(self) -> FloatArray:
-        projected: FloatArray = self.mean @ self.projection
-        return projected
-
-    def pull_back(self, vector: FloatArray, gradient: FloatArray) -> FloatArray:
+    def vjp(self, vector: FloatArray, gradient: FloatArray) -> FloatArray:
         """Return the gradient (C,) at the input, given that (D,) at the output for `vector` (C,).
 
-        The length of the projected vector counts as a constant.
+        A vector-Jacobian product; the length of the projected vector counts as a constant.
         """
-        centred: FloatArray = vector - self.mean
-        length = float(np.linalg.norm(centred @ self.projection))
-        pulled: FloatArray = (self.projection @ gradient / max(length, 1e-12)).astype(np.float32)
-        return pulled
+        projected = np.einsum("c,cd->d", vector - self.mean, self.projection)
+        length = float(row_lengths(projected[None])[0])
+        return cosines(self.projection, gradient) / np.float32(max(length, MIN_LENGTH))
 
     @property
     def digest(self) -> str:
-        """A short name of exactly these axes."""
+        """A short name of exactly this projection."""
         return hashlib.sha256(self.mean.tobytes() + self.projection.tobytes()).hexdigest()[:16]
 
     def write(self, path: Path) -> None:
-        """Write the axes as an `.npz` file."""
+        """Write the projection as an `.npz` file."""
         with path.open("wb") as file:
             np.savez(file, mean=self.mean, projection=self.projection)
 
     @classmethod
-    def read(cls, path: Path) -> Axes:
+    def read(cls, path: Path) -> PcaProjection:
         """Read what `write` wrote; raises `FeatureError` where it is missing or damaged."""
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
@@ -108,9 +82,9 @@ class Whitening:
     """Maps pooled vectors of several taps to one unit vector of `dimension` values."""
 
     taps: tuple[str, ...]
-    by_tap: tuple[Axes, ...]
+    by_tap: tuple[PcaProjection, ...]
     tap_weights: FloatArray
-    joined: Axes
+    joined: PcaProjection
 
     @property
     def dimension(self) -> int:
@@ -118,27 +92,28 @@ class Whitening:
         return int(self.joined.projection.shape[1])
 
     def apply(self, pooled: Mapping[str, FloatArray]) -> FloatArray:
-        """Return (N, dimension) unit rows for pooled vectors (N, C) by tap."""
+        """Return (N, dimension) unit rows for pooled vectors (N, C) by tap, by NumPy.
+
+        `CompiledWhitening` does the same with results that depend on each row alone.
+        """
         vectors = [pooled[tap] for tap in self.taps]
         return self.joined.apply(_join(vectors, self.by_tap, self.tap_weights))
 
-    def pull_back(
-        self, pooled: Mapping[str, FloatArray], gradient: FloatArray
-    ) -> dict[str, FloatArray]:
-        """Return the gradient at the unit vectors of the taps, given that at the output.
+    def vjp(self, pooled: Mapping[str, FloatArray], gradient: FloatArray) -> dict[str, FloatArray]:
+        """Return the gradients (C,) at the unit vectors of the taps, given that at the output.
 
-        `pooled` (C,) by tap is where; lengths count as constants, as in `Axes.pull_back`.
+        `pooled` (C,) by tap is the input; lengths count as constants, as in `PcaProjection.vjp`.
         """
         rows = [pooled[tap][None] for tap in self.taps]
         joined = _join(rows, self.by_tap, self.tap_weights)[0]
-        at_joined = self.joined.pull_back(joined, gradient)
-        sizes = np.cumsum([axes.projection.shape[1] for axes in self.by_tap])[:-1]
+        at_joined = self.joined.vjp(joined, gradient)
+        sizes = np.cumsum([part.projection.shape[1] for part in self.by_tap])[:-1]
         parts = zip(
             self.taps, rows, self.by_tap, self.tap_weights, np.split(at_joined, sizes), strict=True
         )
         return {
-            tap: axes.pull_back(unit_rows(row)[0], part * weight)
-            for tap, row, axes, weight, part in parts
+            tap: projection.vjp(unit_rows(row)[0], part * weight)
+            for tap, row, projection, weight, part in parts
         }
 
     def to_bytes(self) -> bytes:
@@ -162,7 +137,7 @@ class Whitening:
                 taps = tuple(str(tap) for tap in file["taps"])
                 weights = file["tap_weights"].astype(np.float32)
                 axes = [
-                    Axes(
+                    PcaProjection(
                         file[f"{tap}.mean"].astype(np.float32),
                         file[f"{tap}.projection"].astype(np.float32),
                     )
@@ -188,6 +163,7 @@ class Whitening:
         return hashlib.sha256("".join(self.taps).encode() + data).hexdigest()[:16]
 
 
+@lru_cache(maxsize=4)
 def shipped_whitening(digest: str) -> Whitening:
     """Return the whitening of this digest that comes with cbir.
 
@@ -232,9 +208,11 @@ def learn_whitening(
     return Whitening(tuple(pooled), by_tap, weights, principal_axes(joined, dimension, 0.0, 0.0))
 
 
-def _join(vectors: Sequence[FloatArray], by_tap: Sequence[Axes], weights: FloatArray) -> FloatArray:
+def _join(
+    vectors: Sequence[FloatArray], by_tap: Sequence[PcaProjection], weights: FloatArray
+) -> FloatArray:
     parts = zip(vectors, by_tap, weights, strict=True)
-    return np.hstack([axes.apply_to_directions(v) * weight for v, axes, weight in parts])
+    return np.hstack([part.apply(unit_rows(v)) * weight for v, part, weight in parts])
 
 
 def check_count(count: int, dimension: int) -> None:
@@ -247,8 +225,18 @@ def check_count(count: int, dimension: int) -> None:
         )
 
 
-def principal_axes(vectors: FloatArray, size: int, power: float, shrinkage: float) -> Axes:
-    """Return the `size` first principal axes of the rows, scaled by variance^(-power / 2)."""
+def principal_axes(vectors: FloatArray, size: int, power: float, shrinkage: float) -> PcaProjection:
+    """Return the `size` first principal axes of the rows, scaled by variance^(-power / 2).
+
+    The result depends on the rows alone, not on the number of BLAS threads.
+    """
+    with one_blas_thread():
+        return _principal_axes(vectors, size, power, shrinkage)
+
+
+def _principal_axes(
+    vectors: FloatArray, size: int, power: float, shrinkage: float
+) -> PcaProjection:
     mean = vectors.mean(axis=0, dtype=np.float64)
     centred = vectors - mean.astype(np.float32)
     covariance = (centred.T @ centred).astype(np.float64) / max(1, len(vectors) - 1)
@@ -257,17 +245,4 @@ def principal_axes(vectors: FloatArray, size: int, power: float, shrinkage: floa
     variances, axes = np.linalg.eigh(covariance)
     order = np.argsort(-variances)[:size]
     scale = np.maximum(variances[order], 1e-12) ** (-power / 2)
-    return Axes(mean.astype(np.float32), (axes[:, order] * scale).astype(np.float32))
-
-
-def unit_rows(vectors: FloatArray) -> FloatArray:
-    """Return rows at L2 length 1; a zero row stays zero."""
-    lengths = np.maximum(row_lengths(vectors), SHORTEST)[:, None]
-    unit: FloatArray = (vectors / lengths).astype(np.float32, copy=False)
-    return unit
-
-
-def row_lengths(vectors: FloatArray) -> FloatArray:
-    """Return the L2 lengths (N,) of rows (N, C)."""
-    lengths: FloatArray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors), dtype=np.float32)
-    return lengths
+    return PcaProjection(mean.astype(np.float32), (axes[:, order] * scale).astype(np.float32))

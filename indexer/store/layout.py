@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from indexer.errors import StoreError
+from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
 
+STORE_NAME = ".cbir"
 CATALOG = "catalog.sqlite"
 VECTORS = "vectors"
 DERIVED = "derived"
@@ -19,6 +21,16 @@ _VECTOR_FILE = re.compile(r"\d{8}-[a-z_]+(\.(ids|images|vectors)\.npy|-[a-z]+\.f
 _DERIVED_FOLDER = re.compile(r"\d+")
 _DERIVED_FILE = re.compile(r"\d+-[0-9a-f]+-[0-9a-f]+-\d+\.(jpg|[0-9-]+\.part)")
 _MAP_FILE = re.compile(r"map\.(npz|\d+\.part)")
+
+
+def segment_name(entry: SegmentEntry) -> str:
+    """Return the stem of a segment's files."""
+    return f"{entry.id:08d}-{entry.kind}"
+
+
+def ivf_name(entry: IvfEntry) -> str:
+    """Return the stem of the file of an IVF index."""
+    return f"{entry.id:08d}-{entry.kind}-{entry.index_type}"
 
 
 def require_own_folders(store: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.features.extractor import ImageFeatures
-from indexer.images import ImageFacts
+from indexer.images.facts import ImageFacts
 
 
 @dataclass(frozen=True)

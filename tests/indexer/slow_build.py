@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
-from indexer import build, pipeline
-from indexer.features.engine import Activations
-from indexer.images import Pixels
+from indexer import build
+from indexer.arrays import Pixels
+from indexer.features.engines.protocols import Activations
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine, colour_extractor
 
 
 class SlowEngine(ColourGridEngine):
-    def run(self, images: Sequence[Pixels]) -> list[Activations]:
+    def activate(self, image: Pixels) -> Activations:
         time.sleep(0.02)
-        return super().run(images)
+        return super().activate(image)
 
 
 if __name__ == "__main__":
-    pipeline.WINDOW = 8
-    build.COMMIT_IMAGES = 16
     store, photos = map(Path, sys.argv[1:])
-    build.Builder(Store.open(store), lambda: colour_extractor(SlowEngine())).run([photos])
+    with mock.patch.multiple(build, PART=8, COMMIT_IMAGES=16):
+        build.Builder(Store.open(store), lambda: colour_extractor(SlowEngine())).run([photos])

@@ -6,7 +6,7 @@ from io import BytesIO
 import pytest
 from PIL import ExifTags, Image
 
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from tests.pictures import is_upright, quadrants
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer import build, pipeline
-from indexer.build import Builder, BuildOptions
+from indexer import build
+from indexer.build import Builder, BuildOptions, IndexingStopped, index_photos
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.store.store import Store
 from tests.colour_grid import colour_spec
@@ -169,17 +169,45 @@ def test_an_image_over_the_limit_fails_alone(desk: Desk) -> None:
 
 
 def test_more_images_than_one_commit_holds(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "WINDOW", 4)
+    monkeypatch.setattr(build, "PART", 4)
     monkeypatch.setattr(build, "COMMIT_IMAGES", 8)
     for i, colour in enumerate(shades(30)):
         plain(desk.photos / f"{i:02}.png", colour)
-    seen: list[tuple[int, int, int]] = []
-    report = Builder(
-        desk.store, desk.extractor, progress=lambda *numbers: seen.append(numbers)
-    ).run([desk.photos])
+    seen: list[tuple[str, int, int, int]] = []
+
+    def note(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        seen.append((step, done, total, failed))
+
+    report = Builder(desk.store, desk.extractor, progress=note).run([desk.photos])
     assert report.added == 30
-    assert (seen[0], seen[-1]) == ((0, 30, 0), (30, 30, 0))
+    assert (seen[0], seen[-1]) == (("Indexing", 0, 30, 0), ("Indexing", 30, 30, 0))
     assert seen == sorted(seen)
+    desk.check_vectors()
+
+
+def test_progress_counts_what_failed(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    (desk.photos / "b.png").write_text("no picture")
+    counts: list[int] = []
+
+    def note(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        assert (step, total) == ("Indexing", 2)
+        assert done <= total
+        counts.append(failed)
+
+    Builder(desk.store, desk.extractor, progress=note).run([desk.photos])
+    assert (counts[0], counts[-1]) == (0, 1)
+
+
+def test_moved_damaged_and_new_images_in_one_part(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    desk.index()
+    (desk.photos / "a.png").rename(desk.photos / "b.png")
+    (desk.photos / "c.png").write_bytes(b"not an image")
+    plain(desk.photos / "d.png", BLUE)
+    report = desk.index()
+    assert (report.moved, report.added, len(report.failed)) == (1, 1, 1)
+    assert desk.paths() == ["b.png", "d.png"]
     desk.check_vectors()
 
 
@@ -234,12 +262,73 @@ def test_an_empty_drive_is_not_taken_for_deleted_photos(desk: Desk) -> None:
 def test_a_run_that_is_told_to_stop_keeps_what_it_has(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "WINDOW", 16)
+    monkeypatch.setattr(build, "PART", 12)
     for number in range(40):
         plain(desk.photos / f"{number}.png", RED)
-    builder = Builder(desk.store, desk.extractor)
-    builder.interrupted = True
+    builder = Builder(desk.store, desk.extractor, stop=lambda: True)
     with pytest.raises(KeyboardInterrupt):
         builder.run([desk.photos])
     report = desk.index()
-    assert (report.added, report.unchanged) == (40 - pipeline.WINDOW, pipeline.WINDOW)
+    assert (report.added, report.unchanged) == (40 - 12, 12)
+
+
+# --- an index run as a whole ----------------------------------------------------------------------
+
+
+def test_indexing_brings_the_vectors_and_their_indexes_up_to_date(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "PART", 1)
+    monkeypatch.setattr(build, "COMMIT_IMAGES", 1)
+    for i, colour in enumerate(shades(6)):
+        plain(desk.photos / f"{i}.png", colour)
+    steps: list[str] = []
+    report = index_photos(
+        desk.store,
+        [desk.photos],
+        desk.extractor,
+        progress=lambda step, *_, **__: steps.append(step),
+    )
+    assert report.added == 6
+    assert report.elapsed_s > 0
+    assert dict.fromkeys(steps).keys() == {
+        "Indexing",
+        "conv: merging segments",
+        "fc: merging segments",
+    }
+    for kind in desk.store.spec.kinds:
+        assert len(desk.store.vectors.rows(kind.name).segments) == 1
+    desk.check_vectors()
+
+
+def test_a_stopped_run_tells_what_it_did(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "PART", 2)
+    for i, colour in enumerate(shades(10)):
+        plain(desk.photos / f"{i}.png", colour)
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    with pytest.raises(IndexingStopped) as stopped:
+        index_photos(desk.store, [desk.photos], desk.extractor, stop=stop)
+    assert stopped.value.report.added == 6
+    assert len(desk.paths()) == 6
+    desk.check_vectors()
+    assert index_photos(desk.store, [desk.photos], desk.extractor).added == 4
+
+
+def test_a_run_that_is_interrupted_at_the_indexes_keeps_all_images(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain(desk.photos / "a.png", RED)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(build, "update_indexes", interrupt)
+    with pytest.raises(IndexingStopped) as stopped:
+        index_photos(desk.store, [desk.photos], desk.extractor)
+    assert stopped.value.report.added == 1
+    assert desk.paths() == ["a.png"]

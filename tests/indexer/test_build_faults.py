@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer import pipeline
+from indexer import build, pipeline
+from indexer.arrays import Pixels
 from indexer.build import BuildOptions
-from indexer.features.engine import Activations
-from indexer.images import Pixels
-from indexer.store.browsing import summarize
+from indexer.features.engines.protocols import Activations
+from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
@@ -135,19 +135,17 @@ class Interrupted(ColourGridEngine):
         return super().activate(image)
 
 
-@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("workers", [1, 4])
 def test_an_interrupted_run_keeps_what_was_done(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, batched: bool
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(pipeline, "WINDOW", 4)
-    monkeypatch.setattr(pipeline, "BATCHES_AHEAD", 0)
+    monkeypatch.setattr(build, "PART", 4)
     colours = shades(20)
     for i, colour in enumerate(colours):
         plain(desk.photos / f"{i:02}.png", colour)
     desk.engine = Interrupted(colours[9])
-    desk.engine.batched = batched
     with pytest.raises(KeyboardInterrupt):
-        desk.index()
+        desk.index(options=BuildOptions(workers=workers))
     assert len(desk.paths()) == 8
 
     reopened = Desk(desk.photos, Store.open(desk.store.path))
@@ -160,7 +158,7 @@ def test_an_interrupted_run_keeps_what_was_done(
 def test_an_interruption_forgets_no_moved_image(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "WINDOW", 2)
+    monkeypatch.setattr(build, "PART", 2)
     colours = shades(10)
     for i, colour in enumerate(colours):
         plain(desk.photos / f"{i}.png", colour)

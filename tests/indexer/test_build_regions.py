@@ -9,18 +9,19 @@ import pytest
 from PIL import ExifTags, Image
 from sqlalchemy import func, select
 
-from indexer import build, pipeline
+from indexer import build
+from indexer.arrays import FloatArray, IdArray, Pixels
 from indexer.build import BuildOptions
-from indexer.features.engine import Activations
-from indexer.features.pooling import FloatArray
+from indexer.features.engines.protocols import Activations
+from indexer.features.extractor import ImageFeatures
 from indexer.features.regions import Region
 from indexer.features.windows import to_regions
-from indexer.images import Pixels, load_image
+from indexer.images.decode import load_image
 from indexer.remove import remove_images
-from indexer.store.browsing import summarize
-from indexer.store.catalog import RegionRow
-from indexer.store.segments import IdArray
+from indexer.store.catalog.tables import RegionRow
+from indexer.store.statistics import summarize
 from indexer.store.store import Store
+from indexer.store.vectors.index import VectorIndex
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, RED, is_upright, plain, quadrants, set_time, shades
@@ -42,6 +43,10 @@ def count_rows(store: Store) -> int:
         return session.scalar(select(func.count()).select_from(RegionRow)) or 0
 
 
+def region_index(desk: Desk) -> VectorIndex:
+    return desk.store.vector_index(desk.store.find_kind("conv", "region"))
+
+
 def ids_of(desk: Desk, name: str) -> IdArray:
     return np.array(list(desk.regions_of(name)), np.int64)
 
@@ -52,16 +57,19 @@ def check_windows(desk: Desk, name: str, picture: Image.Image) -> None:
     In the grid scheme a region is as much larger as a cell of the map sees beyond its square.
     """
     regions = desk.regions_of(name)
-    vectors = desk.store.vector_index("region").vectors_of(ids_of(desk, name))
+    _, vectors = region_index(desk).rows_of_image(desk.id_of(name))
     extractor = desk.extractor()
-    windows = to_regions(extractor.prepare(picture).boxes, *picture.size)
+    spec = desk.store.spec
+    boxes = extractor.view(np.asarray(picture), spec.size_px, spec.layout).boxes
+    windows = to_regions(boxes, *picture.size)
     assert len(windows) == len(regions)
     for window, region, vector in zip(windows, regions.values(), vectors, strict=True):
         region.require_inside(*picture.size)
         assert contains(region, window)
-        assert region == window or desk.store.spec.regions == "grid"
-        cut = picture.crop(window.as_tuple())
-        assert extractor.extract([cut])[0].region[0] @ vector > 0.98, window
+        assert region == window or spec.regions == "grid"
+        [described] = extractor.extract([picture.crop(window.as_tuple())])
+        assert isinstance(described, ImageFeatures)
+        assert described.vectors["region"][0] @ vector > 0.98, window
 
 
 def contains(outer: Region, inner: Region) -> bool:
@@ -82,8 +90,8 @@ def test_every_window_has_a_row_and_a_vector(desk: Desk) -> None:
     desk.check_vectors()
     summary = summarize(desk.store)
     for kind in desk.store.spec.kinds:
-        expected = 2 if kind in ("conv", "fc") else report.regions
-        assert summary.vectors[kind] == expected
+        expected = 2 if kind.scope == "image" else report.regions
+        assert summary.vectors[kind.name] == expected
 
 
 def test_a_vector_describes_its_own_window(desk: Desk) -> None:
@@ -162,14 +170,16 @@ def test_removing_images_takes_their_regions_out(desk: Desk) -> None:
         plain(desk.photos / f"{i}.png", colour)
     desk.index()
     before = count_rows(desk.store)
-    gone, stays = ids_of(desk, "3.png"), ids_of(desk, "0.png")
+    gone = ids_of(desk, "3.png")
     image_id = desk.id_of("3.png")
     remove_images(desk.store, [desk.photos / "3.png"])
     assert count_rows(desk.store) == before - len(gone)
     assert desk.store.regions(gone.tolist()) == {}
-    index = desk.store.vector_index("region")
-    vectors = index.vectors_of(stays)
-    assert image_id not in index.search_images(vectors, 10).image_ids
+    index = region_index(desk)
+    _, vectors = index.rows_of_image(desk.id_of("0.png"))
+    for match in index.search_images(vectors, 10):
+        assert match.image_ids[0] == desk.id_of("0.png")
+        assert image_id not in match.image_ids
     assert len(index) == before - len(gone)
     desk.check_vectors()
 
@@ -179,24 +189,24 @@ def test_the_ids_of_an_image_come_in_the_order_of_its_vectors(desk: Desk) -> Non
         plain(desk.photos / f"{i}.png", colour, (60 + 40 * i, 60))
     desk.index()
     remove_images(desk.store, [desk.photos / "1.png"])
-    index = desk.store.vector_index("region")
+    index = region_index(desk)
     for name in ("0.png", "2.png"):
-        ids = index.ids_of_image(desk.id_of(name))
+        ids, vectors = index.rows_of_image(desk.id_of(name))
         assert ids.tolist() == sorted(desk.regions_of(name))
-        vectors = index.vectors_of_image(desk.id_of(name))
-        assert vectors.tolist() == index.vectors_of(ids).tolist()
+        assert len(vectors) == len(ids)
     with pytest.raises(KeyError):
-        index.ids_of_image(2)
+        index.rows_of_image(2)
+    desk.check_vectors()
 
 
 def test_an_emptied_store_finds_nothing(desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
     desk.index()
     remove_images(desk.store, [desk.photos])
-    index = desk.store.vector_index("region")
+    index = region_index(desk)
     assert (count_rows(desk.store), len(index)) == (0, 0)
-    query = np.full((1, 6), 6**-0.5, np.float32)
-    assert index.search_images(query, 5).image_ids.shape == (1, 0)
+    [match] = index.search_images(np.full((1, 6), 6**-0.5, np.float32), 5)
+    assert match.image_ids.shape == (0,)
 
 
 def test_a_changed_image_has_new_regions(desk: Desk) -> None:
@@ -232,7 +242,8 @@ def test_the_same_bytes_under_two_names_have_regions_each(desk: Desk) -> None:
 
 
 def test_regions_over_several_commits(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "WINDOW", 2)
+    monkeypatch.setattr(build, "PART", 2)
+    monkeypatch.setattr(build, "SLIDING_PART", 2)
     monkeypatch.setattr(build, "COMMIT_IMAGES", 4)
     for i, colour in enumerate(shades(10)):
         plain(desk.photos / f"{i}.png", colour, (40 + 10 * i, 60))
@@ -277,7 +288,7 @@ def test_windows_without_activations_are_left_out(desk: Desk) -> None:
     whole, window = desk.regions_of("corner.png").values()
     assert whole == Region(0, 0, 64, 64)
     assert (window.x0, window.y0) == (0, 0)
-    for kind in desk.store.spec.kinds[2:]:
+    for kind in desk.store.spec.kinds_of("region"):
         assert len(desk.store.vector_index(kind)) == 2
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.images import find_images
+from indexer.images.find import find_images
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import datetime as dt
 import struct
+import subprocess
+import sys
 import zlib
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image
 
 from indexer.errors import ImageTooLargeError, UnreadableImageError
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from tests.pictures import BLUE, GREEN, RED, is_upright, quadrants
+
+pillow_heif.register_heif_opener()  # the tests write HEIF, too
 
 # What a camera does to the upright picture before it writes each orientation.
 STORED = {
@@ -97,6 +102,17 @@ def test_formats(tmp_path: Path, suffix: str) -> None:
     loaded = load_image(path)
     assert loaded.image.size == (48, 32)
     assert is_upright(loaded.image)
+
+
+def test_heif_is_understood_by_a_process_that_has_only_just_begun(tmp_path: Path) -> None:
+    path = tmp_path / "picture.heic"
+    quadrants().save(path)
+    code = "import sys; from indexer.images.decode import load_image as load; "
+    code += "print(load(sys.argv[1]).pixels.shape)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "(32, 48, 3)\n"
 
 
 def test_bytes_and_streams_decode_as_files_do(tmp_path: Path) -> None:
@@ -185,7 +201,12 @@ def damaged(tmp_path: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("truncated", "truncated"), ("empty", "empty"), ("text", "not an image"), ("garbage", "")],
+    [
+        ("truncated", "truncated"),
+        ("empty", "is empty"),
+        ("text", "is not a readable image"),
+        ("garbage", ""),
+    ],
 )
 def test_damaged_files_say_what_is_wrong(tmp_path: Path, kind: str, reason: str) -> None:
     path = damaged(tmp_path, kind)
@@ -202,6 +223,15 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         load_image(tmp_path)
     with pytest.raises(UnreadableImageError, match=r"^image: "):
         load_image(b"")
+
+
+def test_a_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Image, "open", refuse)  # for root, no file is out of reach
+    with pytest.raises(UnreadableImageError, match=r"a\.jpg: permission denied"):
+        load_image(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".gif", ".bmp", ".avif", ".heic"])
@@ -224,16 +254,48 @@ def test_too_many_pixels(tmp_path: Path) -> None:
         load_image(path, max_pixels=9_999)
 
 
-def test_a_header_that_claims_a_huge_picture_is_refused_before_decoding() -> None:
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header claims a picture of this size."""
+
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
             struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         )
 
-    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+
+
+def test_a_header_that_claims_a_huge_picture_is_refused_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as the command does
     with pytest.raises(ImageTooLargeError, match="40000 megapixels"):
-        load_image(data)
+        load_image(png_claiming(200_000, 200_000))
+
+
+def test_pillows_own_limit_is_respected_where_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ImageTooLargeError, match="more pixels than Pillow opens") as caught:
+        load_image(png_claiming(200, 200), name="big.png")
+    assert caught.value.path == "big.png"
+
+
+def test_importing_the_library_changes_no_setting_of_the_process() -> None:
+    code = """
+import warnings
+import cv2
+from PIL import Image
+
+def settings() -> tuple[object, ...]:
+    return Image.MAX_IMAGE_PIXELS, cv2.getNumThreads(), list(warnings.filters)
+
+before = settings()
+import indexer.features.extractor, indexer.images.decode, indexer.images.resize
+print(settings() == before)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "True\n"
 
 
 def with_exif(exif: Image.Exif | bytes) -> bytes:

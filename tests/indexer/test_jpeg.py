@@ -13,9 +13,10 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from indexer import images
+from indexer.arrays import Pixels
 from indexer.errors import UnreadableImageError
-from indexer.images import Pixels, load_image
+from indexer.images import decode
+from indexer.images.decode import load_image
 
 
 def photo(mode: str = "RGB", size: tuple[int, int] = (333, 217)) -> Image.Image:
@@ -119,7 +120,7 @@ def test_a_jpeg_with_much_behind_it_is_not_held_whole(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the file was read whole")
 
-    monkeypatch.setattr(images, "LARGEST_JPEG", 1 << 20)
+    monkeypatch.setattr(decode, "LARGEST_JPEG", 1 << 20)
     monkeypatch.setattr(simplejpeg, "decode_jpeg_header", refuse)
     assert np.array_equal(load_image(path).pixels, whole)
 

@@ -82,4 +82,4 @@ def test_a_missing_vector_file_is_reported(desk: Desk, kind: str) -> None:
     for file in (desk.store.path / "vectors").glob(f"*-{kind}.vectors.npy"):
         file.unlink()
     with pytest.raises(StoreCorruptError, match="missing"):
-        desk.store.vector_index(kind)
+        desk.store.vector_index(desk.store.kind(kind))

@@ -6,7 +6,7 @@ import pytest
 
 from indexer.errors import NoImagesError
 from indexer.remove import remove_images
-from indexer.store.browsing import summarize
+from indexer.store.statistics import summarize
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, plain
 

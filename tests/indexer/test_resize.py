@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer.images import RESAMPLINGS, Resampling, resize_pixels
+from indexer.choices import RESAMPLINGS, Resampling
+from indexer.images.resize import resize_pixels
 from tests.pictures import QUADRANTS, is_upright, noise, quadrants
 
 

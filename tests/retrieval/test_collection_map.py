@@ -23,7 +23,7 @@ def filled(desk: Desk) -> Desk:
 
 
 def test_images_of_one_subject_lie_together(sample: Sample) -> None:
-    found = map_collection(sample.search)
+    found = map_collection(sample.search.collection)
     assert found.points.dtype == np.float32
     assert found.points.shape == (len(found.image_ids), 2)
     assert np.isfinite(found.points).all()
@@ -41,51 +41,55 @@ def test_images_of_one_subject_lie_together(sample: Sample) -> None:
 
 
 def test_a_map_is_kept_and_read_again(filled: Desk) -> None:
-    first = map_collection(filled.search())
+    first = map_collection(filled.search().collection)
     place = filled.store.derived / FILE
     set_time(place, 1000)
-    second = map_collection(filled.search())
+    second = map_collection(filled.search().collection)
     assert place.stat().st_mtime == 1000
     np.testing.assert_array_equal(first.points, second.points)
     np.testing.assert_array_equal(first.image_ids, second.image_ids)
 
     with np.load(place) as kept:
         np.savez(place, key=kept["key"], points=kept["points"] + 1)
-    np.testing.assert_array_equal(map_collection(filled.search()).points, first.points + 1)
+    np.testing.assert_array_equal(
+        map_collection(filled.search().collection).points, first.points + 1
+    )
     assert sorted(p.name for p in filled.store.derived.glob("map*")) == [FILE]
 
 
 def test_the_same_collection_gives_the_same_map(filled: Desk) -> None:
-    first = map_collection(filled.search())
+    first = map_collection(filled.search().collection)
     (filled.store.derived / FILE).unlink()
-    np.testing.assert_allclose(map_collection(filled.search()).points, first.points, atol=1e-3)
+    np.testing.assert_allclose(
+        map_collection(filled.search().collection).points, first.points, atol=1e-3
+    )
 
 
 def test_a_changed_collection_is_drawn_anew(filled: Desk) -> None:
     search = filled.search()
-    before = map_collection(search)
+    before = map_collection(search.collection)
     plain(filled.photos / "new.png", (7, 200, 99))
     filled.index()
     search.reload()
-    grown = map_collection(search)
+    grown = map_collection(search.collection)
     assert grown.image_ids.tolist() == [*before.image_ids.tolist(), filled.id_of("new.png")]
     assert len(grown.points) == 15
 
     filled.store.remove([filled.id_of("0.png"), filled.id_of("1.png")])
     search.reload()
-    shrunk = map_collection(search)
+    shrunk = map_collection(search.collection)
     assert len(shrunk.points) == len(shrunk.image_ids) == 13
 
 
 def test_a_store_built_anew_has_a_map_of_its_own(filled: Desk) -> None:
-    before = map_collection(filled.search())
+    before = map_collection(filled.search().collection)
     filled.store.close()
     Store.delete(filled.store.path)
     for number, colour in enumerate(reversed(shades(14))):
         plain(filled.photos / f"{number}.png", colour)
     filled.store = Store.create(filled.store.path, colour_spec())
     filled.index()
-    after = map_collection(filled.search())
+    after = map_collection(filled.search().collection)
     np.testing.assert_array_equal(before.image_ids, after.image_ids)  # given from 1 again
     assert not np.array_equal(before.points, after.points)
     filled.store.close()
@@ -107,9 +111,11 @@ def damaged(whole: bytes) -> dict[str, bytes]:
 @pytest.mark.parametrize("damage", damaged(b"whole"))
 def test_a_damaged_map_is_replaced(filled: Desk, damage: str) -> None:
     place: Path = filled.store.derived / FILE
-    expected = map_collection(filled.search())
+    expected = map_collection(filled.search().collection)
     place.write_bytes(damaged(place.read_bytes())[damage])
-    np.testing.assert_allclose(map_collection(filled.search()).points, expected.points, atol=1e-3)
+    np.testing.assert_allclose(
+        map_collection(filled.search().collection).points, expected.points, atol=1e-3
+    )
     with np.load(place) as kept:
         np.testing.assert_allclose(kept["points"], expected.points, atol=1e-3)
 
@@ -118,7 +124,7 @@ def test_of_a_large_collection_some_are_mapped_evenly(desk: Desk) -> None:
     for number, colour in enumerate(shades(24)):
         plain(desk.photos / f"{number}.png", colour)
     desk.index()
-    found = map_collection(desk.search(), count=12)
+    found = map_collection(desk.search().collection, count=12)
     assert found.image_ids.tolist() == list(range(1, 25, 2))
     assert found.points.shape == (12, 2)
 
@@ -129,13 +135,13 @@ def test_too_few_images(desk: Desk, count: int) -> None:
         plain(desk.photos / f"{number}.png", colour)
     desk.index()
     with pytest.raises(InvalidQueryError, match=f"at least 10 images, not {count}"):
-        map_collection(desk.search())
+        map_collection(desk.search().collection)
 
 
 def test_ten_images_are_enough(desk: Desk) -> None:
     for number, colour in enumerate(shades(10)):
         plain(desk.photos / f"{number}.png", colour)
     desk.index()
-    points = map_collection(desk.search()).points
+    points = map_collection(desk.search().collection).points
     assert points.shape == (10, 2)
     assert np.isfinite(points).all()

@@ -123,7 +123,7 @@ def test_paths_that_climb_out_find_images_of_the_store_or_nothing(
     ],
 )
 def test_damaged_files(filled: Desk, text: str | bytes) -> None:
-    with pytest.raises(InvalidLabelsError, match="not a file of labels"):
+    with pytest.raises(InvalidLabelsError, match="labels file is not valid"):
         load_labels(filled.store, text)
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from indexer.build import Builder
+from indexer.choices import Scope
 from indexer.errors import UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.layers import BATCH, LayerLab
-from retrieval.query import Query, Search
+from retrieval.query import Query
 from tests.pictures import PHOTOS, photo
 from tests.sample import MANIFEST, SCENES, Sample, is_centred_in
 
@@ -19,7 +20,7 @@ KINDS = {"stage2": "conv", "stage4": "conv", "stage6": "conv", "head": "conv", "
 
 @pytest.fixture(scope="module")
 def lab(sample: Sample) -> LayerLab:
-    return LayerLab(sample.search)
+    return LayerLab(sample.search.collection)
 
 
 def id_of(sample: Sample, name: str) -> int:
@@ -34,7 +35,7 @@ def everything(sample: Sample) -> list[int]:
 
 @pytest.mark.parametrize("search", ["image", "region"])
 def test_an_image_of_the_store_is_its_own_nearest_under_every_tap(
-    sample: Sample, lab: LayerLab, search: Search
+    sample: Sample, lab: LayerLab, search: Scope
 ) -> None:
     image_id = id_of(sample, "coffee-2.jpg")
     found = lab.rank(Query(image_id=image_id, search=search), everything(sample), k=5)
@@ -78,7 +79,12 @@ def test_boxes_lie_in_their_images_and_on_the_subject(sample: Sample, lab: Layer
 def test_progress_ends_at_the_end(sample: Sample, lab: LayerLab) -> None:
     pool = everything(sample)[: BATCH + 3]
     told: list[tuple[int, int]] = []
-    lab.rank(Query(image_id=pool[0]), pool, k=1, progress=lambda *now: told.append(now))
+
+    def tell(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        assert (step, failed) == ("Describing images", 0)
+        told.append((done, total))
+
+    lab.rank(Query(image_id=pool[0]), pool, k=1, progress=tell)
     assert told == [(BATCH, len(pool)), (len(pool), len(pool))]
 
 
@@ -145,9 +151,14 @@ def test_images_whose_files_are_gone_are_passed_over(
     for name in gone:
         (photos / f"{name}.png").unlink()
     told: list[tuple[int, int]] = []
-    lab = LayerLab(search)
+
+    def tell(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        assert (step, failed) == ("Describing images", 0)
+        told.append((done, total))
+
+    lab = LayerLab(search.collection)
     pool = lab.pool(Query(data=data))
-    for tap in lab.rank(Query(data=data), pool, progress=lambda *now: told.append(now)):
+    for tap in lab.rank(Query(data=data), pool, progress=tell):
         assert {hit.path.stem for hit in tap.hits} == set(PHOTOS) - set(gone)
     assert told[-1] == (4, 4)
     store.close()

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexer.adapt import adapt_store
-from indexer.errors import InvalidQueryError
+from indexer.errors import StoreError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from indexer.store.store import Store
+from retrieval.boxes import MIN_SIDE_PX, perturb
 from retrieval.engine import SearchEngine
-from retrieval.localize import LEAST_SIDE_PX, STEPS, Localization, localize, nudged
+from retrieval.localize import STEPS, Localization, localize
 from retrieval.query import Query
 from tests.desk import Desk, noisy_desk
 from tests.pictures import BLUE, GREEN, RED, noise, plain
@@ -46,7 +47,7 @@ def finds(search: SearchEngine) -> Finds:
 
 def find(search: SearchEngine, scene: str, subject: str) -> Localization:
     query = Query(path=IMAGES / f"{subject}-1.jpg", search="region")
-    return localize(search, query, load_image(IMAGES / scene).image)
+    return localize(search.collection, query, load_image(IMAGES / scene).image)
 
 
 def check(found: Localization, size: tuple[int, int]) -> None:
@@ -125,14 +126,14 @@ def test_the_same_question_gives_the_same_answer(search: SearchEngine, finds: Fi
 @pytest.mark.parametrize("size", [(1, 1), (3000, 2), (30, 20)])
 def test_targets_of_odd_shapes(search: SearchEngine, size: tuple[int, int]) -> None:
     query = Query(path=IMAGES / "cat-1.jpg", search="region")
-    check(localize(search, query, Image.fromarray(noise(1, *size))), size)
+    check(localize(search.collection, query, Image.fromarray(noise(1, *size))), size)
 
 
 def test_the_box_of_the_query_is_what_is_looked_for(search: SearchEngine) -> None:
     scene = "scene-cat-and-cup.jpg"
     for subject, box in SCENES[scene].items():
         query = Query(path=IMAGES / scene, box=box, search="region")
-        found = localize(search, query, load_image(IMAGES / scene).image)
+        found = localize(search.collection, query, load_image(IMAGES / scene).image)
         assert is_centred_in(found.box, box), subject
 
 
@@ -146,7 +147,7 @@ def test_the_parts_add_up_to_the_score(tmp_path: Path, scheme: str, adapted: boo
     if adapted:
         adapt_store(desk.store)
     query = Query(path=desk.photos / "0.png", search="region")
-    found = localize(desk.search(), query, Image.fromarray(noise(50, 120, 90)))
+    found = localize(desk.search().collection, query, Image.fromarray(noise(50, 120, 90)))
     check(found, (120, 90))
     assert abs(found.offset) > 1e-3 or not adapted
     desk.store.close()
@@ -159,7 +160,7 @@ def test_a_colour_is_found_where_it_is(tmp_path: Path, scheme: str) -> None:
     target.paste(GREEN, (0, 0, 60, 120))
     target.paste(RED, (100, 20, 150, 70))
     red = plain(tmp_path / "red.png", RED)
-    found = localize(desk.search(), Query(path=red, search="region"), target)
+    found = localize(desk.search().collection, Query(path=red, search="region"), target)
     assert is_centred_in(found.box, Region(100, 20, 150, 70))
     assert found.score > 0.9
     assert inside(found.mask, Region(100, 20, 150, 70)).sum() > 0.8 * found.mask.sum()
@@ -168,8 +169,8 @@ def test_a_colour_is_found_where_it_is(tmp_path: Path, scheme: str) -> None:
 
 def test_a_store_without_regions_says_how_to_get_them(desk: Desk, tmp_path: Path) -> None:
     query = Query(path=plain(tmp_path / "red.png", RED), search="region")
-    with pytest.raises(InvalidQueryError, match="--rebuild --regions grid"):
-        localize(desk.search(), query, Image.fromarray(noise(1, 80, 80)))
+    with pytest.raises(StoreError, match="--rebuild --regions grid"):
+        localize(desk.search().collection, query, Image.fromarray(noise(1, 80, 80)))
 
 
 # --- the steps of the box ----------------------------------------------------------------------
@@ -188,13 +189,13 @@ def test_nudged_boxes_stay_in_the_image_and_never_vanish(
     boxed: tuple[Region, int, int], step: float
 ) -> None:
     box, width, height = boxed
-    for near in nudged(box, step, width, height):
+    for near in perturb(box, step, width, height):
         near.require_inside(width, height)
-        assert min(near.x1 - near.x0, near.y1 - near.y0) >= LEAST_SIDE_PX
+        assert min(near.x1 - near.x0, near.y1 - near.y0) >= MIN_SIDE_PX
 
 
 def test_nudging_moves_each_side_and_the_whole_box() -> None:
-    near = nudged(Region(100, 100, 200, 140), 0.25, 400, 400)
+    near = perturb(Region(100, 100, 200, 140), 0.25, 400, 400)
     assert len(near) == len(set(near)) == 12
     assert Region(75, 100, 200, 140) in near
     assert Region(100, 100, 200, 150) in near

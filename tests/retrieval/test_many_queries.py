@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from indexer.arrays import Pixels
 from indexer.errors import CbirError, InvalidQueryError, InvalidRegionError, UnreadableImageError
-from indexer.features.engine import Activations
+from indexer.features.engines.protocols import Activations, T
 from indexer.features.regions import Region
-from indexer.images import Pixels
 from indexer.store.store import Store
-from indexer.store.vectors import VectorIndex
+from indexer.store.vectors.index import VectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
@@ -63,7 +63,9 @@ def test_together_they_get_what_each_gets_alone(sample: Sample) -> None:
 def test_threads_get_what_each_gets_alone(sample: Sample) -> None:
     queries = mixed_queries(sample)
     expected = [sample.search.search(query) for query in queries]
-    engine = SearchEngine(sample.store, extractor=sample.search.extractor)  # nothing loaded yet
+    engine = SearchEngine(
+        sample.store, extractor=sample.search.collection.extractor
+    )  # nothing loaded yet
     together = threading.Barrier(4)
 
     def ask(first: int) -> None:
@@ -80,7 +82,7 @@ def test_threads_get_what_each_gets_alone(sample: Sample) -> None:
 def test_threads_go_on_while_the_store_is_read_anew(sample: Sample) -> None:
     query = Query(path=sample.path("cat-1.jpg"), search="region")
     expected = sample.search.search(query)
-    engine = SearchEngine(sample.store, extractor=sample.search.extractor)
+    engine = SearchEngine(sample.store, extractor=sample.search.collection.extractor)
     with ThreadPoolExecutor(3) as threads:
         asked = [threads.submit(engine.search, query) for _ in range(12)]
         for _ in range(5):
@@ -94,9 +96,9 @@ class CountingEngine(ColourGridEngine):
 
     calls = 0
 
-    def run(self, images: Sequence[Pixels]) -> list[Activations]:
+    def run(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
         self.calls += 1
-        return super().run(images)
+        return super().run(images, use)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from indexer.errors import InvalidRegionError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.store.store import Store
-from retrieval import engine
+from retrieval import collection
+from retrieval.describe import describe_query, load_query
 from retrieval.engine import SearchEngine
 from retrieval.picture import Picture
 from retrieval.query import Hit, Query
@@ -87,14 +88,15 @@ def test_a_box_in_a_large_photo(large: SearchEngine, tmp_path: Path, rerank: boo
     path = large.store.path.parent / "chelsea.jpg"
     box = Region(1000, 500, 3000, 2500)
     query = Query(path=path, box=box, search="region", rerank=rerank)
-    image, shown = large.query_image(query)
+    pixels, shown = load_query(large.collection, query)
+    image = Image.fromarray(pixels)
     assert shown is not None
     assert image.size[0] * image.size[1] < 4000 * 3000 / 4  # decoded at a part of its size
     assert shown.area >= large.store.spec.size_px**2
     assert shown.scaled(image.size, (4000, 3000)).iou(box) > 0.99
     Image.open(path).save(tmp_path / "chelsea.bmp")  # always read whole
     whole = replace(query, path=tmp_path / "chelsea.bmp")
-    assert large.query_vector(query) @ large.query_vector(whole) > 0.98
+    assert describe_query(large.collection, query) @ describe_query(large.collection, whole) > 0.98
     hits, others = large.search(query), large.search(whole)
     assert names(hits) == names(others)
     assert names(hits)[0] == "chelsea"
@@ -107,9 +109,9 @@ def test_a_box_in_a_large_photo(large: SearchEngine, tmp_path: Path, rerank: boo
 
 
 def test_pictures_that_are_kept_are_small(large: SearchEngine) -> None:
-    ids = large.index("conv").live_ids().tolist()
+    ids = image_ids(large)
     assert len(ids) == len(PHOTOS)
-    for picture in large.pictures(ids):
+    for picture in large.collection.pictures(ids):
         assert picture is not None
         assert picture.size == (4000, 3000)
         assert picture.pixels.size < 4000 * 3000 * 3 / 10
@@ -119,14 +121,14 @@ def test_pictures_that_are_kept_are_small(large: SearchEngine) -> None:
 def test_pictures_are_kept_as_long_as_they_fit(
     large: SearchEngine, monkeypatch: pytest.MonkeyPatch, mebibytes: int, reads: int
 ) -> None:
-    monkeypatch.setattr(engine, "PICTURE_BYTES", mebibytes << 20)
+    monkeypatch.setattr(collection, "PICTURE_BYTES", mebibytes << 20)
     loads = Mock(side_effect=Picture.load)
     monkeypatch.setattr(Picture, "load", loads)
-    search = SearchEngine(large.store, extractor=large.extractor)
-    ids = search.index("conv").live_ids().tolist()
+    search = SearchEngine(large.store, extractor=large.collection.extractor)
+    ids = image_ids(search)
     for _ in range(2):
         for image_id in ids:
-            assert search.pictures([image_id])[0] is not None
+            assert search.collection.pictures([image_id])[0] is not None
     assert loads.call_count == reads
 
 
@@ -134,6 +136,12 @@ def test_a_box_outside_a_large_photo(large: SearchEngine) -> None:
     path = large.store.path.parent / "chelsea.jpg"
     with pytest.raises(InvalidRegionError, match="4000 × 3000"):
         large.search(Query(path=path, box=Region(0, 0, 4001, 10), search="region"))
+
+
+def image_ids(search: SearchEngine) -> list[int]:
+    kind = search.store.find_kind("conv", "image")
+    found: list[int] = search.collection.index(kind).live_ids().tolist()
+    return found
 
 
 def names(hits: list[Hit]) -> list[str]:

@@ -10,22 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexer.features.pooling import FloatArray
+from indexer.arrays import FloatArray
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_regions
-from indexer.store.browsing import summarize
+from indexer.store.statistics import summarize
+from retrieval.boxes import anchor_boxes, vote_box, vote_boxes
 from retrieval.picture import Picture
 from retrieval.query import Hit, Query
-from retrieval.ranking import (
-    CONTEXT,
-    NEIGHBOURS,
-    best_rows,
-    examine,
-    expand,
-    reshaped,
-    vote_box,
-    vote_boxes,
-)
+from retrieval.rerank.query_expansion import NEIGHBOURS, expand
+from retrieval.rerank.step import best_rows
+from retrieval.zoom import CONTEXT, describe_zoomed
 from tests.desk import noisy_desk
 from tests.pictures import noise
 from tests.sample import SCENES, Sample, holding, is_centred_in
@@ -144,14 +138,14 @@ def test_a_neighbour_alone_agrees_with_nobody(count: int) -> None:
 def test_reshaped_boxes_stay_in_the_image(data: st.DataObject, width: int, height: int) -> None:
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
-    shapes = reshaped(Region(x0, y0, x1, y1), width, height)
+    shapes = anchor_boxes(Region(x0, y0, x1, y1), width, height)
     assert shapes[0] == Region(x0, y0, x1, y1)
     for shape in shapes:
         shape.require_inside(width, height)
 
 
 def test_reshaped_boxes_are_smaller_and_larger_wider_and_higher() -> None:
-    shapes = reshaped(Region(200, 200, 300, 300), 1000, 1000)
+    shapes = anchor_boxes(Region(200, 200, 300, 300), 1000, 1000)
     assert min(s.area for s in shapes) < 6000 < 16000 < max(s.area for s in shapes)
     aspects = [(s.x1 - s.x0) / (s.y1 - s.y0) for s in shapes]
     assert min(aspects) < 0.7 < 1.4 < max(aspects)
@@ -161,11 +155,11 @@ def test_a_close_look_stays_in_its_part_of_the_image(tmp_path: Path) -> None:
     desk = noisy_desk(tmp_path, count=1)
     regions = [Region(10, 20, 60, 50), Region(0, 0, 1, 1)]
     pictures = [Picture(noise(1, 90, 80), (90, 80)), Picture(noise(2, 1, 1), (1, 1))]
-    looks = examine(desk.extractor(), pictures, regions)
-    for look, picture, region in zip(looks, pictures, regions, strict=True):
+    zoomed = describe_zoomed(desk.extractor(), pictures, regions)
+    for windows, picture, region in zip(zoomed, pictures, regions, strict=True):
         around = region.padded(CONTEXT, *picture.size)
-        assert len(look.regions) == len(look.vectors)
-        for window in look.regions:
+        assert len(windows.regions) == len(windows.vectors)
+        for window in windows.regions:
             assert around.x0 <= window.x0 < window.x1 <= around.x1
             assert around.y0 <= window.y0 < window.y1 <= around.y1
     desk.store.close()
@@ -282,7 +276,7 @@ def test_reranking_when_the_files_of_all_the_first_hits_are_gone(tmp_path: Path)
 def test_images_removed_while_the_vectors_are_open(tmp_path: Path, rerank: bool) -> None:
     desk = noisy_desk(tmp_path)
     search = desk.search()
-    search.index("region")
+    search.collection.index(search.collection.region_kind)
     desk.store.remove([desk.id_of("5.png")])
     hits = search.search(Query(path=desk.photos / "0.png", search="region", rerank=rerank))
     assert "5.png" not in [hit.path.name for hit in hits]

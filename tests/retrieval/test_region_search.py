@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from indexer.errors import InvalidQueryError, InvalidRegionError, StoreError
 from indexer.features.regions import Region
-from indexer.store.browsing import summarize
+from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
@@ -222,7 +222,7 @@ def test_a_store_without_regions_says_how_to_get_them(tmp_path: Path) -> None:
     desk = make_desk(tmp_path, "none")
     search = SearchEngine(desk.store, extractor=colour_extractor(spec=desk.store.spec))
     query = Query(path=desk.photos / "green.png", search="region")
-    with pytest.raises(StoreError, match=r"no region vectors.*--rebuild --regions grid"):
+    with pytest.raises(StoreError, match=r"no conv vectors of regions.*--rebuild --regions grid"):
         search.search(query)
     desk.store.close()
     asked = ("query", desk.photos / "green.png", "--store", desk.store.path)
@@ -236,7 +236,7 @@ def test_fc_features_of_regions_need_the_sliding_scheme(tmp_path: Path, scheme: 
     desk = make_desk(tmp_path, scheme)
     search = SearchEngine(desk.store, extractor=colour_extractor(spec=desk.store.spec))
     query = Query(path=desk.photos / "green.png", feature="fc", search="region")
-    with pytest.raises(StoreError, match=r"no region_fc vectors.*--rebuild --regions sliding"):
+    with pytest.raises(StoreError, match=r"no fc vectors of regions.*--rebuild --regions sliding"):
         search.search(query)
     desk.store.close()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.features.pooling import FloatArray
+from indexer.arrays import FloatArray
 from indexer.features.regions import Region
 from retrieval.segment import Mask, segment_object
 from tests.pictures import GREEN, RED, noise

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from indexer.features.extractor import ImageFeatures
 from indexer.features.regions import Region
-from indexer.store.browsing import summarize
+from indexer.store.statistics import summarize
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
 from tests.pictures import noise, photo
@@ -56,7 +56,7 @@ def test_a_pasted_object_is_found_by_vgg16(
     assert (report["added"], report["failed"], report["regions"]) == (4, [], 4 * (1 + 9))
 
     search = SearchEngine.open(tmp_path / ".cbir", engine="torch")
-    assert search.store.spec.kinds == ("conv", "fc", "region", "region_fc")
+    assert [k.name for k in search.store.spec.kinds] == ["conv", "fc", "region", "region_fc"]
     summary = summarize(search.store)
     assert summary.vectors == {"conv": 4, "fc": 4, "region": 40, "region_fc": 40}
     assert summary.dimensions == {"conv": 512, "fc": 4096, "region": 512, "region_fc": 4096}
@@ -76,9 +76,11 @@ def test_a_pasted_object_is_found_by_vgg16(
             assert len({hit.image_id for hit in hits}) == 4
 
     # The window that is the pasted face has the vector of the face itself.
-    [seen] = search.extractor.extract([face])
-    ids, scores = search.index("region_fc").search(seen.fc[None], 1)
-    assert scores[0, 0] == pytest.approx(1, abs=2e-3)
-    found = search.store.regions(np.ravel(ids).tolist())
+    [seen] = search.collection.extractor.extract([face])
+    assert isinstance(seen, ImageFeatures)
+    index = search.collection.index(search.store.find_kind("fc", "region"))
+    [match] = index.search_images(seen.vectors["fc"], 1)
+    assert match.scores[0] == pytest.approx(1, abs=2e-3)
+    found = search.store.regions(match.ids.tolist())
     assert list(found.values()) == [PLACE]
     search.store.close()

@@ -27,7 +27,7 @@ def test_index_reports_in_json(album: Album) -> None:
     assert (report["added"], report["updated"], report["removed"]) == (4, 0, 0)
     [failed] = report["failed"]
     assert failed["path"] == str(album.photos / "shopping list.jpg")
-    assert "not an image" in failed["reason"]
+    assert "not a readable image" in failed["reason"]
 
 
 def test_index_again_finds_nothing_to_do(album: Album, cbir: Run) -> None:
@@ -109,10 +109,8 @@ def test_the_features_that_the_store_has_may_be_named(album: Album, cbir: Run) -
     "options",
     [
         ["--backbone", "vgg17"],
-        ["--pooling", "median"],
         ["--size", "7"],
         ["--conv", "nose"],
-        ["--regions", "rings"],
         ["--scales", "2"],
         ["--aspects", "0"],
         ["--overlap", "1"],
@@ -123,6 +121,15 @@ def test_names_that_do_not_exist_leave_no_store(here: Path, cbir: Run, options: 
     done = cbir("index", here, *options)
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: ")
+    assert not (here / ".cbir").exists()
+
+
+@pytest.mark.parametrize("options", [["--pooling", "median"], ["--regions", "rings"]])
+def test_other_choices_are_usage_errors(here: Path, cbir: Run, options: list[str]) -> None:
+    plain(here / "a.png", RED)
+    done = cbir("index", here, *options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert options[1] in done.stderr
     assert not (here / ".cbir").exists()
 
 

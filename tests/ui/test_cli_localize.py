@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import Result
 
 from indexer.features.regions import Region
-from indexer.images import load_image
+from indexer.images.decode import load_image
 from tests.pictures import noise
 from tests.ui.conftest import Album
 

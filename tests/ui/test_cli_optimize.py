@@ -26,18 +26,16 @@ def test_optimize(copy: Album, cbir: Run) -> None:
     done = cbir("optimize", "--store", copy.store)
     assert done.exit_code == 0
     assert done.stdout.splitlines()[:2] == ["conv: 3 vectors, exact", "fc: 3 vectors, exact"]
-    assert "Merging the region vectors …" in done.stderr
 
 
-def test_whiten_makes_the_lists_anew(tmp_path: Path, cbir: Run) -> None:
+def test_whiten_rebuilds_the_index(tmp_path: Path, cbir: Run) -> None:
     desk = noisy_desk(tmp_path)
-    desk.store.index_form = "balanced"
+    desk.store.index_type = "balanced"
     desk.store.close()
     done = cbir("whiten", "--store", desk.store.path)
     assert done.exit_code == 0
-    assert "Measuring the recall of the region index …" in done.stderr
     info = json.loads(cbir("info", "--store", desk.store.path, "--json").stdout)
-    assert info["searched"]["region"]["form"] == "balanced"
+    assert info["searched"]["region"]["index_type"] == "balanced"
 
 
 def test_a_stopped_whitening_says_what_is_left(
@@ -50,8 +48,8 @@ def test_a_stopped_whitening_says_what_is_left(
         raise KeyboardInterrupt
 
     for place, left in (
-        ("indexer.adapt.principal_axes", "The store is as it was."),
-        ("indexer.optimize._keep_up", "cbir optimize"),
+        ("indexer.adapt.principal_axes", "The store is unchanged."),
+        ("indexer.optimize._update", "cbir optimize"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(place, stop)
@@ -59,10 +57,10 @@ def test_a_stopped_whitening_says_what_is_left(
         assert (done.exit_code, done.stdout) == (130, "")
         assert left in done.stderr
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.optimize._keep_up", stop)
+        patch.setattr("indexer.optimize._update", stop)
         done = cbir("optimize", "--store", desk.store.path)
     assert (done.exit_code, done.stdout) == (130, "")
-    assert "run it again to go on" in done.stderr
+    assert "run it again to continue" in done.stderr
 
 
 def test_optimize_in_json(copy: Album, cbir: Run) -> None:
@@ -70,23 +68,23 @@ def test_optimize_in_json(copy: Album, cbir: Run) -> None:
     reports = [json.loads(line) for line in done.stdout.splitlines()]
     assert [report["kind"] for report in reports] == ["conv", "fc", "region"]
     assert reports[0] == {
-        **{"kind": "conv", "rows": 4, "form": "exact"},
+        **{"kind": "conv", "rows": 4, "index_type": "exact"},
         **{"nprobe": None, "recall": None},
     }
 
 
-def test_index_form_and_info(copy: Album, cbir: Run) -> None:
+def test_index_type_and_info(copy: Album, cbir: Run) -> None:
     info = json.loads(cbir("info", "--store", copy.store, "--json").stdout)
-    assert info["searched"] == {kind: {"form": "exact"} for kind in info["vectors"]}
-    assert info["index_form"] == "auto"
+    assert info["searched"] == {kind: {"index_type": "exact"} for kind in info["vectors"]}
+    assert info["index_type"] == "auto"
     assert info["engine"] in ("openvino", "torch")
 
     done = cbir("index", copy.photos, "--store", copy.store, "--index", "balanced", "--json")
     assert (done.exit_code, len(done.stdout.splitlines())) == (0, 1)
     info = json.loads(cbir("info", "--store", copy.store, "--json").stdout)
-    assert info["index_form"] == "balanced"
+    assert info["index_type"] == "balanced"
     region = info["searched"]["region"]
-    assert (region["form"], region["rows"]) == ("balanced", info["vectors"]["region"])
+    assert (region["index_type"], region["rows"]) == ("balanced", info["vectors"]["region"])
     assert 0 < region["recall_at_10"] <= 1
     assert "balanced, recall@10" in cbir("info", "--store", copy.store).stdout
 
@@ -101,10 +99,10 @@ def test_index_form_and_info(copy: Album, cbir: Run) -> None:
     )
     cbir("index", copy.photos, "--store", copy.store, "--index", "exact")
     info = json.loads(cbir("info", "--store", copy.store, "--json").stdout)
-    assert info["searched"]["region"] == {"form": "exact"}
+    assert info["searched"]["region"] == {"index_type": "exact"}
 
 
-def test_an_unknown_form_is_a_usage_error(cbir: Run, here: Path) -> None:
+def test_an_unknown_index_type_is_a_usage_error(cbir: Run, here: Path) -> None:
     done = cbir("index", here, "--store", here / ".cbir", "--index", "nonsense")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "nonsense" in done.stderr

@@ -157,7 +157,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, album: Album) -> None:
     finally:
         process.kill()
     assert process.returncode == 130
-    assert b"run it again to go on" in told
+    assert b"run it again to continue" in told
     assert b"Traceback" not in told
     finished = run(*arguments, "--json")
     report = json.loads(finished.stdout)

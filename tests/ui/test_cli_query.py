@@ -103,7 +103,7 @@ def test_a_bad_image_in_a_batch_stops_nothing(ask: Run, album: Album, tmp_path: 
     assert done.exit_code == 1
     bad, outside, last = lines(done)
     assert (bad["id"], bad["hits"]) == ("bad", [])
-    assert "not an image" in bad["error"]
+    assert "not a readable image" in bad["error"]
     assert "320 × 240" in outside["error"]
     assert last["hits"][0]["path"] == good
     assert "2 queries" in done.stderr
@@ -184,7 +184,7 @@ def test_results_that_cannot_be_written(
     ("arguments", "said"),
     [
         (["PHOTOS/nowhere.jpg"], "no such file"),
-        (["PHOTOS/shopping list.jpg"], "not an image"),
+        (["PHOTOS/shopping list.jpg"], "not a readable image"),
         (["PHOTOS"], "folder"),
         (["PHOTOS/rocket.jpg", "--box", "1,2,3"], "X0,Y0,X1,Y1"),
         (["PHOTOS/rocket.jpg", "--box", "0,0,999,10"], "320 × 240"),

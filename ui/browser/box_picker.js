@@ -1,10 +1,10 @@
 // A picture on which a box can be drawn: by mouse, finger or keyboard; and a place to paste into.
-// `data` has src, alt, box ([x0, y0, x1, y1] in shares of the sides, or null) and maxBytes.
+// `data` has src, alt, box ([x0, y0, x1, y1] normalised, or null) and maxBytes.
 // Triggers: `drawn` with a box or null, `pasted` with a data URL, `refused` with a sentence.
 const SMALLEST = 0.01;
 const STEP = 0.02;
 const SETTLE_MS = 500;
-// Where a drag began and what it has drawn, by frame: it goes on when the page is drawn anew.
+// Where a drag began and what it has drawn, by frame: it continues when the page is redrawn.
 const drags = new WeakMap();
 
 export default function (component) {

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from indexer.errors import CbirError
-from indexer.store.browsing import Census
+from indexer.store.statistics import Census
 from retrieval.collection_map import CollectionMap, map_collection
 from ui.browser import results, state
 from ui.browser.figures import plain
@@ -22,7 +22,7 @@ CAMERAS = 12
 
 def show() -> None:
     """Draw the page."""
-    counts = state.census(state.desk())
+    counts = state.census(state.session())
     _numbers(counts)
     _add_folder()
     _when_and_with_what(counts)
@@ -40,7 +40,7 @@ def _numbers(counts: Census) -> None:
             dates = str(first) if first == last else f"{first} to {last}"
         st.metric("Taken", dates, border=True)
         st.metric("Cameras", f"{len(counts.cameras):,}", border=True)
-    roots = state.desk().engine.store.roots().values()
+    roots = state.session().store.roots().values()
     st.caption("Folders: " + ", ".join(plain(str(root)) for root in roots))
 
 
@@ -65,7 +65,7 @@ def _add_folder() -> None:
         elif not place.is_dir():
             st.error(f"There is no folder {plain(str(place))}.")
         else:
-            jobs.append(IndexingJob(state.desk().engine, place))
+            jobs.append(IndexingJob(state.session().engine, place))
             st.rerun()
     if jobs:
         _watch()
@@ -75,25 +75,26 @@ def _add_folder() -> None:
 def _watch() -> None:
     job = _jobs()[-1]
     name = plain(job.folder.name)
-    if job.running and job.step is not None:
-        st.progress(job.step.share, f"{name}: {job.step.doing} …")
-        return
     if job.running:
-        left = "" if job.left_s is None else f", {job.left_s:.0f} s left"
-        share = job.done / job.total if job.total else 0.0
-        failed = f", {job.failed} failed" if job.failed else ""
-        st.progress(share, f"{name}: {job.done:,} of {job.total:,} images{failed}{left}")
-        st.button("Stop", on_click=job.stop, help="What is indexed stays; index it again to go on.")
+        step = job.step
+        left = "" if step.left_s is None else f", {step.left_s:.0f} s left"
+        failed = f", {step.failed} failed" if step.failed else ""
+        count = f" {step.done:,} of {step.total:,}{failed}{left}" if step.total else " …"
+        st.progress(step.share, f"{name}: {step.name}{count}")
+        st.button(
+            "Stop", on_click=job.stop, help="What is indexed stays; index it again to continue."
+        )
         return
     if not st.session_state.get(f"seen-{id(job)}"):
         st.session_state[f"seen-{id(job)}"] = True
         st.rerun()  # the numbers above have changed
     if job.error:
         st.error(plain(job.error))
-    elif job.report is None and not job.stopped:
-        st.error(f"{name}: the indexing ended unexpectedly; the terminal of cbir ui says why.")
     elif job.report is None:
-        st.warning(f"{name}: stopped after {job.done:,} of {job.total:,} images, which are safe.")
+        st.error(f"{name}: the indexing ended unexpectedly; the terminal of cbir ui says why.")
+    elif job.stopped:
+        done = job.report.added + job.report.updated
+        st.warning(f"{name}: stopped; {done:,} images are safe.")
     else:
         report = job.report
         st.success(
@@ -134,12 +135,12 @@ def _map(counts: Census) -> None:
     if counts.images < 10:
         st.caption("A map needs at least 10 images.")
         return
-    st.caption("Images that look alike lie close together. Drag a frame, or click a point.")
+    st.caption("Similar images lie close together. Drag a frame, or click a point.")
     if not st.toggle("Draw the map", key="draw_map"):
         return
     try:
         with st.spinner("Laying out the map …", show_time=True):
-            found = map_collection(state.desk().engine)
+            found = map_collection(state.session().engine.collection)
     except CbirError as error:
         st.error(plain(str(error)))
         return
@@ -154,7 +155,7 @@ def _map(counts: Census) -> None:
 
 def _chart(found: CollectionMap) -> list[int]:
     """Draw the map and return the ids of the images that are chosen on it."""
-    infos = state.desk().engine.store.image_infos(found.image_ids.tolist())
+    infos = state.session().store.image_infos(found.image_ids.tolist())
     points = pd.DataFrame({"id": found.image_ids, "x": found.points[:, 0], "y": found.points[:, 1]})
     points["name"] = [printable(infos[i].path.name) if i in infos else "" for i in points["id"]]
     frame = alt.selection_interval(name="frame", empty=False)

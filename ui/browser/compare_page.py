@@ -18,7 +18,7 @@ def show() -> None:
     if not state.has_query():
         invite()
         return
-    if state.desk().engine.store.spec.regions == "none":
+    if state.session().store.spec.regions == "none":
         st.info("This store describes whole images only; regions need cbir index --regions grid.")
         return
     try:

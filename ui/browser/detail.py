@@ -1,10 +1,12 @@
-"""A hit, larger: beside the query, with box, heat map and mask, and what is known of it."""
+"""A hit beside the query, larger: with box, heat map and mask, and the facts about the image."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import streamlit as st
+from cachetools import LRUCache
 
 from indexer.errors import CbirError
 from indexer.features.regions import Region
@@ -31,13 +33,13 @@ def show(hit: Hit) -> None:
 
 
 def _compare(hit: Hit) -> None:
-    gallery = state.desk().gallery
+    gallery = state.session().gallery
     info = gallery.info(hit.image_id)
     picture = gallery.picture(hit.image_id, SIDE_PX)
     view = VIEWS[0]
     located: Localization | None = None
     box = hit.region
-    if state.desk().engine.store.spec.regions != "none":
+    if state.session().store.spec.regions != "none":
         view = (
             st.segmented_control(
                 "Show on the match", VIEWS, default=VIEWS[0], key=f"view-{hit.image_id}"
@@ -45,7 +47,7 @@ def _compare(hit: Hit) -> None:
             or VIEWS[0]
         )
         if view != VIEWS[0]:
-            with st.spinner("Looking where the query is …"):
+            with st.spinner("Locating the query …"):
                 located = _locate(state.make_query(), hit.image_id)
             box = _to_original(located.box, picture.size, (info.width, info.height))
     left, right = st.columns(2)
@@ -67,7 +69,7 @@ def _compare(hit: Hit) -> None:
             )
         )
     if view == VIEWS[1]:
-        st.caption("Bright places made the score: they are what the match has in common.")
+        st.caption("Bright places contributed most to the score.")
     _actions(hit, box)
 
 
@@ -76,7 +78,7 @@ def _query_figure() -> None:
     if upload is not None:
         picture, name = fitted(upload.data, SIDE_PX), upload.name
     else:
-        gallery = state.desk().gallery
+        gallery = state.session().gallery
         name = gallery.info(st.session_state.image).path.name
         picture = gallery.picture(st.session_state.image, SIDE_PX)
     box: Region | None = st.session_state.box
@@ -94,14 +96,13 @@ def _query_figure() -> None:
 
 def _locate(query: Query, image_id: int) -> Localization:
     """Find the query in an image, at the size that is shown; kept for the session."""
-    kept: dict[tuple[Query, int], Localization] = st.session_state.setdefault("located", {})
+    kept: LRUCache[Any, Localization] = st.session_state.setdefault("located", LRUCache(8))
     key = (query, image_id)
     if key not in kept:
-        while len(kept) >= 8:
-            del kept[next(iter(kept))]
-        engine, gallery = state.desk().engine, state.desk().gallery
+        session = state.session()
         asked = state.make_query(search="region", feature="conv", rerank=False)
-        kept[key] = localize(engine, asked, gallery.picture(image_id, SIDE_PX))
+        picture = session.gallery.picture(image_id, SIDE_PX)
+        kept[key] = localize(session.engine.collection, asked, picture)
     return kept[key]
 
 
@@ -132,9 +133,9 @@ def _take_part(image_id: int, box: Region) -> None:
 
 
 def _facts(hit: Hit) -> None:
-    info = state.desk().engine.store.image_infos([hit.image_id]).get(hit.image_id)
+    info = state.session().store.image_infos([hit.image_id]).get(hit.image_id)
     if info is None:
-        st.warning("This image was removed from the collection since.")
+        st.warning("This image has been removed from the collection.")
         return
     taken = f"{info.taken_at:%d %B %Y, %H:%M}" if info.taken_at else "unknown"
     box = str(hit.region) if hit.region is not None else "whole image"

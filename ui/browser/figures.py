@@ -47,7 +47,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&])")
 
 
 def plain(text: str) -> str:
-    """Return text so that Streamlit's Markdown shows it as it is."""
+    """Return text so that Streamlit's Markdown shows it literally."""
     return _MARKDOWN.sub(r"\\\1", printable(text))
 
 

@@ -7,19 +7,33 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.build import Builder, BuildOptions, IndexReport
+from indexer.build import IndexingStopped, IndexReport, index_photos
 from indexer.errors import CbirError
-from indexer.optimize import keep_up
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is done once the images are, and which share of it is done."""
+    """A step of the work, see `indexer.progress.Progress`, and when it began (monotonic)."""
 
-    doing: str
-    share: float
+    name: str
+    done: int
+    total: int
+    failed: int
+    started_s: float
+
+    @property
+    def share(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return self.done / self.total if self.total else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to go, None while it is unknown."""
+        if not self.done:
+            return None
+        return (self.total - self.done) * (time.monotonic() - self.started_s) / self.done
 
 
 class IndexingJob:
@@ -27,17 +41,13 @@ class IndexingJob:
 
     def __init__(self, engine: SearchEngine, folder: Path) -> None:
         self.folder = folder
-        self.done = self.total = self.failed = 0
-        self.step: Step | None = None
+        self.step = Step("Scanning", 0, 0, 0, time.monotonic())
         self.report: IndexReport | None = None
         self.error = ""
         self.stopped = False
         self._engine = engine
+        self._stopping = threading.Event()
         self._store = Store.open(engine.store.path)
-        self._builder = Builder(
-            self._store, lambda: engine.extractor, BuildOptions(), self._progress
-        )
-        self._started = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
         self._thread.start()
 
@@ -46,28 +56,24 @@ class IndexingJob:
         """Whether it is still at work."""
         return self._thread.is_alive()
 
-    @property
-    def left_s(self) -> float | None:
-        """Seconds to go, None while nothing is known."""
-        if not self.done:
-            return None
-        return (self.total - self.done) * (time.monotonic() - self._started) / self.done
-
     def stop(self) -> None:
-        """Stop after the images at hand; the same folder again goes on from there."""
-        self._builder.interrupted = True
+        """Stop soon; indexing the same folder again continues from there."""
+        self._stopping.set()
 
-    def _progress(self, done: int, total: int, failed: int) -> None:
-        self.done, self.total, self.failed = done, total, failed
-
-    def _tell(self, doing: str, done: int, total: int) -> None:
-        self.step = Step(doing, done / total if total else 0.0)
+    def _progress(self, step: str, done: int, total: int, *, failed: int = 0) -> None:
+        started_s = self.step.started_s if step == self.step.name else time.monotonic()
+        self.step = Step(step, done, total, failed, started_s)
 
     def _run(self) -> None:
         try:
-            self.report = self._builder.run([self.folder])
-            keep_up(self._store, self._tell)
-        except KeyboardInterrupt:
-            self.stopped = True
+            self.report = index_photos(
+                self._store,
+                [self.folder],
+                lambda: self._engine.collection.extractor,
+                progress=self._progress,
+                stop=self._stopping.is_set,
+            )
+        except IndexingStopped as stop:
+            self.stopped, self.report = True, stop.report
         except CbirError as error:
             self.error = str(error)

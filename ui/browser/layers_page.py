@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
+from cachetools import LRUCache
 
 from indexer.errors import CbirError
 from retrieval.layers import POOL_IMAGES, LayerLab, TapHits
@@ -17,10 +20,10 @@ SHOWN = 6
 @st.cache_resource(
     show_spinner="Loading the network with all its taps …",
     max_entries=2,
-    hash_funcs=state.BY_MOMENT,
+    hash_funcs=state.BY_VERSION,
 )
-def _lab(shared: state.Desk) -> LayerLab:
-    return LayerLab(shared.engine)
+def _lab(shared: state.Session) -> LayerLab:
+    return LayerLab(shared.engine.collection)
 
 
 def show() -> None:
@@ -39,27 +42,23 @@ def show() -> None:
 
 
 def _rank(query: Query) -> list[TapHits]:
-    kept: dict[tuple[Query, tuple[int, ...]], list[TapHits]] = st.session_state.setdefault(
-        "by_tap", {}
-    )
-    lab = _lab(state.desk())
+    kept: LRUCache[Any, list[TapHits]] = st.session_state.setdefault("by_tap", LRUCache(4))
+    lab = _lab(state.session())
     pool = lab.pool(query)
-    total = len(state.desk().engine.index("conv"))
+    total = len(state.session().image_index())
     among = "all" if len(pool) == total else f"{len(pool)} of the {total:,}"
     st.markdown(
         f"The first taps see edges and textures, the later ones parts, fc whole kinds. Ranked "
         f"among {among} images of the collection"
-        + (": the nearest by conv, fc and regions, and others." if len(pool) < total else ".")
+        + (": the nearest by conv, fc and regions, and some others." if len(pool) < total else ".")
     )
-    key = (query, state.desk().moment)
+    key = (query, state.session().version)
     if key not in kept:
-        while len(kept) >= 4:
-            del kept[next(iter(kept))]
-        bar = st.progress(0.0, f"Reading up to {POOL_IMAGES} images at every tap …")
+        bar = st.progress(0.0, f"Describing up to {POOL_IMAGES} images at every tap …")
 
-        def tell(done: int, total: int) -> None:
-            bar.progress(done / total, f"{done} of {total} images")
+        def show(step: str, done: int, total: int, *, failed: int = 0) -> None:  # noqa: ARG001
+            bar.progress(done / total, f"{step}: {done} of {total}")
 
-        kept[key] = lab.rank(query, pool, SHOWN, tell)
+        kept[key] = lab.rank(query, pool, SHOWN, show)
         bar.empty()
     return kept[key]

@@ -74,22 +74,22 @@ def _picture() -> tuple[str, str, tuple[int, int]]:
     upload: state.Upload | None = st.session_state.upload
     if upload is not None:
         return data_url(upload.preview), upload.name, state.query_size()
-    gallery = state.desk().gallery
+    gallery = state.session().gallery
     info = gallery.info(st.session_state.image)
     picture = as_jpeg(gallery.picture(info.id, state.QUERY_PX))
     return data_url(picture), info.path.name, (info.width, info.height)
 
 
 def _settings() -> None:
-    regions = state.desk().engine.store.spec.regions != "none"
+    regions = state.session().store.spec.regions != "none"
     _choice("Compare with", SEARCHES if regions else {"image": SEARCHES["image"]}, "search")
     by_region = st.session_state.get("search") == "region"
     if by_region:
         st.toggle(
-            "Examine the best finely (re-rank)",
+            "Re-rank top 100 (slower, sharper)",
             key="rerank",
             bind="query-params",
-            help="Slower and sharper: the best images are looked at again in finer windows.",
+            help="Compares the top 100 images again, in finer windows round the match.",
         )
     else:
         _choice("Features", FEATURES, "feature")
@@ -110,7 +110,7 @@ def _choice(label: str, options: dict[str, str], key: str) -> None:
 def _filters() -> None:
     wanted = state.wanted_images()
     with st.expander("Filters" + (" (on)" if wanted else ""), expanded=bool(wanted)):
-        names = state.folder_names(state.desk())
+        names = state.folder_names(state.session())
         st.selectbox(
             "Folder",
             names,
@@ -139,7 +139,7 @@ def _filters() -> None:
                 on_change=_first_page,
             )
         if wanted:
-            count = len(state.allowed_ids(state.desk(), wanted))
+            count = len(state.allowed_ids(state.session(), wanted))
             st.caption(f"{count:,} images match the filters.")
 
 
@@ -159,15 +159,15 @@ def _pasted() -> None:
 
 
 def _refused() -> None:
-    st.session_state.trouble = f"{box_picker.refusal()} The limit is 40 MB."
+    st.session_state.error = f"{box_picker.refusal()} The limit is 40 MB."
 
 
 def _drawn() -> None:
     if state.has_query():
         box = box_picker.drawn_box(*state.query_size())
         state.take_box(box)
-        if box is not None and state.desk().engine.store.spec.regions != "none":
-            st.session_state.search = "region"  # who draws a box looks for a part
+        if box is not None and state.session().store.spec.regions != "none":
+            st.session_state.search = "region"
 
 
 def _typed() -> None:
@@ -175,4 +175,4 @@ def _typed() -> None:
     try:
         state.take_box(Region.parse(text) if text else None)
     except CbirError as error:
-        st.session_state.trouble = str(error)
+        st.session_state.error = str(error)

@@ -30,7 +30,7 @@ def search_with(hit: Hit) -> None:
     state.take_image(hit.image_id)
 
 
-USE = Action("Find like it", "Search with this image", search_with)
+USE = Action("Find similar", "Search with this image", search_with)
 
 
 def show(
@@ -43,9 +43,9 @@ def show(
     look: str = "card",
 ) -> None:
     """Show hits as cards that wrap to the width of the screen."""
-    infos = state.desk().engine.store.image_infos(hit.image_id for hit in hits)
+    infos = state.session().store.image_infos(hit.image_id for hit in hits)
     known = [hit for hit in hits if hit.image_id in infos]
-    pictures = state.desk().gallery.thumbnails([infos[hit.image_id] for hit in known])
+    pictures = state.session().gallery.thumbnails([infos[hit.image_id] for hit in known])
     with st.container(horizontal=True, gap="small"):
         for hit, picture in zip(known, pictures, strict=True):
             info = infos[hit.image_id]
@@ -88,7 +88,7 @@ def _buttons(hit: Hit, key: str, actions: Sequence[Action], opens: bool) -> None
 
 def as_hits(image_ids: Sequence[int]) -> list[Hit]:
     """Return images of the collection in the shape of hits, to be shown as cards."""
-    infos = state.desk().engine.store.image_infos(image_ids)
+    infos = state.session().store.image_infos(image_ids)
     return [
         Hit(rank, image_id, infos[image_id].path, 1.0, None)
         for rank, image_id in enumerate((i for i in image_ids if i in infos), 1)

@@ -22,7 +22,7 @@ def show() -> None:
     try:
         query = state.make_query()
         if query.allowed is not None and not query.allowed:
-            st.info("No image matches the filters. Take one of them away.")
+            st.info("No image matches the filters. Remove one of them.")
             return
         started = time.perf_counter()
         with st.spinner("Searching …", show_time=True):
@@ -43,15 +43,15 @@ def show() -> None:
 
 
 def invite() -> None:
-    """Say how to begin, and offer images of the collection to begin with."""
+    """Explain how to start, and offer images of the collection to start with."""
     st.subheader("Where have I seen this before?")
     st.write(
-        "Drop, pick or paste an image in the panel at the side; then drag a box on it to look for "
-        "that part alone. Or begin with an image of the collection:"
+        "Drop, choose or paste an image in the side panel; then drag a box on it to search for "
+        "that part alone. Or start with an image of the collection:"
     )
-    desk = state.desk()
+    session = state.session()
     wanted = state.wanted_images()
-    ids = sorted(state.allowed_ids(desk, wanted)) if wanted else state.all_ids(desk)
+    ids = sorted(state.allowed_ids(session, wanted)) if wanted else state.all_ids(session)
     if not ids:
         st.info("No image matches the filters." if wanted else "The collection is empty.")
         return
@@ -61,9 +61,8 @@ def invite() -> None:
 
 def _heading(count: int, page: int, pages: int, took_ms: float) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
-    more = "at least " if count == state.DEPTHS[0] else "the nearest "
-    shown = f"{count:,}" if count < state.DEPTHS[0] else f"{more}{count:,}"
-    left.caption(f"{shown} images by similarity, found in {took_ms:.0f} ms.")
+    shown = f"{count:,} matches" if count < state.DEPTHS[0] else f"Top {count:,} matches"
+    left.caption(f"{shown} · {took_ms:.0f} ms")
     with right:
         _pager(page, pages, count == state.DEPTHS[0], "above")
 
@@ -92,5 +91,7 @@ def _actions() -> list[results.Action]:
 
     actions = [results.USE]
     if st.session_state.get("search") == "region":
-        actions.append(results.Action("Find its box", "Search with the box on it", with_box))
+        actions.append(
+            results.Action("Search this region", "Search with the matched box", with_box)
+        )
     return actions

@@ -1,4 +1,4 @@
-"""What the user asks for: kept for the session, mirrored in the URL, made into queries."""
+"""What the user asks for: kept in the session, mirrored in the URL, turned into queries."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import streamlit as st
+from cachetools import LRUCache
 
 from indexer.errors import CbirError
 from indexer.features.regions import Region
-from indexer.images import ImageFacts, load_image
-from indexer.store.browsing import Census, ImageFilter, count_images, find_ids, folders
-from retrieval.concepts import Teacher
+from indexer.images.decode import load_image
+from indexer.images.facts import ImageFacts
+from indexer.store.filters import ImageFilter, find_ids, folders
+from indexer.store.reader import StoreReader
+from indexer.store.statistics import Census, count_images
+from indexer.store.vectors.index import VectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
+from retrieval.relevance_feedback import RelevanceFeedback
 from ui.gallery import Gallery, as_jpeg
 
 UPLOAD_PIXELS = 100_000_000
@@ -29,7 +34,7 @@ IN_URL = ("image", "box", "page")  # the rest of the URL belongs to the widgets 
 
 @dataclass(frozen=True)
 class Upload:
-    """An image that the user brought along: it stays in this session and is never written.
+    """An image that the user uploaded: it stays in memory and is never written to disk.
 
     `preview` is a JPEG for the panel.
     """
@@ -41,72 +46,82 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What all sessions share: the engine on the store as it was at a `moment`, see `stamp`."""
+class Session:
+    """What all pages and visitors share: the engine on the store at one `version` of it."""
 
     engine: SearchEngine
     gallery: Gallery
-    teacher: Teacher
-    moment: tuple[int, ...]
+    feedback: RelevanceFeedback
+    version: tuple[int, ...]
+
+    @property
+    def store(self) -> StoreReader:
+        """The store that is shown."""
+        return self.engine.store
+
+    def image_index(self) -> VectorIndex:
+        """The conv vectors of whole images: one for each image of the store."""
+        return self.engine.collection.index(self.store.find_kind("conv", "image"))
 
 
-def _moment_of(one: Desk) -> tuple[int, ...]:
-    return one.moment
+def _version_of(one: Session) -> tuple[int, ...]:
+    return one.version
 
 
-BY_MOMENT: dict[str | type[Any], Callable[[Any], Any]] = {Desk: _moment_of}
+BY_VERSION: dict[str | type[Any], Callable[[Any], Any]] = {Session: _version_of}
 
 
 @st.cache_resource(show_spinner="Opening the store …", max_entries=2)
-def _open(path: str, moment: tuple[int, ...]) -> Desk:
+def _open(path: str, version: tuple[int, ...]) -> Session:
     engine = SearchEngine.open(path or None)
-    return Desk(engine, Gallery(engine.store), Teacher(engine), moment)
+    feedback = RelevanceFeedback(engine.collection)
+    return Session(engine, Gallery(engine.store), feedback, version)
 
 
-def desk() -> Desk:
-    """Return the desk of the store as it is now; raises `CbirError` where there is none."""
+def session() -> Session:
+    """Return the session of the store's current version; raises `CbirError` without a store."""
     path = os.environ.get("CBIR_STORE", "")
-    return _open(path, stamp(path))
+    return _open(path, store_version(path))
 
 
-def stamp(path: str) -> tuple[int, ...]:
+def store_version(path: str) -> tuple[int, ...]:
     """Return what changes whenever something is committed to the store."""
     files = [Path(path) / name for name in ("catalog.sqlite", "catalog.sqlite-wal")]
     return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
 
 
-@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_MOMENT)
-def census(shared: Desk) -> Census:
+@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_VERSION)
+def census(shared: Session) -> Census:
     """Return the counts of the collection."""
-    return count_images(shared.engine.store)
+    return count_images(shared.store)
 
 
-@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_MOMENT)
-def folder_names(shared: Desk) -> list[str]:
+@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_VERSION)
+def folder_names(shared: Session) -> list[str]:
     """Return the folders that hold images."""
-    return [str(folder) for folder in folders(shared.engine.store)]
+    return [str(folder) for folder in folders(shared.store)]
 
 
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=BY_MOMENT)
-def allowed_ids(shared: Desk, wanted: ImageFilter) -> frozenset[int]:
-    """Return the ids of the images that a filter means."""
-    return frozenset(find_ids(shared.engine.store, wanted))
+@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=BY_VERSION)
+def allowed_ids(shared: Session, wanted: ImageFilter) -> frozenset[int]:
+    """Return the ids of the images that pass a filter."""
+    return frozenset(find_ids(shared.store, wanted))
 
 
-def all_ids(shared: Desk) -> list[int]:
+def all_ids(shared: Session) -> list[int]:
     """Return the ids of all images."""
-    found: list[int] = shared.engine.index("conv").live_ids().tolist()
+    found: list[int] = shared.image_index().live_ids().tolist()
     return found
 
 
-def begin() -> None:
-    """Take up what the URL asks for, once a session."""
-    if "begun" in st.session_state:
+def start() -> None:
+    """Read the query from the URL, once a visit."""
+    if "started" in st.session_state:
         return
-    st.session_state.begun = True
+    st.session_state.started = True
     st.session_state.labels = {}
     st.session_state.upload = None
-    st.session_state.trouble = ""
+    st.session_state.error = ""
     st.session_state.image = st.session_state.box = None
     st.session_state.page = 1
     parameters = st.query_params
@@ -115,14 +130,14 @@ def begin() -> None:
             text = parameters["image"]
             if not _is_number(text):
                 raise CbirError(f"{text!r} is not the number of an image in this collection.")
-            desk().gallery.info(int(text))
+            session().gallery.info(int(text))
             st.session_state.image = int(text)
             if "box" in parameters:
                 take_box(Region.parse(parameters["box"]))
         if _is_number(parameters.get("page", "1")):
             st.session_state.page = max(1, int(parameters.get("page", "1")))
     except CbirError as error:
-        st.session_state.trouble = str(error)
+        st.session_state.error = str(error)
 
 
 def _is_number(text: str) -> bool:
@@ -130,7 +145,7 @@ def _is_number(text: str) -> bool:
 
 
 def write_url() -> None:
-    """Put the query into the URL, so that the address can be kept and comes back to it."""
+    """Put the query into the URL, so that it can be bookmarked."""
     image = st.session_state.image
     values = {"image": image, "box": st.session_state.box if image is not None else None}
     values["page"] = (
@@ -144,7 +159,7 @@ def write_url() -> None:
 
 
 def has_query() -> bool:
-    """Whether there is an image to search with."""
+    """Whether there is a query image."""
     return st.session_state.image is not None or st.session_state.upload is not None
 
 
@@ -156,11 +171,11 @@ def take_image(image_id: int, box: Region | None = None) -> None:
 
 
 def take_upload(data: bytes, name: str) -> None:
-    """Make an uploaded image the query; what cannot be used is told in a sentence."""
+    """Make an uploaded image the query; an unusable one sets an error message."""
     try:
         loaded = load_image(data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name)
     except CbirError as error:
-        st.session_state.trouble = str(error).removesuffix("; raise it with --max-megapixels")
+        st.session_state.error = str(error).removesuffix("; raise it with --max-megapixels")
         return
     picture = loaded.image
     picture.thumbnail((QUERY_PX, QUERY_PX))
@@ -174,19 +189,19 @@ def take_upload(data: bytes, name: str) -> None:
 
 
 def drop_query() -> None:
-    """Forget the query image, and offer others."""
+    """Clear the query image."""
     st.session_state.image = st.session_state.upload = None
     st.session_state.labels = {}
     _new_box(None)
 
 
 def take_box(box: Region | None) -> None:
-    """Query with a box of the image, or with all of it; a wrong box is told in a sentence."""
+    """Query with a box of the image, or with all of it; an invalid box sets an error message."""
     if box is not None:
         try:
             box.require_inside(*query_size())
         except CbirError as error:
-            st.session_state.trouble = str(error)
+            st.session_state.error = str(error)
             return
     _new_box(box)
 
@@ -195,7 +210,7 @@ def _new_box(box: Region | None) -> None:
     st.session_state.box = box
     st.session_state.box_text = "" if box is None else str(box)
     st.session_state.page = 1
-    st.session_state.trouble = ""
+    st.session_state.error = ""
 
 
 def query_size() -> tuple[int, int]:
@@ -203,7 +218,7 @@ def query_size() -> tuple[int, int]:
     upload: Upload | None = st.session_state.upload
     if upload is not None:
         return upload.facts.width, upload.facts.height
-    info = desk().gallery.info(st.session_state.image)
+    info = session().gallery.info(st.session_state.image)
     return info.width, info.height
 
 
@@ -223,29 +238,26 @@ def wanted_images() -> ImageFilter:
 def make_query(**changes: Any) -> Query:
     """Return the query as the panel shows it, with some of its fields changed."""
     values = st.session_state
+    spec = session().store.spec
     wanted = wanted_images()
-    by_region = values.get("search") == "region" and desk().engine.store.spec.regions != "none"
+    by_region = values.get("search") == "region" and spec.regions != "none"
     fields: dict[str, Any] = {
         "image_id": values.image,
         "data": values.upload.data if values.upload is not None else None,
         "box": values.box,
-        "feature": values.get("feature") or "conv",
+        "feature": "conv" if by_region else values.get("feature"),
         "search": "region" if by_region else "image",
+        "rerank": by_region and bool(values.get("rerank")),
         "k": DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1],
-        "allowed": allowed_ids(desk(), wanted) if wanted else None,
+        "allowed": allowed_ids(session(), wanted) if wanted else None,
     }
-    if fields["search"] == "region" and fields["feature"] == "fc":
-        fields["feature"] = "conv"
-    fields["rerank"] = bool(values.get("rerank")) and fields["search"] == "region"
-    return Query(**(fields | changes))
+    return Query.for_store(spec, **(fields | changes))
 
 
 def search(query: Query) -> list[Hit]:
     """Return the hits of a query; the last few are kept for the session."""
-    kept: dict[tuple[Query, tuple[int, ...]], list[Hit]] = st.session_state.setdefault("kept", {})
-    key = (query, desk().moment)
+    kept: LRUCache[Any, list[Hit]] = st.session_state.setdefault("kept", LRUCache(8))
+    key = (query, session().version)
     if key not in kept:
-        while len(kept) >= 8:
-            del kept[next(iter(kept))]
-        kept[key] = desk().engine.search(query)
+        kept[key] = session().engine.search(query)
     return kept[key]

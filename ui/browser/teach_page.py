@@ -1,4 +1,4 @@
-"""Teach: thumbs up and down, and the collection is ranked anew at once."""
+"""Teach: label hits right or wrong, and the collection is re-ranked at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def show() -> None:
         return
     labels: dict[int, bool] = st.session_state.labels
     query = state.make_query(rerank=False, k=SHOWN)
-    teacher = state.desk().teacher
+    feedback = state.session().feedback
     try:
         hits = state.search(query)
     except CbirError as error:
@@ -36,9 +36,9 @@ def show() -> None:
     if labels:
         try:
             started = time.perf_counter()
-            hits = teacher.find(query, labels)
-            took = f" Ranked anew in {1000 * (time.perf_counter() - started):.0f} ms."
-            suggested = teacher.suggest(query, labels, SUGGESTED)
+            hits = feedback.search(query, labels)
+            took = f" Re-ranked in {1000 * (time.perf_counter() - started):.0f} ms."
+            suggested = feedback.suggest(query, labels, SUGGESTED)
         except CbirError as error:
             st.error(plain(str(error)))
     up = sum(labels.values())
@@ -50,7 +50,7 @@ def show() -> None:
     thumbs = [_thumb("Yes", "This is what I look for", True), _thumb("No", "Something else", False)]
     if suggested:
         st.subheader("Label these next")
-        st.caption("The most undecided of the best: a label here says most.")
+        st.caption("Most uncertain top hits; labelling these helps most.")
         results.show(suggested, "suggested", actions=thumbs, opens=False, look="small")
         st.subheader("Hits")
     results.show(hits, "taught", actions=thumbs)
@@ -72,12 +72,12 @@ def _files(labels: dict[int, bool]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.download_button(
             "Save labels",
-            dump_labels(state.desk().engine.store, labels),
+            dump_labels(state.session().store, labels),
             "labels.json",
             "application/json",
             disabled=not labels,
         )
-        st.button("Forget labels", on_click=labels.clear, disabled=not labels)
+        st.button("Clear labels", on_click=labels.clear, disabled=not labels)
         with st.popover("Load labels"):
             generation = st.session_state.setdefault("label_files", 0)
             st.file_uploader(
@@ -91,13 +91,13 @@ def _load() -> None:
         return
     st.session_state.label_files += 1
     try:
-        labels, unknown = load_labels(state.desk().engine.store, given.getvalue())
+        labels, unknown = load_labels(state.session().store, given.getvalue())
     except CbirError as error:
-        st.session_state.trouble = str(error)
+        st.session_state.error = str(error)
         return
     st.session_state.labels = st.session_state.labels | labels
     if unknown:
-        st.session_state.trouble = (
+        st.session_state.error = (
             f"{len(labels)} labels were loaded; {len(unknown)} images are not in this collection, "
             f"such as {unknown[0]}."
         )

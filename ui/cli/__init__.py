@@ -6,16 +6,18 @@ import sys
 # In the order of the help.
 from ui.cli import index, query, localize, browser, stores  # noqa: F401  isort: skip
 from ui.cli.shell import app
+from ui.process import configure_threads
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command line as a process of its own."""
+    configure_threads()
     try:
         app()
     finally:
-        # Python would look for garbage once more before it ends: a quarter of a query's time. Where
-        # torch is loaded that is little, and triton would complain of what it has not cleared away.
+        # The last garbage collection would take a quarter of a query's time. Where torch is loaded
+        # it is short beside the rest, and triton complains about what is not collected.
         if "torch" not in sys.modules:
             gc.freeze()

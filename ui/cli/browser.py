@@ -22,7 +22,7 @@ ALLOWED_HOSTS = (HOST, "127.0.0.1", "::1")  # a name of another site must not re
 PORT = 8501
 UPLOAD_MB = 40
 PAGES = ("search", "compare", "teach", "layers", "collection")
-# Streamlit's own switches: nothing is reported anywhere, no question is asked, nothing is watched.
+# Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
 OPTIONS = {
     "server.address": HOST,
     "server.headless": "true",
@@ -46,17 +46,20 @@ def ui(
     ] = PORT,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Look, draw a box, find and teach in the browser; reachable from this machine only.
+    """Search in the browser: draw boxes, give feedback; reachable from this machine only.
 
     Stop it with Ctrl-C.
     """
+    from ui.process import configure_images
+
+    configure_images()
     opened = open_store(store)
     os.environ["CBIR_STORE"] = str(opened.path.resolve())
     url = f"http://{HOST}:{port}"
     _require_free(port)
-    typer.echo(f"The pages on {opened.path} are at {url} (Ctrl-C stops them).", err=True)
+    typer.echo(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
     opened.close()
-    threading.Thread(target=_when_up, args=(url, port, browser), daemon=True).start()
+    threading.Thread(target=_open_browser_when_up, args=(url, port, browser), daemon=True).start()
     from streamlit.web import cli
 
     _load_pages()
@@ -67,12 +70,12 @@ def ui(
 
 
 def _load_pages() -> None:
-    """Import what the pages are made of now, so that the first page need not wait for it."""
-    told = logging.getLogger("streamlit.runtime.caching.cache_data_api")
-    before, told.level = told.level, logging.ERROR  # it says that there is no server yet
+    """Import the pages now, so that the first visitor does not wait for it."""
+    logger = logging.getLogger("streamlit.runtime.caching.cache_data_api")
+    before, logger.level = logger.level, logging.ERROR  # it warns that there is no server yet
     for name in PAGES:
         importlib.import_module(f"ui.browser.{name}_page")
-    told.setLevel(before)
+    logger.setLevel(before)
 
 
 def _require_free(port: int) -> None:
@@ -86,7 +89,7 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _when_up(url: str, port: int, browser: bool) -> None:
+def _open_browser_when_up(url: str, port: int, browser: bool) -> None:
     """Open the browser as soon as the server answers."""
     while True:
         time.sleep(0.1)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from indexer.errors import CbirError
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, engine_name
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
 
 
 @app.command()
@@ -32,15 +32,17 @@ def localize(
 ) -> None:
     """Show where in one image the query is: box, score, heat map and mask."""
     from indexer.features.regions import Region
-    from indexer.images import load_image
+    from indexer.images.decode import load_image
     from retrieval.engine import SearchEngine
     from retrieval.localize import localize as find
     from retrieval.query import Query
+    from ui.process import configure_images
 
-    searcher = SearchEngine.open(store, engine=engine_name(engine))
+    configure_images()
+    searcher = SearchEngine.open(store, engine=engine)
     region = None if box is None else Region.parse(box)
     asked = Query(path=image, box=region, context=context, search="region")
-    found = find(searcher, asked, load_image(target).image)
+    found = find(searcher.collection, asked, load_image(target).image)
     files: dict[str, Path] = {}
     if out is not None:
         from ui.overlay import write_overlays

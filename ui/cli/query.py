@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.choices import Scope, TapKind
 from indexer.errors import CbirError, InvalidQueryError
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, engine_name
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
 
 BATCH = 16  # queries that are forwarded and compared together
 
@@ -27,7 +28,7 @@ def query(
     store: StoreOption = None,
     k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = 10,
     feature: Annotated[
-        str, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
+        TapKind, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
     ] = "conv",
     box: Annotated[
         str | None,
@@ -37,17 +38,17 @@ def query(
         float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
     ] = 0.0,
     search: Annotated[
-        str | None,
+        Scope | None,
         typer.Option(
             help="Compare with whole images (image), or with all their regions (region).",
             show_default="region for a box, image for a whole picture",
         ),
     ] = None,
     rerank: Annotated[
-        bool, typer.Option("--rerank", help="Examine the best regions finely; slower, sharper.")
+        bool, typer.Option("--rerank", help="Re-rank the first images; slower, sharper.")
     ] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, help="How many images --rerank examines.")
+        int, typer.Option(min=1, help="How many images --rerank re-ranks.")
     ] = 100,
     batch: Annotated[
         Path | None,
@@ -65,20 +66,20 @@ def query(
 ) -> None:
     """Find the images nearest to an image, or to a box in it."""
     from retrieval.engine import SearchEngine
+    from ui.process import configure_images
 
     if (image is None) == (batch is None):
         raise typer.BadParameter("give either an image or --batch FILE")
     if batch and (montage or html or box):
         raise typer.BadParameter("--montage, --html and --box go with a single image, not --batch")
-    if feature not in ("conv", "fc"):
-        raise typer.BadParameter(f"{feature!r} is not conv or fc", param_hint="--feature")
+    if as_json and csv:
+        raise typer.BadParameter("choose one of --json and --csv")
     if montage and montage.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
         raise typer.BadParameter(
             f"{montage} must end in .jpg, .png or .webp", param_hint="--montage"
         )
-    if search not in (None, "image", "region"):
-        raise typer.BadParameter(f"{search!r} is not image or region", param_hint="--search")
-    searcher = SearchEngine.open(store, engine=engine_name(engine))
+    configure_images()
+    searcher = SearchEngine.open(store, engine=engine)
     settings = {
         "feature": feature,
         "k": k or None,
@@ -115,7 +116,6 @@ def query(
 
 
 def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any]) -> Query:
-    """Make a query; a box, or re-ranking, means a search of regions where nothing else is said."""
     from indexer.features.regions import Region
     from retrieval.query import Query
 
@@ -123,19 +123,7 @@ def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str
     if box is not None and not isinstance(box, str):
         box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
     region = None if box is None else Region.parse(box)
-    by_regions = settings["rerank"] or (
-        region is not None and _region_kind(settings["feature"]) in searcher.store.spec.kinds
-    )
-    default = "region" if by_regions else "image"
-    return Query(
-        path=Path(line["image"]),
-        box=region,
-        **(settings | {"search": settings["search"] or default}),
-    )
-
-
-def _region_kind(feature: str) -> str:
-    return "region" if feature == "conv" else "region_fc"
+    return Query.for_store(searcher.store.spec, path=Path(line["image"]), box=region, **settings)
 
 
 def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv: bool) -> None:
@@ -179,7 +167,7 @@ def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any],
 def _answer(
     searcher: SearchEngine, lines: Sequence[dict[str, Any]], settings: dict[str, Any]
 ) -> list[list[Hit] | CbirError]:
-    """Answer a few queries together; an error takes the place of the answer that it prevents."""
+    """Answer a few queries together; a query that fails has its error as the answer."""
     queries: list[Query | CbirError] = []
     for line in lines:
         try:

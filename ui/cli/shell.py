@@ -1,4 +1,4 @@
-"""What the commands share: the app, how errors are told, options, the store that is meant."""
+"""What the commands share: the app, error reporting, options, and opening the store."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from indexer.choices import EngineName
 from indexer.errors import CbirError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a command that needs no store does not load it
     from indexer.store.store import Store
 
 
@@ -49,19 +50,33 @@ StoreOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line on stdout, and nothing else.")
 ]
-EngineOption = Annotated[
-    str, typer.Option("--engine", help="What runs the network: auto, openvino or torch.")
-]
+EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 
 
-def engine_name(name: str) -> Any:
-    if name not in ("auto", "openvino", "torch"):
-        raise typer.BadParameter(f"{name!r} is not auto, openvino or torch", param_hint="--engine")
-    return name
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cbir {version('cbir')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find where you have seen an image, or a part of it, before: on your own machine."""
+    del version  # its callback has printed it
 
 
 def open_store(path: Path | None) -> Store:
-    from indexer.store.reading import require_store
+    """Open the store at `path`, or that of the current folder, to read or write it."""
+    from indexer.store.reader import require_store
     from indexer.store.store import Store
 
     return Store.open(require_store(path))

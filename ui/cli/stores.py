@@ -15,7 +15,7 @@ from ui.cli.shell import JsonOption, StoreOption, app, open_store
 
 @contextmanager
 def stoppable(left: str) -> Iterator[None]:
-    """Say at a Ctrl-C what is `left`."""
+    """Report on Ctrl-C what the store holds then."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -27,19 +27,19 @@ def stoppable(left: str) -> Iterator[None]:
 def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
     """Learn a whitening from your own collection and re-encode its regions; no image is read.
 
-    It helps to find instances, such as logos and prints; it can cost where you look for kinds.
+    It helps to find instances, such as logos and prints; it may hurt where you look for kinds.
     """
     from indexer.adapt import adapt_store
-    from indexer.optimize import keep_up
-    from indexer.store.browsing import summarize
-    from ui.progress import StepProgress
+    from indexer.optimize import update_indexes
+    from indexer.store.statistics import summarize
+    from ui.progress import ConsoleProgress
 
     opened = open_store(store)
-    with StepProgress() as progress:
-        with stoppable("The store is as it was."):
+    with ConsoleProgress() as progress:
+        with stoppable("The store is unchanged."):
             spec = adapt_store(opened, progress)
-        with stoppable("The regions are re-encoded; make their index anew with: cbir optimize"):
-            keep_up(opened, progress)
+        with stoppable("The regions are re-encoded; rebuild their index with: cbir optimize"):
+            update_indexes(opened, progress)
     count = summarize(opened).vectors["region"]
     if as_json:
         typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
@@ -49,23 +49,26 @@ def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """Merge what many runs of index left, drop removed vectors, train large indexes anew.
+    """Merge what many runs of index left, drop removed vectors, retrain large indexes.
 
-    It is safe to interrupt, and queries go on meanwhile.
+    It is safe to interrupt, and queries continue meanwhile.
     """
     import dataclasses
 
     from indexer.optimize import optimize_store
-    from ui.progress import StepProgress
+    from ui.progress import ConsoleProgress
 
-    with StepProgress() as progress, stoppable("What was finished is kept; run it again to go on."):
+    with (
+        ConsoleProgress() as progress,
+        stoppable("What was finished is kept; run it again to continue."),
+    ):
         reports = optimize_store(open_store(store), progress)
     for report in reports:
         if as_json:
             typer.echo(json.dumps(dataclasses.asdict(report)))
             continue
         recall = "" if report.recall is None else f", recall@10 {report.recall:.3f}"
-        typer.echo(f"{report.kind}: {report.rows:,} vectors, {report.form}{recall}")
+        typer.echo(f"{report.kind}: {report.rows:,} vectors, {report.index_type}{recall}")
 
 
 @app.command()
@@ -88,19 +91,20 @@ def remove(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Forget images; the files themselves are not touched."""
+    """Remove images from the index; the files themselves are not touched."""
     from indexer.remove import remove_images
 
     removed = remove_images(open_store(store), photos)
     if as_json:
         typer.echo(json.dumps({"removed": removed}))
     else:
-        typer.echo(f"Removed {removed} images from the index; the files are untouched.")
+        images = "1 image" if removed == 1 else f"{removed} images"
+        typer.echo(f"Removed {images} from the index; the files are untouched.")
 
 
 @app.command()
 def backbones(as_json: JsonOption = False) -> None:
-    """List the networks, their taps, and which are here or would be downloaded."""
+    """List the networks, their taps, and whether their weights are here or are downloaded."""
     from ui import reports
 
     if as_json:

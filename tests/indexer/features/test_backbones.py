@@ -14,11 +14,13 @@ import torch
 from torchvision import models
 
 from indexer.errors import EngineError, FeatureError, UnknownBackboneError, WeightsMissingError
-from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone, get_backbone
-from indexer.features.engine import load_engine
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
+from indexer.features.engines.load import load_engine
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.networks import TappedNetwork, build_network
+from indexer.features.registry import get_backbone
 from indexer.features.spec import FeatureSpec
+from tests.features import describe
 from tests.pictures import noise, photo
 
 CATS = {281, 282, 283, 285}
@@ -67,8 +69,8 @@ def test_embedded_networks_know_a_cat(name: str) -> None:
     network = build_network(backbone, list(backbone.taps)).network
     check_taps(network, backbone)
     spec = FeatureSpec.create(name, size_px=backbone.native_size_px)
-    [features] = FeatureExtractor(spec, engine="torch").extract([photo("chelsea")])
-    assert int(features.fc.argmax()) in CATS
+    [features] = describe(FeatureExtractor(spec, engine="torch"), [photo("chelsea")])
+    assert int(features.vectors["fc"].argmax()) in CATS
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 320), (224, 160)])
@@ -133,7 +135,7 @@ def test_unknown_backbones(name: str, message: str) -> None:
 
 
 def test_unknown_engines() -> None:
-    with pytest.raises(EngineError, match="auto, openvino or torch"):
+    with pytest.raises(EngineError, match="choose from auto, openvino, torch"):
         load_engine(BACKBONES[DEFAULT_BACKBONE], ["head"], "cuda")  # type: ignore[arg-type]
     with pytest.raises(EngineError, match="--engine torch"):
         load_engine(get_backbone("timm:resnet18"), ["features"], "openvino")

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from indexer.arrays import FloatArray
 from indexer.features.pooling import (
     POOLINGS,
-    FloatArray,
     cube_root,
     gem,
     mac,

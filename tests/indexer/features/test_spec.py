@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from indexer.choices import SCOPES
 from indexer.errors import FeatureError, SpecMismatchError, UnknownBackboneError
 from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
-from indexer.features.spec import FeatureSpec
+from indexer.features.spec import FeatureSpec, VectorKind
 
 
 def test_what_is_not_chosen_comes_from_the_backbone() -> None:
@@ -111,15 +112,33 @@ def test_without_regions_nothing_of_them_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "kinds"),
+    ("scheme", "names"),
     [
-        ("none", ("conv", "fc")),
-        ("grid", ("conv", "fc", "region")),
-        ("sliding", ("conv", "fc", "region", "region_fc")),
+        ("none", ["conv", "fc"]),
+        ("grid", ["conv", "fc", "region"]),
+        ("sliding", ["conv", "fc", "region", "region_fc"]),
     ],
 )
-def test_kinds_of_vectors_by_scheme(scheme: str, kinds: tuple[str, ...]) -> None:
-    assert FeatureSpec.create(regions=scheme).kinds == kinds
+def test_kinds_of_vectors_by_scheme(scheme: str, names: list[str]) -> None:
+    spec = FeatureSpec.create(regions=scheme)
+    assert [kind.name for kind in spec.kinds] == names
+    for scope in SCOPES:
+        assert spec.kinds_of(scope) == tuple(kind for kind in spec.kinds if kind.scope == scope)
+    for kind in spec.kinds:
+        assert spec.find_kind(kind.feature, kind.scope) == kind
+
+
+def test_what_each_kind_is_read_from() -> None:
+    spec = FeatureSpec.create(regions="sliding", conv="stage4")
+    taps = BACKBONES[DEFAULT_BACKBONE].region_taps
+    assert spec.kinds == (
+        VectorKind("conv", ("stage4",), "conv", "image"),
+        VectorKind("fc", ("fc",), "fc", "image"),
+        VectorKind("region", taps, "conv", "region"),
+        VectorKind("region_fc", ("fc",), "fc", "region"),
+    )
+    assert FeatureSpec.create().find_kind("fc", "region") is None
+    assert FeatureSpec.create(regions="none").find_kind("conv", "region") is None
 
 
 def test_a_mismatch_names_store_both_values_and_remedy() -> None:

@@ -11,19 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from indexer.arrays import FloatArray, unit_rows
 from indexer.errors import FeatureError
 from indexer.features import whitening as module
 from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
-from indexer.features.pooling import FloatArray
 from indexer.features.whitening import (
-    FEW_ROWS,
     VECTORS_PER_DIMENSION,
-    Axes,
+    PcaProjection,
     Whitening,
     learn_whitening,
     principal_axes,
     shipped_whitening,
-    unit_rows,
 )
 
 CHANNELS = {"inner": 6, "outer": 10}
@@ -70,15 +68,53 @@ def test_a_few_rows_are_projected_as_many_are(order: Literal["C", "F"]) -> None:
     random = np.random.default_rng(2)
     mean: FloatArray = random.normal(size=320).astype(np.float32)
     projection: FloatArray = random.normal(size=(320, 40)).astype(np.float32)
-    axes = Axes(mean, np.asarray(projection, order=order))
-    vectors: FloatArray = random.normal(size=(3 * FEW_ROWS, 320)).astype(np.float32)
+    pca = PcaProjection(mean, np.asarray(projection, order=order))
+    vectors: FloatArray = random.normal(size=(12, 320)).astype(np.float32)
     expected = unit_rows(((vectors - mean) @ projection).astype(np.float32))
-    directions = unit_rows(((unit_rows(vectors) - mean) @ projection).astype(np.float32))
-    for rows in (0, 1, FEW_ROWS, FEW_ROWS + 1, 3 * FEW_ROWS):
-        few = vectors[:rows]
-        assert axes.apply(few).shape == (rows, 40)
-        np.testing.assert_allclose(axes.apply(few), expected[:rows], atol=1e-5)
-        np.testing.assert_allclose(axes.apply_to_directions(few), directions[:rows], atol=1e-5)
+    for rows in (0, 1, 5, 12):
+        projected = pca.apply(vectors[:rows])
+        assert projected.shape == (rows, 40)
+        np.testing.assert_allclose(projected, expected[:rows], atol=1e-5)
+
+
+def test_the_gradient_of_a_projection() -> None:
+    random = np.random.default_rng(3)
+    pca = principal_axes(correlated(3, 200, 8), 5, 1.0, 0.0)
+    vector, gradient = (random.normal(size=size).astype(np.float32) for size in (8, 5))
+    centred = (vector - pca.mean).astype(np.float64)
+    length = np.linalg.norm(centred @ pca.projection)
+    for step in np.eye(8) * 1e-3:
+        there = (centred + step) @ pca.projection @ gradient / length
+        here = centred @ pca.projection @ gradient / length
+        assert pca.vjp(vector, gradient) @ step == pytest.approx(there - here, rel=1e-3, abs=1e-6)
+
+
+def test_the_gradients_of_a_whitening_add_up_along_the_taps() -> None:
+    """With lengths held, a whitening is affine: the gradients give each difference exactly."""
+    whitening = learn(pooled())
+    vectors = {tap: values[0] for tap, values in pooled(seed=7, rows=1).items()}
+    query: FloatArray = np.random.default_rng(4).normal(size=5).astype(np.float32)
+    gradients = whitening.vjp(vectors, query)
+    assert {tap: values.shape for tap, values in gradients.items()} == {
+        "inner": (6,),
+        "outer": (10,),
+    }
+
+    parts, lengths = [], []
+    for tap, pca, weight in zip(
+        whitening.taps, whitening.by_tap, whitening.tap_weights, strict=True
+    ):
+        projected = (unit_rows(vectors[tap][None])[0] - pca.mean) @ pca.projection
+        lengths.append(np.linalg.norm(projected))
+        parts.append(projected / lengths[-1] * weight)
+    joined = (np.concatenate(parts) - whitening.joined.mean) @ whitening.joined.projection
+    for i, (tap, pca) in enumerate(zip(whitening.taps, whitening.by_tap, strict=True)):
+        steps = [np.zeros_like(part) for part in parts]
+        change: FloatArray = np.random.default_rng(i).normal(size=CHANNELS[tap]).astype(np.float32)
+        steps[i] = change @ pca.projection / lengths[i] * whitening.tap_weights[i]
+        moved = np.concatenate(steps) @ whitening.joined.projection @ query
+        expected = moved / np.linalg.norm(joined)
+        assert gradients[tap] @ change == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 def test_the_heavier_tap_counts_more() -> None:
@@ -148,11 +184,6 @@ def test_too_few_vectors_name_how_many_are_needed() -> None:
     assert learn(pooled(rows=needed))
     with pytest.raises(FeatureError, match=rf"from {needed - 1} .*: {needed} are needed"):
         learn(pooled(rows=needed - 1))
-
-
-def test_unit_rows() -> None:
-    rows = unit_rows(np.array([[3, 4], [0, 0], [0, -2]], np.float32))
-    np.testing.assert_allclose(rows, np.array([[0.6, 0.8], [0, 0], [0, -1]]), atol=1e-6)
 
 
 # --- what comes with cbir ----------------------------------------------------------------------
@@ -243,13 +274,13 @@ def test_a_damaged_whitening_is_named(tmp_path: Path, harm: Callable[[Path], Non
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_damaged_axes_are_named(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+def test_a_damaged_projection_is_named(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     path = tmp_path / "some.npz"
-    axes = principal_axes(correlated(1, 100, 8), 8, 1.0, 0.0)
-    axes.write(path)
-    read = Axes.read(path)
-    assert read.digest == axes.digest
-    np.testing.assert_array_equal(read.projection, axes.projection)
+    pca = principal_axes(correlated(1, 100, 8), 8, 1.0, 0.0)
+    pca.write(path)
+    read = PcaProjection.read(path)
+    assert read.digest == pca.digest
+    np.testing.assert_array_equal(read.projection, pca.projection)
     harm(path)
     with pytest.raises(FeatureError, match=r"some\.npz"):
-        Axes.read(path)
+        PcaProjection.read(path)

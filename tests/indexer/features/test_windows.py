@@ -4,19 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from indexer.features.pooling import FloatArray, gem
+from indexer.arrays import Boxes
 from indexer.features.regions import Region
-from indexer.features.windows import (
-    Boxes,
-    WindowLayout,
-    coverage,
-    pool_boxes,
-    to_boxes,
-    to_regions,
-)
+from indexer.features.windows import WindowLayout, receptive_fields, to_boxes, to_regions
 
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
 SIDES = st.integers(1, 20_000)
@@ -133,78 +126,20 @@ def test_no_regions_are_no_boxes() -> None:
     assert to_regions(np.empty((0, 4), np.float32), 10, 10) == []
 
 
-@st.composite
-def cell_boxes(draw: st.DrawFn) -> tuple[FloatArray, list[tuple[int, int, int, int]]]:
-    """A map (C, h, w), and boxes of whole cells in it."""
-    h, w = draw(st.integers(1, 12)), draw(st.integers(1, 12))
-    maps = np.random.default_rng(draw(st.integers(0, 99))).random((3, h, w), np.float32)
-    boxes = []
-    for _ in range(draw(st.integers(1, 5))):
-        x0, y0 = draw(st.integers(0, w - 1)), draw(st.integers(0, h - 1))
-        boxes.append((x0, y0, draw(st.integers(x0 + 1, w)), draw(st.integers(y0 + 1, h))))
-    return maps, boxes
-
-
-def shares_of(boxes: list[tuple[int, int, int, int]], h: int, w: int) -> Boxes:
-    shares: Boxes = (np.array(boxes) / [w, h, w, h]).astype(np.float32)
-    return shares
-
-
-@given(cell_boxes())
-def test_coverage_of_whole_cells_is_their_average(
-    case: tuple[FloatArray, list[tuple[int, int, int, int]]],
-) -> None:
-    maps, boxes = case
-    channels, h, w = maps.shape
-    averages = coverage(shares_of(boxes, h, w), h, w) @ maps.reshape(channels, -1).T
-    expected = [maps[:, y0:y1, x0:x1].mean(axis=(1, 2)) for x0, y0, x1, y1 in boxes]
-    np.testing.assert_allclose(averages, expected, atol=1e-5)
-
-
-@given(cell_boxes())
-def test_windows_of_whole_cells_are_pooled_by_gem(
-    case: tuple[FloatArray, list[tuple[int, int, int, int]]],
-) -> None:
-    maps, boxes = case
-    pooled = pool_boxes(maps, shares_of(boxes, *maps.shape[1:]))
-    assert pooled.shape == (len(boxes), len(maps))
-    assert pooled.dtype == np.float32
-    expected = np.array([gem(maps[:, y0:y1, x0:x1], 3.0) for x0, y0, x1, y1 in boxes])
-    # float32 edges touch the next cell by 1e-7 of it, which a cube root would make visible.
-    np.testing.assert_allclose(pooled**3, expected**3, atol=1e-5)
+def test_a_receptive_field_is_half_a_cell_larger_on_every_side() -> None:
+    boxes = np.array([[0.25, 0.5, 0.75, 0.75], [0, 0, 0.5, 1]], np.float32)
+    fields = receptive_fields(boxes, cells_wide=4, cells_high=2)
+    np.testing.assert_allclose(fields, [[0.125, 0.25, 0.875, 1], [0, 0, 0.625, 1]])
+    assert fields.dtype == np.float32
 
 
 @given(LAYOUTS, INPUTS, st.integers(1, 16), st.integers(1, 16))
-@settings(max_examples=50)
-def test_each_window_covers_its_cells_by_shares_that_sum_to_1(
-    layout: WindowLayout, size: tuple[int, int], h: int, w: int
+def test_receptive_fields_hold_their_windows_and_stay_in_the_image(
+    layout: WindowLayout, size: tuple[int, int], cells_wide: int, cells_high: int
 ) -> None:
     boxes = layout.boxes(*size)
-    shares = coverage(boxes, h, w)
-    assert shares.shape == (len(boxes), h * w)
-    assert shares.dtype == np.float32
-    assert (shares >= 0).all()
-    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(shares[0], 1 / (h * w), rtol=1e-5)
-
-
-def test_parts_of_cells_count_by_their_area() -> None:
-    # Cells of a quarter of the width: half of the first, all of the second.
-    shares = coverage(np.array([[0.125, 0, 0.5, 1]], np.float32), 1, 4)
-    np.testing.assert_allclose(shares, [[1 / 3, 2 / 3, 0, 0]], atol=1e-6)
-
-
-def test_a_window_within_one_cell_sees_that_cell() -> None:
-    maps = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
-    box = np.array([[0.6, 0.7, 0.61, 0.71]], np.float32)
-    assert pool_boxes(maps, box)[0, 0] == pytest.approx(3, abs=1e-3)
-
-
-@given(st.integers(0, 99), st.integers(1, 12), st.integers(1, 12))
-def test_the_whole_image_is_pooled_by_gem(seed: int, h: int, w: int) -> None:
-    maps = np.random.default_rng(seed).normal(size=(5, h, w)).astype(np.float32) * 10
-    np.testing.assert_allclose(pool_boxes(maps, WHOLE)[0], gem(maps, 3.0), rtol=1e-3, atol=1e-3)
-
-
-def test_negative_activations_count_as_none() -> None:
-    assert not pool_boxes(np.full((2, 3, 3), -5, np.float32), WHOLE).any()
+    fields = receptive_fields(boxes, cells_wide, cells_high)
+    assert (fields[:, :2] <= boxes[:, :2]).all()
+    assert (fields[:, 2:] >= boxes[:, 2:]).all()
+    assert ((fields >= 0) & (fields <= 1)).all()
+    np.testing.assert_array_equal(fields[:1], WHOLE)

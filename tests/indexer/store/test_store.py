@@ -16,11 +16,12 @@ from indexer.errors import (
     StoreNotFoundError,
 )
 from indexer.features.extractor import ImageFeatures
-from indexer.images import ImageFacts
-from indexer.store.browsing import summarize
-from indexer.store.reading import find_store
+from indexer.images.facts import ImageFacts
+from indexer.store.reader import find_store
 from indexer.store.records import Entry, FileState
-from indexer.store.store import IMAGE_KINDS, Store
+from indexer.store.statistics import summarize
+from indexer.store.store import Store
+from indexer.store.vectors.index import VectorIndex
 from tests.colour_grid import colour_spec
 
 FACTS = ImageFacts(40, 30, "PNG", None, "Pinhole")
@@ -34,15 +35,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def features(number: int) -> ImageFeatures:
-    vector = np.zeros(8, np.float32)
-    vector[number % 8] = 1
-    nothing = np.empty((0, 0), np.float32)
-    return ImageFeatures(vector, vector[::-1], np.empty((0, 4), np.float32), nothing, nothing)
+    vectors = np.zeros((1, 8), np.float32)
+    vectors[0, number % 8] = 1
+    return ImageFeatures({"conv": vectors, "fc": vectors[:, ::-1]})
 
 
 def entry(root: int, number: int, replaces: int | None = None) -> Entry:
     file = FileState(root, f"{number}.png", 10, 20, bytes([number]) * 32)
     return Entry(file, FACTS, features(number), replaces=replaces)
+
+
+def index_of(store: Store, kind: str) -> VectorIndex:
+    return store.vector_index(store.kind(kind))
 
 
 def ids(store: Store) -> list[int]:
@@ -63,11 +67,12 @@ def test_a_commit_makes_images_and_vectors_live(store: Store, tmp_path: Path) ->
         tmp_path / "photos" / "2.png",
     ]
     assert infos[1].camera == "Pinhole"
-    for kind in IMAGE_KINDS:
+    for kind in store.spec.kinds:
         index = store.vector_index(kind)
         assert len(index) == 2
-        expected = getattr(features(2), kind)
-        np.testing.assert_array_equal(index.vectors_of(np.array([2]))[0], expected)
+        found, vectors = index.rows_of_image(2)
+        assert found.tolist() == [2]
+        np.testing.assert_array_equal(vectors, features(2).vectors[kind.name])
 
 
 @pytest.mark.parametrize("counts", [(1,), (60, 40), (99,), (70, 31), (130, 1, 120)])
@@ -77,25 +82,28 @@ def test_regions_of_a_commit_keep_their_image_and_box(
     store = Store.create(tmp_path / ".cbir", replace(colour_spec(), regions="grid"))
     root = store.add_root(tmp_path / "photos")
     random = np.random.default_rng(0)
-    entries, expected = [], []
+    entries, expected, stored = [], [], []
     for number, count in enumerate(counts, 1):
         corners = random.integers(0, 10, (count, 2))
         boxes = np.hstack([corners, corners + random.integers(1, 10, (count, 2))])
-        described = replace(
-            features(number),
-            boxes=(boxes / 20).astype(np.float32),
-            region=np.eye(8, dtype=np.float32)[random.integers(0, 8, count)],
+        regions = np.eye(8, dtype=np.float32)[random.integers(0, 8, count)]
+        described = ImageFeatures(
+            features(number).vectors | {"region": regions}, (boxes / 20).astype(np.float32)
         )
         facts = replace(FACTS, width=20 * number, height=40)
         entries.append(replace(entry(root, number), facts=facts, features=described))
+        stored.append(regions)
         expected += [tuple(box) for box in (boxes * [number, 2, number, 2]).tolist()]
     store.commit(entries)
 
-    regions = store.regions(list(range(1, sum(counts) + 1)))
-    index = store.vector_index("region")
-    assert [regions[i].as_tuple() for i in sorted(regions)] == expected
-    for number, count in enumerate(counts, 1):
-        assert len(index.vectors_of_image(number)) == count
+    boxes_by_id = store.regions(list(range(1, sum(counts) + 1)))
+    index = index_of(store, "region")
+    assert [boxes_by_id[i].as_tuple() for i in sorted(boxes_by_id)] == expected
+    first = 1
+    for number, vectors in enumerate(stored, 1):
+        found, own = index.rows_of_image(number)
+        assert found.tolist() == [*range(first, first := first + len(vectors))]
+        np.testing.assert_array_equal(own, vectors)
     store.close()
 
 
@@ -109,7 +117,7 @@ def test_a_failed_commit_leaves_nothing_behind(store: Store, tmp_path: Path) -> 
         store.commit([entry(root, 3, replaces=1), entry(99, 4)])  # there is no root 99
 
     assert store.known_files() == before
-    assert len(store.vector_index("conv")) == 1
+    assert len(index_of(store, "conv")) == 1
 
 
 def test_vectors_that_cannot_be_written(store: Store, tmp_path: Path) -> None:
@@ -139,8 +147,8 @@ def test_ids_are_never_used_again(store: Store, tmp_path: Path) -> None:
     reopened = Store.open(store.path)
     reopened.commit([entry(root, 2)])
     assert ids(reopened) == [1, 3]
-    found, _ = reopened.vector_index("conv").search(features(2).conv[None], 5)
-    assert found.tolist() == [[3, 1]]
+    [match] = index_of(reopened, "conv").search(features(2).vectors["conv"], 5)
+    assert match.ids.tolist() == [3, 1]
     reopened.close()
 
 
@@ -149,7 +157,7 @@ def test_a_replaced_image_gets_a_new_id(store: Store, tmp_path: Path) -> None:
     store.commit([entry(root, 1)])
     store.commit([entry(root, 1, replaces=1)])
     assert ids(store) == [2]
-    assert len(store.vector_index("fc")) == 1
+    assert len(index_of(store, "fc")) == 1
 
 
 def test_removing_is_immediate_and_may_be_repeated(store: Store, tmp_path: Path) -> None:
@@ -158,9 +166,10 @@ def test_removing_is_immediate_and_may_be_repeated(store: Store, tmp_path: Path)
     store.remove(list(range(1, 200)))
     store.remove([1, 2])
     assert ids(store) == [200]
-    assert len(store.vector_index("conv")) == 1
+    assert len(index_of(store, "conv")) == 1
     store.remove([200])
-    assert store.vector_index("conv").search(features(1).conv[None], 3)[0].shape == (1, 0)
+    [match] = index_of(store, "conv").search(features(1).vectors["conv"], 3)
+    assert match.ids.shape == (0,)
 
 
 def test_only_one_writer(store: Store) -> None:
@@ -220,7 +229,17 @@ def test_summary(store: Store, tmp_path: Path) -> None:
 
 def test_no_vectors_yet(store: Store) -> None:
     with pytest.raises(StoreError, match="cbir index"):
-        store.vector_index("conv")
+        index_of(store, "conv")
+
+
+def test_kinds_are_found_by_name_and_by_what_they_describe(store: Store) -> None:
+    assert store.kind("fc") == store.find_kind("fc", "image")
+    with pytest.raises(StoreError, match="no region vectors"):
+        store.kind("region")
+    with pytest.raises(StoreError, match=r"no conv vectors of regions.*--rebuild --regions grid"):
+        store.find_kind("conv", "region")
+    with pytest.raises(StoreError, match=r"no fc vectors of regions.*--rebuild --regions sliding"):
+        store.find_kind("fc", "region")
 
 
 def test_a_store_is_found_upwards(
@@ -248,7 +267,7 @@ def test_no_second_store_in_the_same_place(store: Store) -> None:
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="No store can be made"):
+    with pytest.raises(StoreError, match="No store can be created"):
         Store.create(tmp_path / "file", colour_spec())
 
 

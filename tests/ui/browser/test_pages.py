@@ -41,7 +41,7 @@ def test_an_image_of_the_collection_becomes_the_query(app: AppTest) -> None:
     assert not app.exception
     assert app.query_params["image"] == "1"
     assert "Hit 1:" in html_of(app)
-    assert any("found in" in caption.value for caption in app.caption)
+    assert any(" matches · " in caption.value for caption in app.caption)
 
 
 def test_a_bookmark(app: AppTest) -> None:

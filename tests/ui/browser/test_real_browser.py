@@ -43,7 +43,7 @@ def upload(page: Page, path: Path) -> None:
 def upload_query(page: Page, served: Served) -> None:
     begin(page, served)
     upload(page, QUERY)
-    expect(page.get_by_text("found in")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"matches · \d"))).to_be_visible()
     settle(page)
     expect(picker(page).get_by_role("img")).to_be_visible()
     expect_picker(page)
@@ -155,14 +155,14 @@ def test_a_hit_becomes_the_next_query_and_can_be_bookmarked(page: Page, served: 
 def test_a_box_on_a_card_becomes_the_next_query(page: Page, served: Served) -> None:
     search_regions_for_the_cup(page, served)
     name, _ = hits(page)[1]
-    page.get_by_role("button", name="Find its box").nth(1).click()
+    page.get_by_role("button", name="Search this region").nth(1).click()
     expect(page.get_by_text(f"{name} ·")).to_be_visible()
     expect(page.get_by_label("Box (x0")).not_to_have_value("")
 
 
 def test_feedback_changes_the_order(page: Page, served: Served) -> None:
     begin(page, served, f"?image={served.id_of('sample/scene-cup-on-bricks.jpg')}")
-    expect(page.get_by_text("found in")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"matches · \d"))).to_be_visible()
     page.get_by_role("link", name="Teach").click()
     expect(page.get_by_text("Say which hits")).to_be_visible()
     expect(page.locator("figure")).to_have_count(24)
@@ -220,7 +220,7 @@ def test_useless_uploads_get_a_sentence(page: Page, served: Served, tmp_path: Pa
     expect(alert).to_contain_text("400 megapixels is over the limit of 100")
     assert "Traceback" not in page.content()
     upload(page, QUERY)
-    expect(page.get_by_text("found in")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"matches · \d"))).to_be_visible()
     expect(alert).to_have_count(0)
 
 
@@ -238,7 +238,7 @@ def test_paste(page: Page, served: Served) -> None:
         data,
     )
     expect(page.get_by_text("pasted image · 480 × 360")).to_be_visible()
-    expect(page.get_by_text("found in")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"matches · \d"))).to_be_visible()
 
 
 @pytest.mark.parametrize("page_name", ["compare", "teach", "layers"])

@@ -1,0 +1,125 @@
+"""The library's front door: index photos, search them, locate a query in an image.
+
+    from pathlib import Path
+    from cbir import Query, SearchEngine, index_photos
+
+    index_photos([Path("photos")], Path("photos/.cbir"))
+    engine = SearchEngine.open("photos/.cbir")
+    for hit in engine.search(Query(path=Path("cat.jpg"), k=5)):
+        print(hit.rank, hit.score, hit.path)
+
+Everything here is loaded on first use, so that importing `cbir` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
+    from collections.abc import Callable, Sequence
+
+    from indexer.build import BuildOptions, IndexingStopped, IndexReport
+    from indexer.errors import CbirError
+    from indexer.features.regions import Region
+    from indexer.features.spec import FeatureSpec
+    from indexer.progress import Progress
+    from retrieval.engine import SearchEngine
+    from retrieval.localize import Localization
+    from retrieval.query import Hit, Query
+
+__all__ = [
+    "BuildOptions",
+    "CbirError",
+    "FeatureSpec",
+    "Hit",
+    "IndexReport",
+    "IndexingStopped",
+    "Localization",
+    "Progress",
+    "Query",
+    "Region",
+    "SearchEngine",
+    "index_photos",
+    "localize",
+]
+
+_HOMES = {
+    "BuildOptions": "indexer.build",
+    "CbirError": "indexer.errors",
+    "FeatureSpec": "indexer.features.spec",
+    "Hit": "retrieval.query",
+    "IndexReport": "indexer.build",
+    "IndexingStopped": "indexer.build",
+    "Localization": "retrieval.localize",
+    "Progress": "indexer.progress",
+    "Query": "retrieval.query",
+    "Region": "indexer.features.regions",
+    "SearchEngine": "retrieval.engine",
+}
+
+
+def index_photos(
+    photos: Sequence[Path | str],
+    store: Path | str,
+    *,
+    spec: FeatureSpec | None = None,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> IndexReport:
+    """Bring the store at `store`, which is created if there is none, up to date with `photos`.
+
+    `photos` are folders, searched recursively, or image files. `spec` says how a new store
+    describes them, `FeatureSpec.create()` unless given; an existing store keeps its own. `progress`
+    is told how far the work is, and `stop` is asked now and then whether it should end.
+
+    Raises `NoImagesError` for a place without images, `SpecMismatchError` for another spec than the
+    store's, `StoreLockedError` while another process writes to it, and `IndexingStopped`.
+    """
+    from indexer.build import index_photos as index
+    from indexer.features.extractor import FeatureExtractor
+    from indexer.features.spec import FeatureSpec
+    from indexer.progress import no_progress
+    from indexer.store.layout import CATALOG
+    from indexer.store.store import Store
+
+    path = Path(store)
+    if (path / CATALOG).is_file():
+        opened = Store.open(path)
+        if spec is not None:
+            opened.spec.require_same(spec, where=str(path))
+    else:
+        opened = Store.create(path, spec or FeatureSpec.create())
+
+    def load_extractor() -> FeatureExtractor:
+        return FeatureExtractor(opened.spec, adaptation=opened.adaptation())
+
+    try:
+        places = [Path(photo) for photo in photos]
+        return index(opened, places, load_extractor, options, progress or no_progress, stop)
+    finally:
+        opened.close()
+
+
+def localize(engine: SearchEngine, query: Query, image: Path | str) -> Localization:
+    """Find the query in an image file: its box, score, heat map and mask.
+
+    Raises `ImageError` for an image that cannot be read, and `StoreError` where the engine's store
+    describes no regions.
+    """
+    from indexer.images.decode import load_image
+    from retrieval.localize import localize as locate
+
+    return locate(engine.collection, query, load_image(image).image)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,27 @@
+"""The choices that a store, a query and a command offer, by name."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+TapKind = Literal["conv", "fc"]
+TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)
+
+Scope = Literal["image", "region"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+
+Pooling = Literal["spoc", "mac", "gem", "rmac"]
+
+Scheme = Literal["grid", "sliding", "none"]
+SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+
+Resampling = Literal["linear", "bicubic"]
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
+
+EngineName = Literal["auto", "openvino", "torch"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+IndexType = Literal["exact", "balanced", "compact"]
+INDEX_TYPES: tuple[IndexType, ...] = get_args(IndexType)
+IndexChoice = Literal["auto", "exact", "balanced", "compact"]
+"""An index type, or the one that suits the number of vectors."""

@@ -1,0 +1,1 @@
+"""What runs the networks: OpenVINO and torch behind one protocol."""

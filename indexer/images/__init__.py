@@ -1,0 +1,1 @@
+"""Image files: found, decoded, described by their own metadata, resized."""

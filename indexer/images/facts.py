@@ -1,0 +1,66 @@
+"""What a file says about its image: size, format, date and camera."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import struct
+import zlib
+from dataclasses import dataclass
+
+from PIL import ExifTags, Image
+
+# What Pillow's parsers raise on damaged bytes, beyond OSError.
+PARSER_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the file says about an image: `width` and `height` in pixels of the upright original."""
+
+    width: int
+    height: int
+    format: str
+    taken_at: dt.datetime | None
+    camera: str | None
+
+
+def read_facts(image: Image.Image) -> ImageFacts:
+    """Read the facts of an opened image; those in a damaged EXIF block stay unknown."""
+    width, height = image.size
+    taken_at, camera = None, None
+    with contextlib.suppress(*PARSER_FAULTS):
+        exif = image.getexif()
+        # Pillow already gives the upright size of a TIFF.
+        turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        if turned and image.format != "TIFF":
+            width, height = height, width
+        camera = _camera(exif)
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+        taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        taken_at = dt.datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S") if taken else None
+    return ImageFacts(width, height, image.format or "", taken_at, camera)
+
+
+def _camera(exif: Image.Exif) -> str | None:
+    maker, model = (
+        str(exif.get(tag, "")).replace("\0", "").strip()
+        for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
+    )
+    # Many makers repeat their name in the model.
+    return (model if model.startswith(maker) else f"{maker} {model}").strip() or None

@@ -1,0 +1,1 @@
+"""The catalogue: the only truth about what exists in a store."""

@@ -1,0 +1,126 @@
+"""The tables of the catalogue."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import ForeignKey, LargeBinary, String, TypeDecorator, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from indexer.store.catalog.paths import from_stored, to_stored
+
+
+class PathText(TypeDecorator[str]):
+    """A POSIX path as text, as `to_stored` has it."""
+
+    impl = String
+    cache_ok = True
+
+    # The signatures are SQLAlchemy's.
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return value if value is None else to_stored(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return value if value is None else from_stored(value)
+
+
+class Base(DeclarativeBase):
+    """Base of the tables."""
+
+
+class RootRow(Base):
+    """A folder of photos; paths of images are relative to it.
+
+    `path` is relative to the folder that holds the store where the photos lie below that folder,
+    so that both can move together, and absolute elsewhere.
+    """
+
+    __tablename__ = "roots"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(PathText, unique=True)
+
+
+class ImageRow(Base):
+    """An image file. `state` is `ok`, or `failed` with a `reason`. Its id is never used again.
+
+    `width` and `height` are pixels of the upright original.
+    """
+
+    __tablename__ = "images"
+    __table_args__ = (UniqueConstraint("root_id", "path"), {"sqlite_autoincrement": True})
+    id: Mapped[int] = mapped_column(primary_key=True)
+    root_id: Mapped[int] = mapped_column(ForeignKey("roots.id"))
+    path: Mapped[str] = mapped_column(PathText)
+    size_bytes: Mapped[int]
+    mtime_ns: Mapped[int]
+    content_hash: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
+    state: Mapped[str] = mapped_column(String(8))
+    reason: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    format: Mapped[str | None]
+    taken_at: Mapped[dt.datetime | None]
+    camera: Mapped[str | None]
+
+
+class RegionRow(Base):
+    """A described window of an image: a half-open box in pixels of the upright original."""
+
+    __tablename__ = "regions"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(index=True)
+    x0: Mapped[int]
+    y0: Mapped[int]
+    x1: Mapped[int]
+    y1: Mapped[int]
+
+
+class SegmentRow(Base):
+    """A live file of vectors of one kind: `conv`, `fc`, `region` or `region_fc`."""
+
+    __tablename__ = "segments"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    rows: Mapped[int]
+    dimension: Mapped[int]
+
+
+class IvfRow(Base):
+    """The live IVF index of one kind, see `IvfIndex`.
+
+    It holds the first `rows` rows of the segments and was trained on `trained_rows` of them;
+    `nprobe` cells a query gave `recall`.
+    """
+
+    __tablename__ = "lists"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), unique=True)
+    index_type: Mapped[str] = mapped_column("form", String(16))
+    rows: Mapped[int]
+    trained_rows: Mapped[int]
+    nprobe: Mapped[int]
+    recall: Mapped[float]
+
+
+class RemovedRow(Base):
+    """The id of a removed image whose vectors are still in a segment."""
+
+    __tablename__ = "removed"
+    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class SpecRow(Base):
+    """The one feature spec of the store, as canonical JSON, and its fingerprint.
+
+    `index_type` is how its vectors are searched: a type, or `auto`, by their number.
+    """
+
+    __tablename__ = "spec"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    json: Mapped[str]
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    index_type: Mapped[str] = mapped_column("index_form", String(16), default="auto")

@@ -1,0 +1,190 @@
+"""CatalogTransaction: changes of the catalogue that become live together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.orm import Session
+
+from indexer.arrays import IdArray
+from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
+from indexer.store.catalog.tables import (
+    ImageRow,
+    IvfRow,
+    RegionRow,
+    RemovedRow,
+    RootRow,
+    SegmentRow,
+    SpecRow,
+)
+from indexer.store.records import Entry, FileState
+
+IDS_A_STATEMENT = 500
+ROWS_A_STATEMENT = 100  # a third of the time of one row a statement
+
+
+class CatalogTransaction:
+    """The writes of one session; nothing is live before it commits."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    # --- images and regions -------------------------------------------------------------------
+
+    def add_root(self, path: str) -> int:
+        """Add a folder of photos and return its id."""
+        row = RootRow(path=path)
+        self._session.add(row)
+        self._session.flush()
+        return row.id
+
+    def add_images(self, entries: Sequence[Entry]) -> list[int]:
+        """Add images and return their ids, ascending and never used before."""
+        first = self._last_id("images") + 1
+        ids = list(range(first, first + len(entries)))
+        rows = [_to_row(id_, entry) for id_, entry in zip(ids, entries, strict=True)]
+        self._session.connection().execute(insert(ImageRow), rows)
+        return ids
+
+    def add_regions(self, image_ids: IdArray, boxes: IdArray) -> IdArray:
+        """Add regions, boxes (N, 4) of the images (N,), and return their ids (N,)."""
+        first = self._last_id("regions") + 1
+        ids = np.arange(first, first + len(boxes), dtype=np.int64)
+        rows = np.column_stack([ids, image_ids, boxes])
+        whole = len(rows) - len(rows) % ROWS_A_STATEMENT
+        for part, count in ((rows[:whole], ROWS_A_STATEMENT), (rows[whole:], 1)):
+            if len(part):
+                self._session.connection().exec_driver_sql(
+                    "INSERT INTO regions (id, image_id, x0, y0, x1, y1) VALUES "
+                    + ", ".join(["(?, ?, ?, ?, ?, ?)"] * count),
+                    [tuple(values) for values in part.reshape(len(part) // count, -1).tolist()],
+                )
+        return ids
+
+    def move_image(self, image_id: int, file: FileState) -> None:
+        """Note an image's new place or time stamp."""
+        self._session.execute(
+            update(ImageRow)
+            .where(ImageRow.id == image_id)
+            .values(
+                root_id=file.root_id,
+                path=file.path,
+                size_bytes=file.size_bytes,
+                mtime_ns=file.mtime_ns,
+            )
+        )
+
+    def remove_images(self, ids: Sequence[int]) -> None:
+        """Remove images and their regions; their vectors are hidden from now on."""
+        for start in range(0, len(ids), IDS_A_STATEMENT):
+            part = list(ids[start : start + IDS_A_STATEMENT])
+            self._session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
+            self._session.execute(delete(RegionRow).where(RegionRow.image_id.in_(part)))
+            known = set(
+                self._session.scalars(
+                    select(RemovedRow.image_id).where(RemovedRow.image_id.in_(part))
+                )
+            )
+            self._session.add_all(RemovedRow(image_id=i) for i in {*part} - known)
+            self._session.flush()
+
+    def removed_images(self) -> IdArray:
+        """Return the removed images (N,) whose vectors may still be in segments."""
+        return removed_images(self._session)
+
+    def forget_removed(self) -> None:
+        """Forget which images were removed, once no segment holds their vectors."""
+        self._session.execute(delete(RemovedRow))
+
+    # --- vectors ------------------------------------------------------------------------------
+
+    def segments(self, kind: str) -> list[SegmentEntry]:
+        """Return the live segments of a kind, in order."""
+        return segments_of(self._session, kind)
+
+    def add_segment(self, kind: str, rows: int, dimension: int) -> SegmentEntry:
+        """Add a segment, whose files are to be written before the commit."""
+        row = SegmentRow(kind=kind, rows=rows, dimension=dimension)
+        self._session.add(row)
+        self._session.flush()
+        return SegmentEntry(row.id, kind, rows, dimension)
+
+    def drop_segments(self, entries: Sequence[SegmentEntry]) -> None:
+        """Take segments out."""
+        ids = [entry.id for entry in entries]
+        self._session.execute(delete(SegmentRow).where(SegmentRow.id.in_(ids)))
+
+    def add_ivf(
+        self,
+        kind: str,
+        index_type: str,
+        *,
+        rows: int,
+        trained_rows: int,
+        nprobe: int,
+        recall: float,
+    ) -> IvfEntry:
+        """Add the IVF index of a kind, whose file is to be written before the commit."""
+        values: dict[str, Any] = {
+            "kind": kind,
+            "index_type": index_type,
+            "rows": rows,
+            "trained_rows": trained_rows,
+            "nprobe": nprobe,
+            "recall": recall,
+        }
+        row = IvfRow(**values)
+        self._session.add(row)
+        self._session.flush()
+        return IvfEntry(row.id, **values)
+
+    def ivf_rows(self, kind: str) -> int:
+        """Return how many of a kind's first rows are in its IVF index, 0 without one."""
+        return self._session.scalar(select(IvfRow.rows).where(IvfRow.kind == kind)) or 0
+
+    def drop_ivf(self, kind: str) -> None:
+        """Take the IVF index of a kind out, if there is one."""
+        self._session.execute(delete(IvfRow).where(IvfRow.kind == kind))
+
+    def set_spec(self, json: str, fingerprint: str) -> None:
+        """Replace the spec."""
+        self._session.execute(update(SpecRow).values(json=json, fingerprint=fingerprint))
+
+    def _last_id(self, table: str) -> int:
+        """Return the highest id ever given in a table, also to rows that were removed."""
+        sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
+        return int(self._session.execute(sequence, {"table": table}).scalar() or 0)
+
+
+def segments_of(session: Session, kind: str) -> list[SegmentEntry]:
+    """Return the live segments of a kind, in order."""
+    query = select(SegmentRow).where(SegmentRow.kind == kind).order_by(SegmentRow.id)
+    rows = session.scalars(query)
+    return [SegmentEntry(row.id, row.kind, row.rows, row.dimension) for row in rows]
+
+
+def removed_images(session: Session) -> IdArray:
+    """Return the removed images (N,) whose vectors may still be in segments."""
+    return np.array(session.scalars(select(RemovedRow.image_id)).all(), np.int64)
+
+
+def _to_row(image_id: int, entry: Entry) -> dict[str, Any]:
+    file, facts = entry.file, entry.facts
+    return {
+        "id": image_id,
+        "root_id": file.root_id,
+        "path": file.path,
+        "size_bytes": file.size_bytes,
+        "mtime_ns": file.mtime_ns,
+        "content_hash": file.content_hash,
+        "state": "failed" if entry.reason else "ok",
+        "reason": entry.reason,
+        "width": facts.width if facts else None,
+        "height": facts.height if facts else None,
+        "format": facts.format if facts else None,
+        "taken_at": facts.taken_at if facts else None,
+        "camera": facts.camera if facts else None,
+    }

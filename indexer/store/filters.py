@@ -1,0 +1,92 @@
+"""Choosing images of a store by folder, name and date."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
+
+from indexer.store.catalog.tables import ImageRow, PathText
+from indexer.store.reader import StoreReader
+
+
+@dataclass(frozen=True)
+class ImageFilter:
+    """Which images to choose; what is left empty does not restrict.
+
+    `folder` is an absolute path, subfolders included. `name` is a part of the file name, or a
+    pattern with * and ?, in any case. `since` and `until` are days, both inclusive, on which the
+    photo was taken; photos without a date pass neither.
+    """
+
+    folder: Path | None = None
+    name: str = ""
+    since: dt.date | None = None
+    until: dt.date | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it restricts anything."""
+        return self != ImageFilter()
+
+
+def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
+    """Return the ids of the readable images that pass a filter, ascending."""
+    query = select(ImageRow.id).where(ImageRow.state == "ok").order_by(ImageRow.id)
+    if wanted.since is not None:
+        query = query.where(ImageRow.taken_at >= dt.datetime.combine(wanted.since, dt.time.min))
+    if wanted.until is not None:
+        query = query.where(ImageRow.taken_at <= dt.datetime.combine(wanted.until, dt.time.max))
+    if wanted.folder is not None:
+        query = query.where(_lies_at(wanted.folder, store.roots()))
+    with store.catalog.session() as session:
+        if not wanted.name:
+            return list(session.scalars(query))
+        rows = session.execute(query.add_columns(ImageRow.path)).all()
+    name = wanted.name.casefold()
+    pattern = name.replace("[", "[[]")  # a bracket means itself
+    pattern = pattern if {"*", "?"} & set(name) else f"*{pattern}*"
+    return [id_ for id_, path in rows if fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern)]
+
+
+def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
+    """Return the images by id that are the file `place`, or lie below that folder.
+
+    The values say whether an image is readable.
+    """
+    good = (ImageRow.state == "ok").label("good")
+    query = select(ImageRow.id, good).where(_lies_at(place, store.roots()))
+    with store.catalog.session() as session:
+        return {row.id: row.good for row in session.execute(query)}
+
+
+def _lies_at(place: Path, roots: Mapping[int, Path]) -> ColumnElement[bool]:
+    conditions = []
+    for root_id, root in roots.items():
+        in_root = ImageRow.root_id == root_id
+        if root.is_relative_to(place):
+            conditions.append(in_root)
+        elif place.is_relative_to(root):
+            path = place.relative_to(root).as_posix()
+            start = func.substr(ImageRow.path, 1, len(path) + 1, type_=PathText)
+            conditions.append(and_(in_root, or_(ImageRow.path == path, start == f"{path}/")))
+    return or_(false(), *conditions)
+
+
+def folders(store: StoreReader) -> list[Path]:
+    """Return the folders of readable images, and those above them up to their root, sorted."""
+    roots = store.roots()
+    # A path up to its last slash.
+    parent = func.rtrim(ImageRow.path, func.replace(ImageRow.path, "/", ""), type_=PathText)
+    query = select(ImageRow.root_id, parent).where(ImageRow.state == "ok").distinct()
+    with store.catalog.session() as session:
+        parents = session.execute(query).all()
+    found = {
+        roots[root_id] / above
+        for root_id, parent in parents
+        for above in (PurePosixPath(parent), *PurePosixPath(parent).parents)
+    }
+    return sorted(found)

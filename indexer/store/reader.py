@@ -1,0 +1,219 @@
+"""StoreReader: what can be asked of a store; it needs no lock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from indexer.arrays import IdArray
+from indexer.choices import Scope, TapKind
+from indexer.errors import StoreCorruptError, StoreError, StoreNotFoundError
+from indexer.features.regions import Region
+from indexer.features.spec import FeatureSpec, VectorKind
+from indexer.features.whitening import PcaProjection
+from indexer.store.catalog.protocol import Catalog, ImageFields
+from indexer.store.catalog.sqlite_reader import SqliteReader
+from indexer.store.layout import CATALOG, DERIVED, STORE_NAME, VECTORS, derived_folder
+from indexer.store.records import ImageInfo
+from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.store import VectorStore
+
+if TYPE_CHECKING:  # most queries need no SQLAlchemy, which takes long to import
+    from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+
+
+def find_store(start: Path | None = None) -> Path | None:
+    """Return the store for a command run in `start`, or None if there is none.
+
+    It is what `CBIR_STORE` names, else `.cbir` in the folder or the nearest one above.
+    """
+    if named := os.environ.get("CBIR_STORE"):
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / STORE_NAME / CATALOG).is_file():
+            return folder / STORE_NAME
+    return None
+
+
+def require_store(path: Path | str | None) -> Path:
+    """Return the store at `path`, or else that of the current folder, see `find_store`.
+
+    Raises `StoreNotFoundError` if there is none.
+    """
+    found = Path(path) if path is not None else find_store()
+    if found is None:
+        raise StoreNotFoundError(
+            "There is no store in this folder or above it. Make one with: cbir index PHOTOS"
+        )
+    return found
+
+
+class StoreReader:
+    """The reading side of `Store`: each answer is that of one moment."""
+
+    def __init__(self, path: Path, reader: Catalog, spec: FeatureSpec) -> None:
+        self.path = path
+        self.reader = reader
+        self.spec = spec
+        self.vectors = VectorStore(path / VECTORS, reader)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the store at `path`.
+
+        Raises `StoreNotFoundError`, `StoreVersionError` or `StoreCorruptError`.
+        """
+        file = path / CATALOG
+        if not file.is_file():
+            raise StoreNotFoundError(
+                f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
+            )
+        reader = SqliteReader(file.resolve())
+        if not reader.is_current():
+            from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+
+            catalog = SqlAlchemyCatalog(file.resolve())
+            catalog.prepare()  # migrates an older one, raises for anything else
+            catalog.close()
+        return cls(path.resolve(), reader, read_spec(reader, path))
+
+    @cached_property
+    def catalog(self) -> SqlAlchemyCatalog:
+        """The catalogue through SQLAlchemy, for all but the questions of a search."""
+        from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+
+        return SqlAlchemyCatalog((self.path / CATALOG).resolve())
+
+    def refresh(self) -> None:
+        """Read the spec again, which another process may have changed."""
+        self.spec = read_spec(self.reader, self.path)
+
+    def close(self) -> None:
+        """Close the catalogue."""
+        self.reader.close()
+        if "catalog" in self.__dict__:
+            self.catalog.close()
+
+    @property
+    def adaptation_file(self) -> Path | None:
+        """The file of the second whitening that the spec names, if any."""
+        name = self.spec.adaptation
+        return self.path / f"adaptation-{name}.npz" if name else None
+
+    def adaptation(self) -> PcaProjection | None:
+        """The second whitening, learned from the collection, that the spec names, if any."""
+        file = self.adaptation_file
+        return PcaProjection.read(file) if file is not None else None
+
+    @property
+    def derived(self) -> Path:
+        """The folder for what can be made again, such as thumbnails; it goes with the store."""
+        return self.path / DERIVED
+
+    def derived_file(self, image_id: int, name: str) -> Path:
+        """Return the path of a file derived from an image; it is deleted with the image."""
+        return derived_folder(self.path, image_id) / f"{image_id}-{name}"
+
+    def roots(self) -> dict[int, Path]:
+        """Return the folders of photos by id, as absolute paths."""
+        return {id_: self._root(path) for id_, path in self.reader.roots().items()}
+
+    def _root(self, path: str) -> Path:
+        return Path(os.path.normpath(self.path.parent / path))
+
+    def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
+        """Return what is known about these images, by id; removed ones are left out."""
+        rows = self.reader.images(list(ids))
+        roots = {root: self._root(root) for root in {row.root for row in rows}}
+        return {row.id: _info(row, roots[row.root]) for row in rows}
+
+    def find_image(self, path: Path) -> ImageInfo | None:
+        """Return the readable image of the store that this file is, or None."""
+        file = Path(os.path.abspath(path))
+        for root_id, root in self.roots().items():
+            if file.is_relative_to(root):
+                row = self.reader.image_at(root_id, file.relative_to(root).as_posix())
+                if row is not None:
+                    return _info(row, root)
+        return None
+
+    def regions(self, ids: Iterable[int]) -> dict[int, Region]:
+        """Return the boxes of these regions by id, in pixels of the upright original."""
+        wanted = list(ids)
+        boxes = self.boxes(wanted).tolist()
+        return {i: Region(*box) for i, box in zip(wanted, boxes, strict=True) if box[2]}
+
+    def boxes(self, ids: Sequence[int]) -> IdArray:
+        """Return the boxes (N, 4) of these regions, in pixels of the upright original.
+
+        The box of a removed region is all zeros.
+        """
+        return self.reader.boxes(ids)
+
+    def kind(self, name: str) -> VectorKind:
+        """Return the kind of vectors called `name`.
+
+        Raises `StoreError` where the spec of the store makes no such vectors.
+        """
+        for kind in self.spec.kinds:
+            if kind.name == name:
+                return kind
+        raise StoreError(f"The store at {self.path} has no {name} vectors.")
+
+    def find_kind(self, feature: TapKind, scope: Scope) -> VectorKind:
+        """Return the kind of vectors of a feature and scope.
+
+        Raises `StoreError` where the spec of the store makes no such vectors.
+        """
+        kind = self.spec.find_kind(feature, scope)
+        if kind is not None:
+            return kind
+        scheme = "sliding" if feature == "fc" else "grid"
+        raise StoreError(
+            f"The store at {self.path} has no {feature} vectors of regions: it was built with "
+            f"--regions {self.spec.regions}. Rebuild it with cbir index --rebuild --regions "
+            f"{scheme}."
+        )
+
+    def vector_index(self, kind: VectorKind) -> VectorIndex:
+        """Open the vectors of one kind by memory map.
+
+        Raises `StoreError` where there are none yet, and `StoreCorruptError`.
+        """
+        index = self.vectors.open_index(kind.name)
+        if index is None:
+            raise StoreError(
+                f"The store at {self.path} has no {kind.name} vectors yet. Add photos with "
+                "cbir index."
+            )
+        return index
+
+
+def _info(fields: ImageFields, root: Path) -> ImageInfo:
+    return ImageInfo(
+        id=fields.id,
+        path=root / fields.path,
+        width=fields.width or 0,
+        height=fields.height or 0,
+        taken_at=fields.taken_at,
+        camera=fields.camera,
+    )
+
+
+def read_spec(reader: Catalog, path: Path) -> FeatureSpec:
+    """Return the spec of the store at `path`; raises `StoreCorruptError`."""
+    text = reader.spec()
+    if text is None:
+        # Killed between creating the tables and writing the spec: nothing was stored yet.
+        raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
+    try:
+        return FeatureSpec.from_json(text)
+    except (ValueError, TypeError) as error:
+        raise StoreCorruptError(
+            f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
+            "or another version of cbir wrote it; rebuild it with cbir index --rebuild."
+        ) from error

@@ -1,0 +1,90 @@
+"""Counts of what a store holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, select
+
+from indexer.store.catalog.tables import ImageRow, RegionRow, SegmentRow
+from indexer.store.reader import StoreReader
+from indexer.store.records import StoreSummary
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a store holds, counted: good and failed images, by year, by camera, by folder."""
+
+    images: int
+    failed: list[tuple[str, str]]
+    first: dt.datetime | None
+    last: dt.datetime | None
+    years: dict[int, int] = field(default_factory=dict)
+    cameras: dict[str, int] = field(default_factory=dict)
+    undated: int = 0
+
+
+def count_images(store: StoreReader) -> Census:
+    """Count the images of a store by what is known about them."""
+    good = ImageRow.state == "ok"
+    year = func.strftime("%Y", ImageRow.taken_at)
+    with store.catalog.session() as session:
+        images, dated, first, last = session.execute(
+            select(
+                func.count(),
+                func.count(ImageRow.taken_at),
+                func.min(ImageRow.taken_at),
+                func.max(ImageRow.taken_at),
+            ).where(good)
+        ).one()
+        years = session.execute(
+            select(year, func.count()).where(good, year.is_not(None)).group_by(year)
+        ).all()
+        cameras = session.execute(
+            select(ImageRow.camera, func.count())
+            .where(good, ImageRow.camera.is_not(None))
+            .group_by(ImageRow.camera)
+        ).all()
+    by_camera = Counter({camera: count for camera, count in cameras if camera})
+    return Census(
+        images=images,
+        failed=failed_files(store),
+        first=first,
+        last=last,
+        years={int(number): count for number, count in sorted(years)},
+        cameras=dict(by_camera.most_common()),
+        undated=images - dated,
+    )
+
+
+def failed_files(store: StoreReader) -> list[tuple[str, str]]:
+    """Return (path, reason) of the files that could not be read, sorted."""
+    roots = store.roots()
+    with store.catalog.session() as session:
+        rows = session.scalars(
+            select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
+        )
+        return [(str(roots[row.root_id] / row.path), row.reason or "") for row in rows]
+
+
+def summarize(store: StoreReader) -> StoreSummary:
+    """Count what the store holds."""
+    region_kinds = {kind.name for kind in store.spec.kinds_of("region")}
+    roots = store.roots()
+    with store.catalog.session() as session:
+        images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
+        regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
+        kinds = session.execute(
+            select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
+        ).all()
+    files = [file for file in store.path.rglob("*") if file.is_file()]
+    return StoreSummary(
+        images=images,
+        failed=failed_files(store),
+        vectors={k: regions if k in region_kinds else images for k, _ in kinds},
+        dimensions={row.kind: row[1] for row in kinds},
+        bytes_on_disk=sum(file.stat().st_size for file in files),
+        roots=[str(path) for path in roots.values()],
+    )

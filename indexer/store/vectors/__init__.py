@@ -1,0 +1,1 @@
+"""Vectors of a store: segments on disk, and the nearest of them."""

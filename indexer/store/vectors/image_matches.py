@@ -1,0 +1,142 @@
+"""Ranking vectors, and images by the best of their vectors, with scores that depend on each alone.
+
+A matrix product finds what is likely to be among the best; those are scored again row by row. So
+the scores of a query do not depend on the queries asked with it, nor on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from indexer.arrays import FloatArray, IdArray, cosines
+
+QUERIES_AT_ONCE = 64
+
+
+class Matches(NamedTuple):
+    """Nearest vectors, best first: ids (k,) and scores (k,)."""
+
+    ids: IdArray
+    scores: FloatArray
+
+
+class ImageMatches(NamedTuple):
+    """Best images, best first: image ids (k,), the id of the best vector of each, and scores."""
+
+    image_ids: IdArray
+    ids: IdArray
+    scores: FloatArray
+
+    def split(self, count: int) -> tuple[ImageMatches, ImageMatches]:
+        """Return the first `count` matches, and the others."""
+        image_ids, ids, scores = self
+        return (
+            ImageMatches(image_ids[:count], ids[:count], scores[:count]),
+            ImageMatches(image_ids[count:], ids[count:], scores[count:]),
+        )
+
+
+def image_blocks(image_ids: IdArray, rows: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of blocks of about so many rows that cut no image in two."""
+    if not len(image_ids):
+        return
+    firsts = _firsts(image_ids)
+    start = 0
+    while start < len(image_ids):
+        later = firsts[firsts >= start + rows]
+        stop = int(later[0]) if len(later) else len(image_ids)
+        yield start, stop
+        start = stop
+
+
+def likely_rows(queries: FloatArray, vectors: FloatArray, k: int) -> Iterator[IdArray]:
+    """Yield for each query (Q, D) the rows of unit vectors (N, D) that may be among its k best."""
+    for scores in _products(queries, vectors):
+        yield from (_near_best(row, k, vectors.shape[1]) for row in scores)
+
+
+def likely_image_rows(
+    queries: FloatArray, image_ids: IdArray, vectors: FloatArray, k: int, global_weight: float
+) -> Iterator[IdArray]:
+    """Yield for each query (Q, D) all rows of the images that may be among its k best.
+
+    `image_ids` (N,) are the images of unit vectors (N, D), see `rank_images`.
+    """
+    firsts = _firsts(image_ids)
+    stops = np.append(firsts[1:], len(image_ids))
+    for scores in _products(queries, vectors):
+        best = np.maximum.reduceat(scores, firsts, axis=1)  # (Q, images)
+        best = (best + global_weight * scores[:, firsts]) / (1 + global_weight)
+        for row in best:
+            near = _near_best(row, k, vectors.shape[1])
+            yield ranges(firsts[near], stops[near] - firsts[near])
+
+
+def rank_rows(query: FloatArray, ids: IdArray, vectors: FloatArray) -> Matches:
+    """Return the scores of vectors (N, D) with a query (D,)."""
+    return Matches(ids, cosines(vectors, query))
+
+
+def rank_images(
+    query: FloatArray, ids: IdArray, image_ids: IdArray, vectors: FloatArray, global_weight: float
+) -> ImageMatches:
+    """Return the scores of images with a query (D,), see `VectorIndex.search_images`.
+
+    `ids` (N,) and `vectors` (N, D) are those of whole images, the owners in `image_ids` (N,).
+    """
+    scores = cosines(vectors, query)
+    firsts = _firsts(image_ids)
+    best = np.maximum.reduceat(scores, firsts) if len(firsts) else np.empty(0, np.float32)
+    counts = np.diff(np.append(firsts, len(image_ids)))
+    is_best = np.flatnonzero(scores == np.repeat(best, counts))
+    rows = is_best[np.searchsorted(is_best, firsts)]
+    if global_weight:
+        weighted = best + np.float32(global_weight) * scores[firsts]
+        best = weighted / np.float32(1 + global_weight)
+    return ImageMatches(image_ids[firsts], ids[rows], best)
+
+
+def best_matches(parts: Sequence[Matches], k: int) -> Matches:
+    """Return the k best of several matches, ties by id."""
+    ids, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    order = np.lexsort((ids, -scores))[:k]
+    return Matches(ids[order], scores[order])
+
+
+def best_image_matches(parts: Sequence[ImageMatches], k: int) -> ImageMatches:
+    """Return the k best of several matches of different images, ties by image id."""
+    image_ids, ids, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    order = np.lexsort((image_ids, -scores))[:k]
+    return ImageMatches(image_ids[order], ids[order], scores[order])
+
+
+def ranges(starts: IdArray, counts: IdArray) -> IdArray:
+    """Return the numbers of several ranges, one after the other."""
+    before = np.cumsum(counts) - counts
+    numbers: IdArray = np.repeat(starts - before, counts) + np.arange(counts.sum())
+    return numbers
+
+
+def _products(queries: FloatArray, vectors: FloatArray) -> Iterator[FloatArray]:
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        yield queries[start : start + QUERIES_AT_ONCE] @ vectors.T
+
+
+def _near_best(scores: FloatArray, k: int, dimension: int) -> IdArray:
+    """Return where scores (N,) are among the k best, or so near that rounding may hide it."""
+    if k >= len(scores):
+        return np.arange(len(scores))
+    # Two sums of `dimension` products of unit vectors differ by no more than this in float32.
+    margin = 2 * dimension * float(np.finfo(np.float32).eps)
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
+    return np.flatnonzero(scores >= threshold)
+
+
+def _firsts(image_ids: IdArray) -> IdArray:
+    """Return the first row of each image, given the image of each row (N,)."""
+    if not len(image_ids):
+        return np.empty(0, np.int64)
+    return np.flatnonzero(np.append(True, image_ids[1:] != image_ids[:-1]))

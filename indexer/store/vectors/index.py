@@ -1,0 +1,260 @@
+"""VectorIndex: nearest vectors, and nearest images, by cosine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from indexer.arrays import FloatArray, IdArray
+from indexer.store.vectors.image_matches import (
+    ImageMatches,
+    Matches,
+    best_image_matches,
+    best_matches,
+    image_blocks,
+    likely_image_rows,
+    likely_rows,
+    ranges,
+    rank_images,
+    rank_rows,
+)
+from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.ivf_search import FEW_ROWS, IvfSearch
+from indexer.store.vectors.segments import Rows, Segment, to_float32
+
+BLOCK_ROWS = 65_536  # compared at a time
+KEPT_BYTES = 1 << 30  # a table of no more float32 stays in memory between searches
+NO_IDS: IdArray = np.empty(0, np.int64)
+
+
+class VectorIndex:
+    """Search by inner product over segments of unit vectors of one dimension.
+
+    Vectors are stored as float16, which changes a cosine by less than 0.001, and compared in
+    float32. Ids are unique and never negative; the vectors of the images in `removed` (N,) are
+    hidden. What a query finds does not depend on the queries asked with it.
+
+    With `ivf`, the first segments, those whose rows are in it, are searched approximately; what was
+    added since is compared one by one. Scores are exact either way.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        segments: Sequence[Segment] = (),
+        ivf: IvfIndex | None = None,
+        removed: IdArray = NO_IDS,
+    ) -> None:
+        if dimension < 1:
+            raise ValueError(f"the dimension must be at least 1, not {dimension}")
+        self.dimension = dimension
+        self._segments = list(segments)
+        self._removed = removed
+        self._in_ivf = self._count_segments_in(ivf)
+        self._ivf: IvfSearch | None = None
+        if ivf is not None:
+            self._ivf = IvfSearch(ivf, Rows(self._segments[: self._in_ivf]))
+        total = sum(len(segment.ids) for segment in self._segments)
+        self._keeps = 4 * dimension * total <= KEPT_BYTES
+        self._blocks: dict[tuple[int, int], FloatArray] = {}
+        self._asked = False
+
+    @property
+    def ivf(self) -> IvfIndex | None:
+        """The IVF index of the first segments, if any."""
+        return None if self._ivf is None else self._ivf.ivf
+
+    def __len__(self) -> int:
+        """Return how many vectors can be found."""
+        return sum(len(s.ids) - np.isin(s.image_ids, self._removed).sum() for s in self._segments)
+
+    # --- search -------------------------------------------------------------------------------
+
+    def search(self, queries: FloatArray, k: int, allowed: IdArray | None = None) -> list[Matches]:
+        """Return the nearest vectors of each unit query (Q, D) float32, best first, ties by id.
+
+        There are `k` or as many as there are; `allowed` restricts the search to the vectors of
+        these image ids.
+        """
+        queries = self._checked(queries, k)
+        near: list[Matches | None] = [None] * len(queries)
+        if self._ivf is not None:
+            near = self._ivf.search(queries, k, allowed, self._removed)
+        found = [[] if match is None else [match] for match in near]
+        for asked, segments in self._to_compare(near):
+            for ids, _, vectors in self._live_blocks(segments, allowed):
+                likely = likely_rows(queries[asked], vectors, k)
+                for place, rows in zip(asked, likely, strict=True):
+                    found[place].append(rank_rows(queries[place], ids[rows], vectors[rows]))
+        none = Matches(NO_IDS, np.empty(0, np.float32))
+        return [best_matches(parts or [none], k) for parts in found]
+
+    def search_images(
+        self,
+        queries: FloatArray,
+        k: int,
+        allowed: IdArray | None = None,
+        global_weight: float = 0.0,
+    ) -> list[ImageMatches]:
+        """Return the best images of each unit query (Q, D), each once, by the best of its vectors.
+
+        An image scores `max + global_weight * first`, over `1 + global_weight`, where `first` is
+        the score of its first vector, that of the whole image; it is 0 for queries that are a part
+        of a picture. `allowed` restricts the search to these image ids.
+        """
+        queries = self._checked(queries, k)
+        few = self._few_images(allowed)
+        if few is not None:
+            places, ids, vectors = self.rows_of_images(few)
+            ranked = [rank_images(q, ids, few[places], vectors, global_weight) for q in queries]
+            return [best_image_matches([match], k) for match in ranked]
+        near: list[ImageMatches | None] = [None] * len(queries)
+        if self._ivf is not None:
+            near = self._ivf.search_images(queries, k, allowed, self._removed, global_weight)
+        found = [[] if match is None else [match] for match in near]
+        for asked, segments in self._to_compare(near):
+            for ids, owners, vectors in self._live_blocks(segments, allowed):
+                likely = likely_image_rows(queries[asked], owners, vectors, k, global_weight)
+                for place, rows in zip(asked, likely, strict=True):
+                    found[place].append(
+                        rank_images(
+                            queries[place], ids[rows], owners[rows], vectors[rows], global_weight
+                        )
+                    )
+        none = ImageMatches(NO_IDS, NO_IDS, np.empty(0, np.float32))
+        return [best_image_matches(parts or [none], k) for parts in found]
+
+    # --- look-up ------------------------------------------------------------------------------
+
+    def rows_of_images(self, image_ids: IdArray) -> tuple[IdArray, IdArray, FloatArray]:
+        """Return the vectors of these images (N,), those of one image in order.
+
+        They are places in `image_ids` (R,), ids (R,) and vectors (R, D) float32. Unknown images
+        have none.
+        """
+        parts = [(NO_IDS, NO_IDS, np.empty((0, self.dimension), np.float32))]
+        for segment in self._segments:
+            starts, counts = _spans(segment, image_ids)
+            counts[np.isin(image_ids, self._removed)] = 0
+            if counts.any():
+                rows = ranges(starts, counts)
+                places = np.repeat(np.arange(len(image_ids)), counts)
+                parts.append((places, np.asarray(segment.ids)[rows], segment.take(rows)))
+        if len(parts) == 2:
+            return parts[1]  # nothing to join: most collections are one segment
+        places, ids, vectors = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return places, ids, vectors
+
+    def rows_of_image(self, image_id: int) -> tuple[IdArray, FloatArray]:
+        """Return the ids (R,) and vectors (R, D) of one image, in order; raises `KeyError`."""
+        _, ids, vectors = self.rows_of_images(np.array([image_id], np.int64))
+        if not len(ids):
+            raise KeyError(f"no vectors of image {image_id}")
+        return ids, vectors
+
+    def live_ids(self) -> IdArray:
+        """Return the ids (N,) of all vectors that can be found, in the order of their commits."""
+        kept = [np.asarray(s.ids)[~np.isin(s.image_ids, self._removed)] for s in self._segments]
+        return np.concatenate([NO_IDS, *kept])
+
+    def sample(self, count: int) -> FloatArray:
+        """Return about `count` vectors (N, D) float32, evenly spread over all; all if fewer."""
+        total = sum(len(segment.ids) for segment in self._segments)
+        step = max(1, total // count)
+        parts = []
+        for segment in self._segments:
+            rows = np.arange(0, len(segment.ids), step)
+            parts.append(segment.take(rows[~np.isin(segment.image_ids[rows], self._removed)]))
+        return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
+
+    # --- what they share ----------------------------------------------------------------------
+
+    def _count_segments_in(self, ivf: IvfIndex | None) -> int:
+        """Return how many segments, from the first, have their rows in the IVF index."""
+        ends = np.cumsum([0, *(len(segment.ids) for segment in self._segments)])
+        places = np.flatnonzero(ends == (0 if ivf is None else len(ivf)))
+        if ivf is not None and not len(places):
+            raise ValueError(f"no segments have the {len(ivf)} rows of the IVF index")
+        return 0 if ivf is None else int(places[-1])
+
+    def _few_images(self, allowed: IdArray | None) -> IdArray | None:
+        """Return the images to be found, ascending, where they have few rows; else None."""
+        if allowed is None or len(allowed) >= FEW_ROWS:
+            return None
+        images: IdArray = np.setdiff1d(allowed, self._removed)
+        rows = sum(int(_spans(segment, images)[1].sum()) for segment in self._segments)
+        return images if rows < FEW_ROWS else None
+
+    def _to_compare(self, near: Sequence[object | None]) -> Iterator[tuple[list[int], range]]:
+        """Yield queries, and the segments to compare them with one by one.
+
+        All are compared with the segments that are not in the IVF index, and with the others those
+        for which it found nothing in `near`.
+        """
+        missed = [place for place, match in enumerate(near) if match is None]
+        if missed:
+            yield missed, range(self._in_ivf)
+        yield [*range(len(near))], range(self._in_ivf, len(self._segments))
+
+    def _live_blocks(
+        self, segments: range, allowed: IdArray | None
+    ) -> Iterator[tuple[IdArray, IdArray, FloatArray]]:
+        """Yield the ids, images and vectors that may be found, of some segments, in blocks.
+
+        No block cuts an image in two.
+        """
+        for place in segments:
+            segment = self._segments[place]
+            for start, stop in image_blocks(np.asarray(segment.image_ids), BLOCK_ROWS):
+                owners = np.asarray(segment.image_ids[start:stop])
+                keep = ~np.isin(owners, self._removed)
+                if allowed is not None:
+                    keep &= np.isin(owners, allowed)
+                if not keep.any():
+                    continue
+                ids, vectors = np.asarray(segment.ids[start:stop]), self._block(place, start, stop)
+                yield (
+                    (ids, owners, vectors)
+                    if keep.all()
+                    else (
+                        ids[keep],
+                        owners[keep],
+                        vectors[keep],
+                    )
+                )
+        self._asked = True
+
+    def _block(self, place: int, start: int, stop: int) -> FloatArray:
+        """Return rows of a segment in float32.
+
+        A small table stays in memory from the second search on: a command asks only once, and new
+        memory takes longer to get than to fill.
+        """
+        block = self._blocks.get((place, start))
+        if block is None:
+            block = to_float32(self._segments[place].vectors[start:stop])
+            if self._asked and self._keeps:
+                self._blocks[place, start] = block
+        return block
+
+    def _checked(self, queries: FloatArray, k: int) -> FloatArray:
+        queries = np.asarray(queries)
+        if queries.ndim != 2 or queries.shape[1] != self.dimension:
+            raise ValueError(
+                f"queries must have shape (Q, {self.dimension}), not {tuple(queries.shape)}"
+            )
+        if queries.dtype != np.float32:
+            raise TypeError(f"queries must be float32, not {queries.dtype}")
+        if not np.isfinite(queries).all():
+            raise ValueError("queries must be finite")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, not {k}")
+        return np.ascontiguousarray(queries)
+
+
+def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:
+    """Return the first row of each image (N,) in a segment, and how many it has there."""
+    ends = np.concatenate([image_ids, image_ids + 1])
+    starts, stops = np.searchsorted(segment.image_ids, ends).reshape(2, -1)
+    return starts, stops - starts

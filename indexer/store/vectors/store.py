@@ -1,0 +1,222 @@
+"""VectorStore: the vectors of a store, by kind, in files that the catalogue names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexer.arrays import BoolArray, FloatArray, HalfArray, IdArray
+from indexer.errors import StoreCorruptError, StoreError
+from indexer.progress import Progress, no_progress
+from indexer.store.catalog.protocol import Catalog, IvfEntry, SegmentEntry
+from indexer.store.layout import ivf_name, segment_name, vector_files
+from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.segments import (
+    Rows,
+    Segment,
+    read_segment,
+    write_merged,
+    write_segment,
+)
+
+if TYPE_CHECKING:  # reading needs no SQLAlchemy, which takes long to import
+    from indexer.store.catalog.transaction import CatalogTransaction
+
+MUCH_LARGER = 4  # times the rows of all later segments: such a segment is left alone
+
+
+class VectorStore:
+    """The vector files in `folder`. A file counts once `catalog` names it.
+
+    What is written becomes live when the transaction that it was written in commits, after a call
+    of `sync`. Writers hold the store's lock.
+    """
+
+    def __init__(self, folder: Path, catalog: Catalog) -> None:
+        self.folder = folder
+        self.catalog = catalog
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def open_index(self, kind: str) -> VectorIndex | None:
+        """Open the vectors of one kind by memory map, None where there are none.
+
+        Raises `StoreCorruptError`.
+        """
+        try:
+            return self._open_index(kind)
+        except StoreCorruptError:
+            # Perhaps other files have replaced them since the catalogue was asked.
+            return self._open_index(kind)
+
+    def rows(self, kind: str) -> Rows:
+        """Return the vectors of one kind as a table, those of removed images included."""
+        return Rows([self._read(entry) for entry in self.catalog.files(kind).segments])
+
+    def ivf_entry(self, kind: str) -> IvfEntry | None:
+        """Return what the catalogue says about the IVF index of one kind, None without one."""
+        return self.catalog.files(kind).ivf
+
+    def open_ivf(self, entry: IvfEntry, *, to_extend: bool = False) -> IvfIndex:
+        """Open an IVF index; raises `StoreCorruptError`."""
+        path = self.folder / f"{ivf_name(entry)}.faiss"
+        ivf = IvfIndex.read(path, entry, to_extend=to_extend)
+        if len(ivf) != entry.rows:
+            raise StoreCorruptError(
+                f"The index file {path} holds {len(ivf)} vectors, the catalogue says "
+                f"{entry.rows}. Rebuild it with: cbir optimize"
+            )
+        return ivf
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def append(
+        self,
+        change: CatalogTransaction,
+        kind: str,
+        ids: IdArray,
+        image_ids: IdArray,
+        vectors: FloatArray | HalfArray,
+    ) -> None:
+        """Write vectors (N, D) with their ids (N,) and the ids of their images (N,), ascending."""
+        entry = change.add_segment(kind, len(ids), vectors.shape[1])
+        with self._explaining_errors():
+            write_segment(self.folder, segment_name(entry), ids, image_ids, vectors)
+
+    def rewrite(
+        self,
+        change: CatalogTransaction,
+        kind: str,
+        function: Callable[[FloatArray], FloatArray],
+        progress: Progress = no_progress,
+    ) -> None:
+        """Replace every vector of one kind by what `function` makes of it; its IVF index goes.
+
+        `function` maps some vectors (n, D) at a time to as many of the same dimension.
+        """
+        old = change.segments(kind)
+        change.drop_ivf(kind)
+        self._write_as_one(change, old, [None] * len(old), function, progress)
+
+    def merge(
+        self, change: CatalogTransaction, kind: str, progress: Progress = no_progress
+    ) -> None:
+        """Merge the segments of one kind, without the vectors of removed images.
+
+        Its IVF index goes with the old segments.
+        """
+        old = change.segments(kind)
+        removed = change.removed_images()
+        keep = [~np.isin(self._read(entry).image_ids, removed) for entry in old]
+        if not old or (len(old) == 1 and keep[0].all()):
+            return
+        change.drop_ivf(kind)
+        self._write_as_one(change, old, keep, None, progress)
+
+    def join(self, change: CatalogTransaction, kind: str, progress: Progress = no_progress) -> None:
+        """Join the last segments of one kind, as long as the one before is not much larger.
+
+        So their number grows with the logarithm of the rows, and so does how often a row is
+        rewritten. Rows keep their order, those of removed images included, so an IVF index stays
+        valid; segments in it are not joined with others.
+        """
+        entries = change.segments(kind)
+        in_ivf = change.ivf_rows(kind)
+        sizes = np.array([entry.rows for entry in entries], np.int64)
+        later = np.cumsum(sizes[::-1])[::-1] - sizes  # rows of the segments after each
+        joined = sizes < MUCH_LARGER * later
+        if sizes.sum() > in_ivf:
+            joined &= np.cumsum(sizes) > in_ivf
+        if joined.any():
+            old = entries[int(joined.argmax()) :]
+            self._write_as_one(change, old, [None] * len(old), None, progress)
+
+    def replace_ivf(
+        self, change: CatalogTransaction, kind: str, ivf: IvfIndex | None, trained_rows: int
+    ) -> None:
+        """Make this IVF index, or none, the live one of a kind."""
+        change.drop_ivf(kind)
+        if ivf is not None:
+            entry = change.add_ivf(
+                kind,
+                ivf.index_type,
+                rows=len(ivf),
+                trained_rows=trained_rows,
+                nprobe=ivf.nprobe,
+                recall=ivf.recall,
+            )
+            with self._explaining_errors():
+                ivf.write(self.folder / f"{ivf_name(entry)}.faiss")
+            self.sync()
+
+    def sync(self) -> None:
+        """Flush the folder's entries to the disk."""
+        if os.name == "posix":
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def clear_leftovers(self, kinds: Sequence[str]) -> None:
+        """Delete vector files that no commit named, or that a later one dropped."""
+        live: set[str] = set()
+        for kind in kinds:
+            entries = self.catalog.files(kind)
+            live |= {segment_name(entry) for entry in entries.segments}
+            if entries.ivf is not None:
+                live.add(ivf_name(entries.ivf))
+        for file in list(vector_files(self.folder)):
+            if file.name.split(".")[0] not in live:
+                # Windows keeps a file that another process reads; it goes the next time.
+                with contextlib.suppress(PermissionError):
+                    file.unlink()
+
+    # --- what they share ----------------------------------------------------------------------
+
+    def _open_index(self, kind: str) -> VectorIndex | None:
+        entries = self.catalog.files(kind)
+        if not entries.segments:
+            return None
+        ivf = None if entries.ivf is None else self.open_ivf(entries.ivf)
+        segments = [self._read(entry) for entry in entries.segments]
+        return VectorIndex(segments[0].vectors.shape[1], segments, ivf, entries.removed)
+
+    def _read(self, entry: SegmentEntry) -> Segment:
+        return read_segment(self.folder, segment_name(entry), entry.rows, entry.dimension)
+
+    def _write_as_one(
+        self,
+        change: CatalogTransaction,
+        old: Sequence[SegmentEntry],
+        keep: Sequence[BoolArray | None],
+        function: Callable[[FloatArray], FloatArray] | None,
+        progress: Progress,
+    ) -> None:
+        """Write the rows to `keep` (N,) of segments, None for all, as one that replaces them."""
+        kept = [np.ones(e.rows, bool) if k is None else k for e, k in zip(old, keep, strict=True)]
+        parts = [self._read(entry) for entry in old]
+        change.drop_segments(old)
+        count = sum(int(rows.sum()) for rows in kept)
+        if count:
+            merged = change.add_segment(old[0].kind, count, old[0].dimension)
+            name = segment_name(merged)
+            with self._explaining_errors():
+                write_merged(self.folder, name, parts, kept, change=function, progress=progress)
+        self.sync()
+
+    @contextlib.contextmanager
+    def _explaining_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"Vectors cannot be written to {self.folder}: {error.strerror or error}. What was "
+                "committed before is safe; run the same command again to continue."
+            ) from error

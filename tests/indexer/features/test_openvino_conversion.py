@@ -1,0 +1,154 @@
+"""A network is converted once, keeps its first layers in float32, and is never half written."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
+from indexer.features.engines import openvino_conversion
+from indexer.features.engines.openvino import OpenVinoEngine
+from indexer.features.engines.openvino_conversion import find_or_convert
+from indexer.features.engines.openvino_runtime import ov
+from indexer.features.extractor import FeatureExtractor
+
+op = ov.opset13
+LITE0 = BACKBONES[DEFAULT_BACKBONE]
+
+
+def doubling() -> Any:
+    """A model of three layers, `first`, `second` and `third`, each of which doubles."""
+    image = op.parameter([1, -1, -1, 3], ov.Type.u8)
+    values = op.convert(image, ov.Type.f32).output(0)
+    for name in ("first", "second", "third"):
+        layer = op.multiply(values, op.constant(np.float32(2)))
+        layer.set_friendly_name(f"__module.network.{name}/aten::mul/Multiply")
+        values = layer.output(0)
+    return ov.Model([op.result(values)], [image])
+
+
+def precise_layers(path: Path) -> list[str]:
+    """The layers of a model file that OpenVINO is told to run in float32, in order."""
+    return [
+        layer.get_friendly_name()
+        for layer in ov.Core().read_model(path).get_ordered_ops()
+        if any(name.startswith("Disable") for name, _ in layer.get_rt_info().items())
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where models are kept, which is empty; converting gives `doubling`."""
+    monkeypatch.setenv("CBIR_CACHE", str(tmp_path))
+    monkeypatch.setattr(openvino_conversion, "_convert", lambda *_: doubling())
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    return dataclasses.replace(LITE0, precise_module="second")
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_layers_up_to_the_precise_module_stay_in_float32(backbone: Backbone) -> None:
+    names = precise_layers(find_or_convert(backbone, ["head"]))
+    kept = [name.removeprefix("__module.network.").split("/")[0] for name in names]
+    assert kept[-2:] == ["first", "second"]
+    assert "third" not in kept
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_precise_module_every_layer_may_be_rounded(backbone: Backbone) -> None:
+    plain = dataclasses.replace(backbone, precise_module="")
+    assert precise_layers(find_or_convert(plain, ["head"])) == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_mark_changes_nothing_in_float32(backbone: Backbone) -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = ov.Core().compile_model(find_or_convert(backbone, ["head"]), "CPU", options)
+    np.testing.assert_array_equal(model([image])[0], 8.0 * image)
+
+
+def test_the_default_network_is_precise_in_its_first_layers(lite0: FeatureExtractor) -> None:
+    engine = OpenVinoEngine(LITE0, lite0.spec.taps)
+    kept = precise_layers(engine.model_file)
+    modules = [name.removeprefix("__module.network.") for name in kept]
+    assert any(module.startswith("bn1.") for module in modules)
+    assert any(module.startswith("blocks.0.") for module in modules)
+    assert not any(module.startswith(("blocks.1", "blocks.6", "classifier")) for module in modules)
+
+
+def test_a_converted_model_is_found_again(
+    folder: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = find_or_convert(backbone, ["head"])
+    assert {kept.suffix for kept in folder.iterdir()} == {".xml", ".bin"}
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the model was converted again")
+
+    monkeypatch.setattr(openvino_conversion, "_convert", refuse)
+    assert find_or_convert(backbone, ["head"]) == path
+
+
+def test_other_taps_weights_or_conversions_have_models_of_their_own(
+    folder: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [
+        find_or_convert(backbone, ["head"]),
+        find_or_convert(backbone, ["head", "fc"]),
+        find_or_convert(dataclasses.replace(backbone, weights="others"), ["head"]),
+    ]
+    monkeypatch.setattr(openvino_conversion, "CONVERSION", openvino_conversion.CONVERSION + 1)
+    paths.append(find_or_convert(backbone, ["head"]))
+    assert len(set(paths)) == 4
+    assert len(list(folder.iterdir())) == 8
+
+
+def fail_to_save(_: object, path: Path, **__: object) -> None:
+    path.write_text("<half>")
+    raise OSError("the disk is full")
+
+
+def fail_to_mark(path: Path, _: object) -> None:
+    path.write_text("<half>")
+    raise OSError("the disk is full")
+
+
+def fail_to_move(source: Path, target: Path) -> None:
+    if target.suffix == ".xml":
+        raise OSError("the disk is full")
+    source.rename(target)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "failure"),
+    [
+        (ov, "save_model", fail_to_save),
+        (openvino_conversion, "_keep_float32", fail_to_mark),
+        (os, "replace", fail_to_move),
+    ],
+    ids=["saving", "marking", "moving"],
+)
+def test_a_conversion_cut_short_leaves_nothing_that_looks_like_a_model(
+    folder: Path, backbone: Backbone, place: object, name: str, failure: Callable[..., None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, name, failure)
+        with pytest.raises(OSError, match="disk is full"):
+            find_or_convert(backbone, ["head"])
+    assert not list(folder.glob("*.xml"))
+    assert not [path for path in folder.iterdir() if path.is_dir()]
+
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = ov.Core().compile_model(find_or_convert(backbone, ["head"]), "CPU", options)
+    [pixel] = model([np.ones((1, 1, 1, 3), np.uint8)])[0].reshape(1, 3)
+    assert pixel.tolist() == [8, 8, 8]

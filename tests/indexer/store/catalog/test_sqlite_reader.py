@@ -1,0 +1,45 @@
+"""Reading the catalogue by SQLite alone; see `test_catalog_conformance.py` for its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from indexer.errors import StoreError
+from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+from indexer.store.catalog.sqlite_reader import SqliteReader
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[SqlAlchemyCatalog]:
+    made = SqlAlchemyCatalog(tmp_path / "catalog.sqlite")
+    made.prepare()
+    yield made
+    made.close()
+
+
+def test_the_schema_is_known(catalog: SqlAlchemyCatalog) -> None:
+    reader = SqliteReader(catalog.path)
+    assert reader.is_current()
+    with catalog.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")
+    assert not reader.is_current()
+    reader.close()
+
+
+def test_a_file_that_is_no_catalogue_is_not_current(tmp_path: Path) -> None:
+    file = tmp_path / "catalog.sqlite"
+    file.write_bytes(b"This is not a database. " * 100)
+    assert not SqliteReader(file).is_current()
+    file.write_bytes(b"")
+    assert not SqliteReader(file).is_current()
+
+
+def test_reading_makes_no_catalogue(tmp_path: Path) -> None:
+    reader = SqliteReader(tmp_path / "none.sqlite")
+    with pytest.raises(StoreError, match=r"none\.sqlite cannot be used"):
+        reader.roots()
+    assert not reader.is_current()
+    assert not list(tmp_path.iterdir())
