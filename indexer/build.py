@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from indexer.choices import MAX_PIXELS
 from indexer.errors import UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
-from indexer.images.decode import MAX_PIXELS
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
 from indexer.progress import Progress, no_progress

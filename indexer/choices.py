@@ -1,8 +1,10 @@
-"""The choices that a store, a query and a command offer, by name."""
+"""The choices that a store, a query and a command offer, by name, and limits they share."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
+
+MAX_PIXELS = 200_000_000  # of one image, unless a run says otherwise
 
 TapKind = Literal["conv", "fc"]
 TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)

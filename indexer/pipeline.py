@@ -13,9 +13,10 @@ from io import FileIO
 from pathlib import Path
 
 from indexer.arrays import Pixels
+from indexer.choices import MAX_PIXELS
 from indexer.errors import ImageError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
-from indexer.images.decode import MAX_PIXELS, load_image
+from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
 from indexer.scan import Task
 from indexer.store.records import FileState

@@ -18,8 +18,15 @@ from tests.colour_grid import colour_spec
 if TYPE_CHECKING:
     from tests.desk import Desk
 
+LONGEST = ("test_real_browser", "test_same_answers", "test_determinism", "test_engines")
+
 settings.register_profile("cbir", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("cbir")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: not item.path.name.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,11 +18,11 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from indexer.arrays import Pixels
+from indexer.choices import MAX_PIXELS
 from indexer.errors import ImageTooLargeError, UnreadableImageError
 from indexer.images.facts import PARSER_FAULTS, ImageFacts, read_facts
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF")  # and HEIF
-MAX_PIXELS = 200_000_000
 LARGEST_JPEG = 64 << 20  # bytes held at once; Pillow streams larger files
 
 # How pixels become upright, by EXIF orientation.

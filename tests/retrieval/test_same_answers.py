@@ -30,7 +30,7 @@ from tests.sample import SAMPLE
 TREE = Path(tests.__file__).parents[1]
 PHOTOS = sorted((SAMPLE / "images").iterdir())[::3]
 QUERIES = 60
-TORCH_QUERIES = 18  # which is several times slower
+TORCH_QUERIES, TORCH_PHOTOS = 12, 8  # which is several times slower
 KINDS: tuple[dict[str, Any], ...] = (
     {},
     {"feature": "fc"},
@@ -44,6 +44,12 @@ Answer = list[tuple[int, tuple[int, int, int, int] | None, float]]
 
 def has_bfloat16() -> bool:
     return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def photos_of(extractor: FeatureExtractor) -> list[Path]:
+    """The photos to index and to query with."""
+    in_torch = extractor.inference.description.startswith("torch")
+    return PHOTOS[:TORCH_PHOTOS] if in_torch else PHOTOS
 
 
 @pytest.fixture(scope="module", params=["f32", "bf16", "torch"])
@@ -61,7 +67,7 @@ def engine(
         extractor = FeatureExtractor(spec, engine=name)  # type: ignore[arg-type]  # one of its names
         assert precision in extractor.inference.description
         store = Store.create(tmp_path_factory.mktemp("store") / ".cbir", spec)
-        Builder(store, lambda: extractor).run(PHOTOS)
+        Builder(store, lambda: extractor).run(photos_of(extractor))
         yield SearchEngine(store, extractor=extractor)
         store.close()
 
@@ -70,9 +76,9 @@ def engine(
 def queries(engine: SearchEngine) -> list[Query]:
     """Queries of every kind, those that search alike far apart."""
     asked = []
-    in_torch = engine.collection.extractor.inference.description.startswith("torch")
-    for i in range(TORCH_QUERIES if in_torch else QUERIES):
-        photo, kind = PHOTOS[i % len(PHOTOS)], KINDS[i % len(KINDS)]
+    photos = photos_of(engine.collection.extractor)
+    for i in range(QUERIES if len(photos) > TORCH_PHOTOS else TORCH_QUERIES):
+        photo, kind = photos[i % len(photos)], KINDS[i % len(KINDS)]
         source: dict[str, Any] = {"path": photo}
         if i % 4 == 1:
             source = {"data": photo.read_bytes()}
@@ -139,11 +145,12 @@ def test_in_another_process_with_fewer_threads(
 
 
 def test_any_number_of_workers_makes_the_same_index(engine: SearchEngine, tmp_path: Path) -> None:
+    extractor = engine.collection.extractor
     digests = set()
     for workers in (1, 2, 5):
         store = Store.create(tmp_path / str(workers), engine.store.spec)
         options = BuildOptions(workers=workers)
-        Builder(store, lambda: engine.collection.extractor, options).run(PHOTOS)
+        Builder(store, lambda: extractor, options).run(photos_of(extractor))
         digests.add(digest(store))
         store.close()
     assert digests == {digest(engine.store)}

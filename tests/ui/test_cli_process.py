@@ -142,7 +142,7 @@ def test_a_name_that_cannot_be_printed(album: Album, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path, album: Album) -> None:
     del album  # only so that the model is converted already
     (tmp_path / "photos").mkdir()
-    for i in range(300):
+    for i in range(150):
         Image.fromarray(noise(i, 256, 256)).save(tmp_path / "photos" / f"{i:03}.png")
     store = tmp_path / ".cbir"
     arguments = ["index", str(tmp_path / "photos"), "--store", str(store)]
@@ -161,4 +161,4 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, album: Album) -> None:
     assert b"Traceback" not in told
     finished = run(*arguments, "--json")
     report = json.loads(finished.stdout)
-    assert report["added"] + report["unchanged"] == 300
+    assert report["added"] + report["unchanged"] == 150

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import IndexChoice, Pooling, Scheme
+from indexer.choices import MAX_PIXELS, IndexChoice, Pooling, Scheme
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
@@ -89,7 +89,7 @@ def index(
     ] = None,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, help="Skip images with more pixels than this.")
-    ] = 200.0,
+    ] = MAX_PIXELS / 1e6,
     exclude: Annotated[
         list[str] | None,
         typer.Option(help="Skip files and folders whose name or path matches this glob."),

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from indexer.errors import CbirError
+from retrieval.query import Query
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
 
 
@@ -22,7 +23,7 @@ def localize(
     ] = None,
     context: Annotated[
         float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
-    ] = 0.0,
+    ] = Query.context,
     out: Annotated[
         Path | None,
         typer.Option(help="Write box.png, heat.png, mask.png and overlay.png into this folder."),
@@ -35,7 +36,6 @@ def localize(
     from indexer.images.decode import load_image
     from retrieval.engine import SearchEngine
     from retrieval.localize import localize as find
-    from retrieval.query import Query
     from ui.process import configure_images
 
     configure_images()

@@ -11,13 +11,14 @@ import typer
 
 from indexer.choices import Scope, TapKind
 from indexer.errors import CbirError, InvalidQueryError
+from retrieval.query import Query
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
 
 BATCH = 16  # queries that are forwarded and compared together
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
-    from retrieval.query import Hit, Query
+    from retrieval.query import Hit
 
 
 @app.command()
@@ -26,17 +27,18 @@ def query(
         Path | None, typer.Argument(help="The query image, in the index or not.")
     ] = None,
     store: StoreOption = None,
-    k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = Query.k
+    or 0,
     feature: Annotated[
         TapKind, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
-    ] = "conv",
+    ] = Query.feature,
     box: Annotated[
         str | None,
         typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image, in pixels."),
     ] = None,
     context: Annotated[
         float, typer.Option(min=0, max=10, help="Pad the box on each side by this share of it.")
-    ] = 0.0,
+    ] = Query.context,
     search: Annotated[
         Scope | None,
         typer.Option(
@@ -49,7 +51,7 @@ def query(
     ] = False,
     candidates: Annotated[
         int, typer.Option(min=1, help="How many images --rerank re-ranks.")
-    ] = 100,
+    ] = Query.candidates,
     batch: Annotated[
         Path | None,
         typer.Option(help="Answer many: a file of JSON lines with id, image and box (or null)."),
@@ -117,7 +119,6 @@ def query(
 
 def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any]) -> Query:
     from indexer.features.regions import Region
-    from retrieval.query import Query
 
     box = line.get("box")
     if box is not None and not isinstance(box, str):

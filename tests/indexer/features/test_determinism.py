@@ -57,8 +57,7 @@ CASES = [
         for precision in ("f32", "bf16")
         for regions, photos in (("grid", 8), ("none", 8), ("sliding", 2))
     ],
-    Case("torch", "auto", "grid"),
-    Case("torch", "auto", "none"),
+    Case("torch", "auto", "grid", 4),
 ]
 
 
