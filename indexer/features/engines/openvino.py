@@ -19,6 +19,7 @@ from indexer.features.engines.protocols import Activations, T
 
 Hint = Literal["LATENCY", "THROUGHPUT"]
 
+SPARE_REQUESTS = 2  # so that no core waits while the outputs of others are used
 FEW_IMAGES = 4  # what one query shows the network: here the time of each image counts
 
 
@@ -48,8 +49,9 @@ class OpenVinoEngine:
         def run_one(place: int) -> T:
             return use(place, dict(zip(self.taps, model.infer(images[place]), strict=True)))
 
-        places = range(len(images))
-        return [run_one(place) for place in places] if few else model.map(run_one, places)
+        if few:
+            return [run_one(place) for place in range(len(images))]
+        return model.map(run_one, range(len(images)))
 
     def _model(self, hint: Hint) -> _Model:
         with self._loading:
@@ -70,7 +72,8 @@ class _Model:
     """A compiled model with as many requests as it runs at a time; threads take turns at them."""
 
     def __init__(self, compiled: Any) -> None:
-        self._requests = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._requests = streams + SPARE_REQUESTS
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._requests):
             self._idle.put(compiled.create_infer_request())

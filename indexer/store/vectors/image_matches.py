@@ -14,6 +14,9 @@ import numpy as np
 from indexer.arrays import FloatArray, IdArray, cosines
 
 QUERIES_AT_ONCE = 64
+Chosen = IdArray | slice
+"""Rows of an array, as numbers or as a slice."""
+ALL = slice(None)
 
 
 class Matches(NamedTuple):
@@ -52,20 +55,26 @@ def image_blocks(image_ids: IdArray, rows: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-def likely_rows(queries: FloatArray, vectors: FloatArray, k: int) -> Iterator[IdArray]:
+def likely_rows(queries: FloatArray, vectors: FloatArray, k: int) -> Iterator[Chosen]:
     """Yield for each query (Q, D) the rows of unit vectors (N, D) that may be among its k best."""
+    if k >= len(vectors):
+        yield from (ALL for _ in queries)
+        return
     for scores in _products(queries, vectors):
         yield from (_near_best(row, k, vectors.shape[1]) for row in scores)
 
 
 def likely_image_rows(
     queries: FloatArray, image_ids: IdArray, vectors: FloatArray, k: int, global_weight: float
-) -> Iterator[IdArray]:
+) -> Iterator[Chosen]:
     """Yield for each query (Q, D) all rows of the images that may be among its k best.
 
     `image_ids` (N,) are the images of unit vectors (N, D), see `rank_images`.
     """
     firsts = _firsts(image_ids)
+    if k >= len(firsts):
+        yield from (ALL for _ in queries)
+        return
     stops = np.append(firsts[1:], len(image_ids))
     for scores in _products(queries, vectors):
         best = np.maximum.reduceat(scores, firsts, axis=1)  # (Q, images)
@@ -127,8 +136,6 @@ def _products(queries: FloatArray, vectors: FloatArray) -> Iterator[FloatArray]:
 
 def _near_best(scores: FloatArray, k: int, dimension: int) -> IdArray:
     """Return where scores (N,) are among the k best, or so near that rounding may hide it."""
-    if k >= len(scores):
-        return np.arange(len(scores))
     # Two sums of `dimension` products of unit vectors differ by no more than this in float32.
     margin = 2 * dimension * float(np.finfo(np.float32).eps)
     threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
