@@ -86,12 +86,10 @@ def index_photos(
     from indexer.store.store import Store
 
     path = Path(store)
-    if (path / CATALOG).is_file():
-        opened = Store.open(path)
-        if spec is not None:
-            opened.spec.require_same(spec, where=str(path))
-    else:
-        opened = Store.create(path, spec or FeatureSpec.create())
+    exists = (path / CATALOG).is_file()
+    opened = Store.open(path) if exists else Store.create(path, spec or FeatureSpec.create())
+    if spec is not None:
+        opened.spec.require_same(spec, where=str(path))
 
     def load_extractor() -> FeatureExtractor:
         return FeatureExtractor(opened.spec, adaptation=opened.adaptation())
@@ -100,7 +98,10 @@ def index_photos(
         places = [Path(photo) for photo in photos]
         return index(opened, places, load_extractor, options, progress or no_progress, stop)
     finally:
-        opened.close()
+        if exists:
+            opened.close()
+        else:
+            opened.close_or_discard()
 
 
 def localize(engine: SearchEngine, query: Query, image: Path | str) -> Localization:

@@ -74,6 +74,16 @@ class Store(StoreReader):
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
             path.rmdir()
 
+    def close_or_discard(self) -> None:
+        """Close a store that this process created, and delete it if it holds no image.
+
+        So a failed first attempt does not bind the next one to its spec.
+        """
+        unused = self.is_empty()
+        self.close()
+        if unused:
+            Store.delete(self.path)
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the writer's lock; there is one writer at a time.

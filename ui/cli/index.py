@@ -192,8 +192,7 @@ def _open_or_create(
 ) -> Iterator[Store]:
     """Open the store, whose spec must agree with the options, or create it.
 
-    A new store that stays empty is deleted again, so that a failed first attempt does not bind the
-    next one to its options.
+    A new store that stays empty is deleted again.
     """
     import dataclasses
 
@@ -213,10 +212,7 @@ def _open_or_create(
         try:
             yield made
         finally:
-            unused = made.is_empty()
-            made.close()
-            if unused:
-                Store.delete(place)
+            made.close_or_discard()
         return
     opened = Store.open(place)
     if backbone is not None and backbone != opened.spec.backbone:
