@@ -40,7 +40,7 @@ class Query:
     allowed: frozenset[int] | None = None
 
     @classmethod
-    def for_store(cls, spec: FeatureSpec, *, search: str | None = None, **fields: Any) -> Query:
+    def for_store(cls, spec: FeatureSpec, *, search: Scope | None = None, **fields: Any) -> Query:
         """Make a query with what is not chosen filled in for a store of this spec.
 
         A box, or re-ranking, searches regions where the store has them by that feature; anything
@@ -52,7 +52,7 @@ class Query:
             has_regions = spec.find_kind(feature, "region") is not None
             by_region = given.get("rerank") or ("box" in given and has_regions)
             search = "region" if by_region else "image"
-        return cls(search=search, **given)  # type: ignore[arg-type]  # checked when it is made
+        return cls(search=search, **given)
 
     def __post_init__(self) -> None:
         sources = [s for s in (self.path, self.data, self.image_id) if s is not None]

@@ -17,6 +17,7 @@ import pytest
 
 import tests
 from indexer.build import Builder, BuildOptions
+from indexer.choices import EngineName
 from indexer.errors import CbirError
 from indexer.features.engines.openvino_runtime import ov
 from indexer.features.extractor import FeatureExtractor
@@ -63,8 +64,8 @@ def engine(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CBIR_PRECISION", "f32" if precision == "torch" else precision)
         spec = FeatureSpec.create()
-        name = "torch" if precision == "torch" else "openvino"
-        extractor = FeatureExtractor(spec, engine=name)  # type: ignore[arg-type]  # one of its names
+        name: EngineName = "torch" if precision == "torch" else "openvino"
+        extractor = FeatureExtractor(spec, engine=name)
         assert precision in extractor.inference.description
         store = Store.create(tmp_path_factory.mktemp("store") / ".cbir", spec)
         Builder(store, lambda: extractor).run(photos_of(extractor))
