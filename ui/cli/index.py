@@ -121,7 +121,7 @@ def index(
     Unchanged files are not read again. Ctrl-C is safe: run the same command to continue.
     """
     started = time.monotonic()
-    from indexer.build import BuildOptions, IndexingStopped, index_photos
+    from indexer.build import BuildOptions, IndexingStopped, IndexReport, index_photos
     from indexer.features.extractor import FeatureExtractor
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
@@ -146,25 +146,29 @@ def index(
         strict=strict,
         retry_failed=retry_failed,
     )
-    with _open_or_create(store, backbone, choices, rebuild) as opened:
-        if index_type is not None:
-            opened.index_type = index_type
+    try:
+        with (
+            _catching_interrupts() as interrupted,
+            _open_or_create(store, backbone, choices, rebuild) as opened,
+        ):
+            if index_type is not None:
+                opened.index_type = index_type
 
-        def load_extractor() -> FeatureExtractor:
-            return FeatureExtractor(opened.spec, engine=engine, adaptation=opened.adaptation())
+            def load_extractor() -> FeatureExtractor:
+                return FeatureExtractor(opened.spec, engine=engine, adaptation=opened.adaptation())
 
-        try:
-            with ConsoleProgress() as progress, _catching_interrupts() as interrupted:
+            with ConsoleProgress() as progress:
                 report = index_photos(
                     opened, photos, load_extractor, options, progress, interrupted
                 )
-        except IndexingStopped as stop:
-            done = stop.report.added + stop.report.updated
-            typer.echo(f"Stopped. {done} images are safe; run it again to continue.", err=True)
-            raise typer.Exit(130) from stop
-        report.elapsed_s = time.monotonic() - started  # with the loading of libraries and network
-        text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
-        typer.echo(text)
+            report.elapsed_s = time.monotonic() - started  # with loading libraries and network
+            text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
+            typer.echo(text)
+    except KeyboardInterrupt as stop:
+        told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
+        done = told.added + told.updated
+        typer.echo(f"Stopped. {done} images are safe; run it again to continue.", err=True)
+        raise typer.Exit(130) from stop
 
 
 @contextmanager
