@@ -25,7 +25,7 @@ check: setup
 	$(BIN)/lint-imports
 
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 demo: setup
 	$(BIN)/cbir index $(SAMPLE)/images --store demo-out/.cbir
