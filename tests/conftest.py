@@ -19,7 +19,14 @@ from tests.colour_grid import colour_spec
 if TYPE_CHECKING:
     from tests.desk import Desk
 
-LONGEST = ["test_real_browser.py", "test_same_answers.py", "test_engines.py", "test_determinism.py"]
+LONGEST = [
+    "test_real_browser.py",
+    "test_same_answers.py",
+    "test_engines.py",
+    "test_determinism.py",
+    "test_cli_process.py",
+    "test_sliding_search.py",
+]
 
 settings.register_profile("cbir", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("cbir")
