@@ -24,8 +24,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Passive: a worker's idle threads must not take the cores from the other workers by spinning.
 test: setup
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 demo: setup
 	$(BIN)/cbir index $(SAMPLE)/images --store demo-out/.cbir

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from indexer.features.backbones import BACKBONES
@@ -18,29 +19,55 @@ from tests.colour_grid import colour_spec
 if TYPE_CHECKING:
     from tests.desk import Desk
 
-LONGEST = ("test_real_browser", "test_same_answers", "test_determinism", "test_engines")
+LONGEST = [
+    "test_real_browser.py",
+    "test_same_answers.py",
+    "test_engines.py",
+    "test_determinism.py",
+    "test_cli_process.py",
+    "test_sliding_search.py",
+]
 
 settings.register_profile("cbir", deadline=None)  # no test depends on how fast the machine is
 settings.load_profile("cbir")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker is left with one at the end."""
-    items.sort(key=lambda item: not item.path.name.startswith(LONGEST))
+    """Begin with the files that take longest, so that no worker is left with one at the end.
+
+    pytest-xdist keeps this order with `--no-loadscope-reorder` only.
+    """
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.fixture(scope="session")
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this run, which all workers share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_folders(of_all_workers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Converted models go to a folder of this run; no weights of the user's own are found."""
-    run = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        run = run.parent  # which all workers share
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CBIR_CACHE", str(run / "models"))
+        patch.setenv("CBIR_CACHE", str(of_all_workers / "models"))
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
         patch.delenv("CBIR_STORE", raising=False)
         yield
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """Return `folder`, filled by `make` on behalf of whichever worker asks first."""
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            part.mkdir()
+            make(part)
+            part.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,13 +9,19 @@ from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
+from tests.conftest import made_once
 from tests.sample import SAMPLE, Sample
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory, lite0: FeatureExtractor) -> Iterator[Sample]:
-    """The indexed sample; not to be changed by tests."""
-    store = Store.create(tmp_path_factory.mktemp("sample") / ".cbir", lite0.spec)
-    Builder(store, lambda: lite0).run([SAMPLE / "images"])
+def sample(of_all_workers: Path, lite0: FeatureExtractor) -> Iterator[Sample]:
+    """The indexed sample, which all workers share; not to be changed by tests."""
+
+    def index(folder: Path) -> None:
+        store = Store.create(folder / ".cbir", lite0.spec)
+        Builder(store, lambda: lite0).run([SAMPLE / "images"])
+        store.close()
+
+    store = Store.open(made_once(of_all_workers / "sample", index) / ".cbir")
     yield Sample(store, SearchEngine(store, extractor=lite0))
     store.close()

@@ -148,7 +148,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path, album: Album) -> None:
     arguments = ["index", str(tmp_path / "photos"), "--store", str(store)]
     process = subprocess.Popen([*CBIR, *arguments], cwd=TREE, stderr=subprocess.PIPE)
     try:
-        while not (store / "catalog.sqlite").is_file():
+        while not (store / "lock").is_file():  # until then there is nothing to be kept
             assert process.poll() is None
             time.sleep(0.02)
         time.sleep(1)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 from typer.testing import Result
 
 from tests.sample import SAMPLE
@@ -98,16 +98,34 @@ def wait_for(process: subprocess.Popen[str], url: str) -> None:
     raise TimeoutError("cbir ui does not answer")
 
 
-@pytest.fixture
-def page(chromium: Browser, served: Served) -> Iterator[Page]:
-    """An empty tab, which may talk to nobody but the server."""
-    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
-    strangers: list[str] = []
-    context.on("request", lambda request: strangers.append(request.url))
+@pytest.fixture(scope="session")
+def tab(chromium: Browser) -> Page:
+    """The tab of all tests: Chromium compiles the scripts of the pages once for each tab."""
     expect.set_options(timeout=PATIENCE_MS)
+    context = chromium.new_context(reduced_motion="reduce")
     tab = context.new_page()
     tab.set_default_timeout(PATIENCE_MS)
+    return tab
+
+
+@pytest.fixture
+def page(tab: Page, served: Served) -> Iterator[Page]:
+    """The tab, empty and with nothing stored, which may talk to nobody but the server."""
+    tab.goto(f"{served.url}/_stcore/health")
+    tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+    tab.context.clear_cookies()
+    tab.goto("about:blank")
+    tab.set_viewport_size({"width": 1400, "height": 1000})
+    tab.emulate_media(color_scheme="light")
+    tab.mouse.move(0, 0)
+    strangers: list[str] = []
+
+    def note(request: Request) -> None:
+        strangers.append(request.url)
+
+    tab.context.on("request", note)
     yield tab
-    context.close()
-    own = (served.url, served.url.replace("http", "ws", 1), "data:", "blob:")
+    tab.goto("about:blank")
+    tab.context.remove_listener("request", note)
+    own = (served.url, served.url.replace("http", "ws", 1), "data:", "blob:", "about:")
     assert [url for url in strangers if not url.startswith(own)] == []
