@@ -11,6 +11,7 @@ from pathlib import Path
 from indexer.choices import MAX_PIXELS
 from indexer.errors import UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
 from indexer.progress import Progress, no_progress
@@ -232,6 +233,8 @@ def index_photos(
     try:
         report = builder.run(places)
         update_indexes(store, progress)
+        if store.keeps_keypoints:
+            update_keypoints(store, progress, stop)
     except KeyboardInterrupt as interruption:
         raise IndexingStopped(builder.report) from interruption
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -13,6 +14,7 @@ from indexer.choices import EngineName
 from indexer.errors import ImageError
 from indexer.features.compiled_whitening import CompiledWhitening
 from indexer.features.extractor import FeatureExtractor
+from indexer.features.local import LocalFeatures
 from indexer.features.spec import VectorKind
 from indexer.features.whitening import (
     COLLECTION_POWER,
@@ -20,6 +22,8 @@ from indexer.features.whitening import (
     VECTORS_PER_DIMENSION,
     principal_axes,
 )
+from indexer.keypoints import keypoints_of
+from indexer.progress import Progress, no_progress
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from indexer.store.vectors.index import VectorIndex
@@ -27,6 +31,7 @@ from retrieval.picture import DECODERS, Picture
 from retrieval.zoom import kept_side
 
 PICTURE_BYTES = 512 << 20
+KEYPOINT_IMAGES = 2048  # whose local features stay in memory: about 70 kB each
 SPACE_IMAGES = 4096  # whose region vectors are kept in the collection's own space
 BACKGROUND_VECTORS = 50_000
 
@@ -44,8 +49,10 @@ class Collection:
         *,
         engine: EngineName = "auto",
         extractor: FeatureExtractor | None = None,
+        progress: Progress = no_progress,
     ) -> None:
         self.store = store
+        self.progress = progress
         self._engine: EngineName = engine
         self._extractor = extractor
         self._indexes: dict[VectorKind, VectorIndex] = {}
@@ -55,6 +62,8 @@ class Collection:
         # The least recently used go first.
         pictures = LRUCache[Hashable, Picture | None](PICTURE_BYTES, _size_of)
         self._picture = cached(pictures, lock=Lock())(self._load_picture)
+        local = LRUCache[Hashable, LocalFeatures | None](KEYPOINT_IMAGES)
+        self._local_features = cached(local, lock=Lock())(self._find_local_features)
         self._in_space: LRUCache[int, tuple[IdArray, FloatArray]] = LRUCache(SPACE_IMAGES)
 
     @property
@@ -115,6 +124,26 @@ class Collection:
             return None
         # Where another file has replaced it, the boxes of the store do not fit.
         return picture if picture.size == (info.width, info.height) else None
+
+    def same_files(self, data: bytes) -> list[int]:
+        """Return the ids of the images whose files have these very bytes."""
+        return self.store.reader.images_of(hashlib.sha256(data).digest())
+
+    def local_features(self, image_ids: Sequence[int]) -> list[LocalFeatures | None]:
+        """Return the keypoints of images, None where a file is missing, damaged or replaced.
+
+        They are found where the store does not keep them yet, which takes long, and kept.
+        """
+        found: list[LocalFeatures | None] = []
+        with ThreadPoolExecutor(DECODERS, "keypoints") as threads:
+            for done, features in enumerate(threads.map(self._local_features, image_ids), 1):
+                found.append(features)
+                self.progress("Finding keypoints", done, len(image_ids))
+        return found
+
+    def _find_local_features(self, image_id: int) -> LocalFeatures | None:
+        info = self.info(image_id)
+        return None if info is None else keypoints_of(self.store, info)
 
     # --- the collection's own space -----------------------------------------------------------
 

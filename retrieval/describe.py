@@ -148,10 +148,13 @@ def _views(collection: Collection, query: Query) -> list[NetworkInput]:
     return views
 
 
-def load_query(collection: Collection, query: Query) -> tuple[Pixels, Region | None]:
+def load_query(
+    collection: Collection, query: Query, side_px: int | None = None
+) -> tuple[Pixels, Region | None]:
     """Return the upright pixels of a query's image, and its box in them, with the context.
 
-    A photo is decoded at a fraction of its size where the query has enough pixels even so.
+    A photo is decoded at a fraction of its size where the query has enough pixels even so: those of
+    a square of `side_px`, or else of the network's input.
     """
     source: Path | bytes = query.path if query.path is not None else query.data or b""
     if query.image_id is not None:
@@ -159,7 +162,7 @@ def load_query(collection: Collection, query: Query) -> tuple[Pixels, Region | N
         if info is None:
             raise _unknown_image(query.image_id)
         source = info.path
-    needed = collection.store.spec.size_px
+    needed = side_px or collection.store.spec.size_px
     if query.box is None:
         return load_image(source, at_least=needed).pixels, None
     loaded = load_image(source, at_least=needed, part=query.box.as_tuple())

@@ -85,7 +85,7 @@ class SearchEngine:
         for members in alike.values():
             rows = np.stack([v for i in members if not isinstance(v := vectors[i], CbirError)])
             try:
-                found = rank(self.collection, queries[members[0]], rows)
+                found = rank(self.collection, [queries[i] for i in members], rows)
             except CbirError as error:
                 answers = [error if i in members else a for i, a in enumerate(answers)]
             else:

@@ -66,9 +66,16 @@ class LayerLab:
         for feature, search in NEAREST:
             if store.spec.find_kind(feature, search) is None:
                 continue
-            near = replace(query, feature=feature, search=search, rerank=False, k=max(1, size // 5))
+            near = replace(
+                query,
+                feature=feature,
+                search=search,
+                verify=False,
+                rerank=False,
+                k=max(1, size // 5),
+            )
             vector = describe_query(self.collection, near)
-            [hits] = rank(self.collection, near, vector[None])
+            [hits] = rank(self.collection, [near], vector[None])
             found |= dict.fromkeys(hit.image_id for hit in hits)
         others = index.live_ids()
         if query.allowed is not None:

@@ -11,7 +11,10 @@ from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 
-RERANK_CANDIDATES = 100
+CANDIDATES = 200
+
+Quad = tuple[tuple[float, float], ...]
+"""Four corners x, y in pixels of an image."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,11 @@ class Query:
     store) is the source. `context` pads the box on every side by that share of its size.
 
     `search` compares with whole images or with their regions; each image is found once, with its
-    best box. `rerank` re-ranks the first `candidates` images; it needs a search of regions by conv
-    features. `k` is how many hits at most; None is all. `allowed` restricts the hits to these image
-    ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
+    best box. `verify` looks for the query's keypoints in the first `candidates` images, so that
+    those with the same object come first; `rerank` does that, and compares the first of them again
+    at a finer scale: it needs a search of regions by conv features. `k` is how many hits at most;
+    None is all. `allowed` restricts the hits to these image ids, inside the search. Raises
+    `InvalidQueryError` for impossible combinations.
     """
 
     path: Path | None = None
@@ -34,8 +39,9 @@ class Query:
     context: float = 0.0
     feature: TapKind = "conv"
     search: Scope = "image"
+    verify: bool = False
     rerank: bool = False
-    candidates: int = RERANK_CANDIDATES
+    candidates: int = CANDIDATES
     k: int | None = 10
     allowed: frozenset[int] | None = None
 
@@ -70,7 +76,7 @@ class Query:
             raise InvalidQueryError(f"The context must be 0 to 10, not {self.context}.")
         if self.candidates < 1:
             raise InvalidQueryError(
-                f"At least 1 candidate must be re-ranked, not {self.candidates}."
+                f"At least 1 candidate must be looked at, not {self.candidates}."
             )
         if self.rerank and (self.search, self.feature) != ("region", "conv"):
             raise InvalidQueryError(
@@ -83,9 +89,13 @@ class Hit:
     """A found image; `rank` is from 1, `path` is absolute.
 
     `score` is the cosine of the vectors, 1 for the same; of a region search without a box, the
-    mean of the best region's cosine and, at half weight, the whole image's; after re-ranking, the
-    cosine of the refined box with the expanded query. `region` is the matched box, None for a
-    whole-image hit.
+    mean of the best region's cosine and, at half weight, the whole image's. Verifying and
+    re-ranking change the order, not the scores. `region` is the matched box, None for a whole-image
+    hit that is not proved.
+
+    Where geometry proved the hit, `inliers` is how many keypoints agree and `quad` the outline of
+    the query in the image, four corners x, y in pixels from the query's own upper left, clockwise
+    unless `mirrored`.
     """
 
     rank: int
@@ -93,3 +103,6 @@ class Hit:
     path: Path
     score: float
     region: Region | None = None
+    quad: Quad | None = None
+    inliers: int | None = None
+    mirrored: bool = False

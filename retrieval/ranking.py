@@ -7,35 +7,69 @@ from collections.abc import Sequence
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.store.records import ImageInfo
 from indexer.store.vectors.image_matches import ImageMatches
 from indexer.store.vectors.index import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.query import Hit, Query
 from retrieval.rerank.close_up import CloseUp
+from retrieval.rerank.geometric import GeometricVerification
 from retrieval.rerank.query_expansion import QueryExpansion
 from retrieval.rerank.step import Candidate, Question, RerankStep
 
 VOTED = 50  # hits whose windows vote for the box
 GLOBAL_WEIGHT = 0.5  # of the whole image's score, where the query is a whole image too
-RERANK_STEPS: tuple[RerankStep, ...] = (QueryExpansion(), CloseUp())
+VERIFY_STEPS: tuple[RerankStep, ...] = (GeometricVerification(),)
+RERANK_STEPS: tuple[RerankStep, ...] = (
+    GeometricVerification(),
+    QueryExpansion(),
+    CloseUp(),
+    GeometricVerification(),
+)
 
 
-def rank(collection: Collection, query: Query, vectors: FloatArray) -> list[list[Hit]]:
-    """Return the hits of queries (Q, D) that search as `query` does, best first, ties by image id.
+def rank(collection: Collection, queries: Sequence[Query], vectors: FloatArray) -> list[list[Hit]]:
+    """Return the hits of queries with vectors (Q, D), best first, ties by image id.
+
+    The queries differ in what is asked for only, not in how it is searched.
 
     Raises `StoreError` where the store has no vectors of the kind asked for.
     """
-    find = _rank_regions if query.search == "region" else _rank_images
-    candidates = find(collection, query, vectors, _to_ids(query.allowed))
-    return _to_hits(collection, candidates)
+    first = queries[0]
+    find = _rank_regions if first.search == "region" else _rank_images
+    found = find(collection, first, vectors, _to_ids(first.allowed))
+    if first.verify or first.rerank:
+        steps = RERANK_STEPS if first.rerank else VERIFY_STEPS
+        found = [
+            _apply(steps, collection, Question(query, vector), candidates)
+            for query, vector, candidates in zip(queries, vectors, found, strict=True)
+        ]
+    return _to_hits(collection, [candidates[: first.k] for candidates in found])
+
+
+def _apply(
+    steps: Sequence[RerankStep],
+    collection: Collection,
+    question: Question,
+    candidates: list[Candidate],
+) -> list[Candidate]:
+    for step in steps:
+        question, candidates = step.apply(collection, question, candidates)
+    return candidates
+
+
+def _depth(query: Query, index: VectorIndex) -> int:
+    """Return how many images are to be found."""
+    k = query.k or max(1, len(index))
+    return max(k, query.candidates) if query.verify or query.rerank else k
 
 
 def _rank_images(
     collection: Collection, query: Query, vectors: FloatArray, allowed: IdArray | None
 ) -> list[list[Candidate]]:
     index = collection.index(collection.store.find_kind(query.feature, "image"))
-    found = index.search(vectors, query.k or max(1, len(index)), allowed)
+    found = index.search(vectors, _depth(query, index), allowed)
     return [
         [Candidate(i, score, None) for i, score in zip(ids.tolist(), scores.tolist(), strict=True)]
         for ids, scores in found
@@ -47,27 +81,13 @@ def _rank_regions(
 ) -> list[list[Candidate]]:
     index = collection.index(collection.store.find_kind(query.feature, "region"))
     weight = GLOBAL_WEIGHT if query.box is None else 0.0
-    k = query.k or max(1, len(index))
-    if query.rerank:
-        k = max(k, query.candidates)
-    found = index.search_images(vectors, k, allowed, weight)
+    found = index.search_images(vectors, _depth(query, index), allowed, weight)
     return [
-        _rerank(collection, query, vector, matches)
+        _best_windows(collection, matches)
         if query.rerank
         else _vote(collection, index, vector, matches)
         for vector, matches in zip(vectors, found, strict=True)
     ]
-
-
-def _rerank(
-    collection: Collection, query: Query, vector: FloatArray, matches: ImageMatches
-) -> list[Candidate]:
-    own = collection.to_space(vector[None])[0]
-    question = Question(own, own, query.candidates)
-    candidates = _best_windows(collection, matches)
-    for step in RERANK_STEPS:
-        question, candidates = step.apply(collection, question, candidates)
-    return candidates[: query.k]
 
 
 def _vote(
@@ -123,11 +143,25 @@ def _to_hits(collection: Collection, found: Sequence[Sequence[Candidate]]) -> li
     infos = collection.store.image_infos({c.image_id for candidates in found for c in candidates})
     return [
         [
-            Hit(rank, c.image_id, infos[c.image_id].path, min(c.score, 1.0), c.region)
-            for rank, c in enumerate((c for c in candidates if c.image_id in infos), 1)
+            _to_hit(rank, candidate, infos[candidate.image_id])
+            for rank, candidate in enumerate((c for c in candidates if c.image_id in infos), 1)
         ]
         for candidates in found
     ]
+
+
+def _to_hit(rank: int, candidate: Candidate, info: ImageInfo) -> Hit:
+    match = candidate.match if candidate.is_proved else None
+    return Hit(
+        rank=rank,
+        image_id=candidate.image_id,
+        path=info.path,
+        score=min(candidate.score, 1.0),
+        region=candidate.region,
+        quad=match.quad if match else None,
+        inliers=match.inliers if match else None,
+        mirrored=match is not None and match.mirrored,
+    )
 
 
 def _to_ids(allowed: frozenset[int] | None) -> IdArray | None:

@@ -138,7 +138,8 @@ class RelevanceFeedback:
         if query.rerank:
             raise InvalidQueryError("Relevance feedback cannot be combined with re-ranking.")
         concept = self.learn(query, labels)
-        [hits] = rank(self.collection, query, concept.direction[None])
+        plain = replace(query, verify=False)  # what was labelled decides, not the query alone
+        [hits] = rank(self.collection, [plain], concept.direction[None])
         return [replace(hit, score=hit.score * concept.length + concept.offset) for hit in hits]
 
     def suggest(self, query: Query, labels: Labels, count: int = 8) -> list[Hit]:

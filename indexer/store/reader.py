@@ -125,6 +125,11 @@ class StoreReader:
     def _root(self, path: str) -> Path:
         return Path(os.path.normpath(self.path.parent / path))
 
+    @property
+    def keeps_keypoints(self) -> bool:
+        """Whether an index run finds the keypoints of every image, so that verifying is quick."""
+        return self.reader.keeps_keypoints()
+
     def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
         """Return what is known about these images, by id; removed ones are left out."""
         rows = self.reader.images(list(ids))

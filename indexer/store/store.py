@@ -226,6 +226,10 @@ class Store(StoreReader):
     def index_type(self, index_type: str) -> None:
         self.catalog.set_index_type(index_type)
 
+    def keep_keypoints(self, keeps: bool) -> None:
+        """Choose whether an index run finds the keypoints of every image."""
+        self.catalog.set_keeps_keypoints(keeps)
+
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:

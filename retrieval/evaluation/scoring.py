@@ -17,18 +17,25 @@ GOOD_IOU = 0.5
 
 @dataclass
 class Scores:
-    """Figures over queries: average precisions, and of located positives in the top 10 the best
-    IoU with a true box and whether the centre of the hit's box lies in one."""
+    """Figures over queries: average precisions, and the positives among the first 10 and first.
+
+    Of located positives in the top 10 it holds the best IoU with a true box and whether the centre
+    of the hit's box lies in one.
+    """
 
     precisions: list[float] = field(default_factory=list)
+    top_shares: list[float] = field(default_factory=list)
+    firsts: list[bool] = field(default_factory=list)
     ious: list[float] = field(default_factory=list)
     pointed: list[bool] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return mAP, mean IoU, share with an IoU of at least 0.5, and pointing."""
+        """Return mAP, precision@10, hit@1, mean IoU, its share of at least 0.5, and pointing."""
         located = bool(self.ious)
         return {
             "mAP": round(float(np.mean(self.precisions)), 4),
+            "precision@10": round(float(np.mean(self.top_shares)), 4),
+            "hit@1": round(float(np.mean(self.firsts)), 4),
             "box_iou": round(float(np.mean(self.ious)), 4) if located else None,
             "box_iou>=0.5": round(float(np.mean(np.array(self.ious) >= GOOD_IOU)), 4)
             if located
@@ -59,6 +66,8 @@ def _score_query(
             ranked.append((entry, hit))
     relevant = [entry in query.positives for entry, _ in ranked]
     scores.precisions.append(average_precision(relevant, len(query.positives)))
+    scores.top_shares.append(sum(relevant[:TOP]) / TOP)
+    scores.firsts.append(any(relevant[:1]))
     for entry, hit in ranked[:TOP]:
         truths = manifest.boxes.get(entry)
         if entry in query.positives and hit.region is not None and truths:

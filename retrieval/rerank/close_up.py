@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,10 @@ from indexer.features.regions import Region
 from retrieval.boxes import anchor_boxes
 from retrieval.collection import Collection
 from retrieval.picture import Picture
-from retrieval.rerank.query_expansion import expand
 from retrieval.rerank.step import Candidate, Question, best_rows
 from retrieval.zoom import crop_size, describe_zoomed
 
+EXAMINED = 100  # candidates that are forwarded again
 LOCATED = 20  # hits whose boxes are refined
 
 
@@ -28,36 +29,55 @@ class CloseUp:
     def apply(
         self, collection: Collection, question: Question, candidates: list[Candidate]
     ) -> tuple[Question, list[Candidate]]:
-        first, tail = candidates[: question.count], candidates[question.count :]
+        first, tail = candidates[:EXAMINED], candidates[EXAMINED:]
+        [own] = collection.to_space(question.vector[None])
+        vector = own if question.expanded is None else question.expanded
         seen, pictures, regions = _with_pictures(collection, first)
         if not seen:
             return question, candidates
         zoomed = describe_zoomed(collection.extractor, pictures, regions)
         fine = [collection.to_space(windows.vectors) for windows in zoomed]
-        scores, rows = best_rows(fine, question.expanded)
-        neighbours = [v[r] for v, r in zip(fine, rows, strict=True)]
-        question = replace(question, expanded=expand(question.own, scores, neighbours))
-        scores, rows = best_rows(fine, question.expanded)
+        scores, rows = best_rows(fine, vector)
         stored = [collection.space_rows(first[i].image_id)[1] for i in seen]
-        coarse, _ = best_rows(stored, question.expanded)
+        coarse, _ = best_rows(stored, vector)
+        order = order_again(
+            [c.is_proved for c in first], dict(zip(seen, scores + coarse, strict=True))
+        )
         ranked = list(first)
         for place, i in enumerate(seen):
-            score = float((scores[place] + coarse[place]) / 2)
-            box = zoomed[place].regions[rows[place]]
-            ranked[i] = Candidate(first[i].image_id, score, box)
-        ranked.sort(key=lambda c: (-c.score, c.image_id))
-        return question, _refine_boxes(collection, question.expanded, ranked) + tail
+            if not first[i].is_proved:
+                ranked[i] = replace(first[i], region=zoomed[place].regions[rows[place]])
+        ranked = [ranked[i] for i in order]
+        return question, _refine_boxes(collection, vector, ranked) + tail
+
+
+def order_again(proved: Sequence[bool], scores: Mapping[int, float]) -> list[int]:
+    """Return the places of candidates in a better order: those with a score, by that, best first.
+
+    Candidates that are `proved`, and those without a score, keep their places.
+    """
+    free = sorted(place for place in scores if not proved[place])
+    order = list(range(len(proved)))
+    ranked = sorted(free, key=lambda place: (-scores[place], place))
+    for place, better in zip(free, ranked, strict=True):
+        order[place] = better
+    return order
 
 
 def _with_pictures(
-    collection: Collection, candidates: list[Candidate]
+    collection: Collection, candidates: Sequence[Candidate | None]
 ) -> tuple[list[int], list[Picture], list[Region]]:
     """Return which candidates can be zoomed in on, their pictures and their regions."""
-    loaded = collection.pictures([candidate.image_id for candidate in candidates])
+    wanted = [
+        (place, candidate, candidate.region)
+        for place, candidate in enumerate(candidates)
+        if candidate is not None and candidate.region is not None
+    ]
+    loaded = collection.pictures([candidate.image_id for _, candidate, _ in wanted])
     found = [
-        (place, picture, candidate.region)
-        for place, (candidate, picture) in enumerate(zip(candidates, loaded, strict=True))
-        if picture is not None and candidate.region is not None
+        (place, picture, region)
+        for (place, _, region), picture in zip(wanted, loaded, strict=True)
+        if picture is not None
     ]
     places, pictures, regions = zip(*found, strict=True) if found else ((), (), ())
     return list(places), list(pictures), list(regions)
@@ -67,7 +87,8 @@ def _refine_boxes(
     collection: Collection, vector: FloatArray, ranked: list[Candidate]
 ) -> list[Candidate]:
     """Give the first candidates the best of their anchor boxes; their order stays."""
-    places, pictures, regions = _with_pictures(collection, ranked[:LOCATED])
+    unproved = [None if c.is_proved else c for c in ranked[:LOCATED]]
+    places, pictures, regions = _with_pictures(collection, unproved)
     anchors = [
         (place, picture, box)
         for place, picture, region in zip(places, pictures, regions, strict=True)

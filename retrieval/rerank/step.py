@@ -10,30 +10,53 @@ from typing import Protocol
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.features.local import LocalFeatures
 from indexer.features.regions import Region
 from retrieval.collection import Collection
+from retrieval.geometry import GeometricMatch
+from retrieval.query import Query
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An image that may be a hit, its score and the matched box."""
+    """An image that may be a hit, its score and the matched box.
+
+    `match` is what geometric verification found, None where it found nothing or did not look;
+    `is_own` says that it is the very file that was asked with.
+    """
 
     image_id: int
     score: float
     region: Region | None
+    match: GeometricMatch | None = None
+    is_own: bool = False
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the image is known to show what was asked for."""
+        return self.is_own or (self.match is not None and self.match.is_proof)
+
+
+@dataclass(frozen=True)
+class QueryKeypoints:
+    """The keypoints of a query, and those of its mirror image."""
+
+    plain: LocalFeatures
+    mirrored: LocalFeatures
 
 
 @dataclass(frozen=True)
 class Question:
-    """The query as the steps see it, in the collection's own space.
+    """The query as the steps see it.
 
-    `own` (E,) is its vector, `expanded` (E,) the same with what the steps so far added to it;
-    `count` is how many of the first candidates are to be re-ranked.
+    `vector` (D,) is its vector. What steps have learned so far is added: its `keypoints`, and
+    `expanded` (E,), the vector in the collection's own space with the vectors of hits added to it.
     """
 
-    own: FloatArray
-    expanded: FloatArray
-    count: int
+    query: Query
+    vector: FloatArray
+    keypoints: QueryKeypoints | None = None
+    expanded: FloatArray | None = None
 
 
 class RerankStep(Protocol):

@@ -1,4 +1,4 @@
-"""Candidates are examined closely, and the query is expanded where they agree."""
+"""Candidates are verified and examined closely."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from indexer.store.statistics import summarize
 from retrieval.boxes import anchor_boxes, vote_box, vote_boxes
 from retrieval.picture import Picture
 from retrieval.query import Hit, Query
-from retrieval.rerank.query_expansion import NEIGHBOURS, expand
+from retrieval.rerank.close_up import order_again
 from retrieval.rerank.step import best_rows
 from retrieval.zoom import CONTEXT, describe_zoomed
 from tests.desk import noisy_desk
@@ -85,7 +85,7 @@ def test_objects_with_fewer_windows_are_voted_beside_others() -> None:
     assert vote_boxes(boxes, scores) == [Region(10, 0, 50, 40), Region(5, 5, 9, 9)]
 
 
-# --- rows and expansion ------------------------------------------------------------------------
+# --- rows and places ------------------------------------------------------------------------
 
 
 def test_the_best_row_of_each_set() -> None:
@@ -100,35 +100,19 @@ def test_no_sets_have_no_rows() -> None:
     assert len(scores) == len(rows) == 0
 
 
-def test_a_query_with_one_true_match_does_not_drift() -> None:
-    own = row(9, 1, 1, 1, 1, 0, 0, 0)
-    strangers = [axis(number) for number in range(NEIGHBOURS)]  # alike to none of the others
-    scores = np.array([0.9, 0.2, 0.2, 0.2, 0.2], np.float32)
-    np.testing.assert_array_equal(expand(own, scores, strangers), own)
-
-
-def test_agreeing_neighbours_draw_the_query_to_them_and_a_stranger_does_not() -> None:
-    own = axis(0)
-    alike = [row(1, 1, 0, 0, 0, 0, 0, 0)] * 4
-    scores = np.array([0.7, 0.7, 0.69, 0.7, 0.7], np.float32)
-    expanded = expand(own, scores, [*alike[:2], axis(2), *alike[2:]])
-    assert np.linalg.norm(expanded) == pytest.approx(1, abs=1e-6)
-    assert expanded @ alike[0] > own @ alike[0]
-    assert expanded[2] == 0
-
-
-def test_only_the_first_neighbours_are_asked() -> None:
-    own = axis(0)
-    first = [row(1, 1, 0, 0, 0, 0, 0, 0)] * NEIGHBOURS
-    later = [row(0, 1, 1, 0, 0, 0, 0, 0)] * 20
-    scores = np.array([0.5] * len(later) + [0.7] * len(first), np.float32)
-    assert expand(own, scores, [*later, *first])[2] == 0
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_neighbour_alone_agrees_with_nobody(count: int) -> None:
-    vectors = [row(1, 1, 0, 0, 0, 0, 0, 0)] * count
-    np.testing.assert_array_equal(expand(axis(0), np.ones(count, np.float32), vectors), axis(0))
+@given(st.lists(st.booleans(), max_size=12), st.data())
+def test_what_is_proved_keeps_its_place(proved: list[bool], data: st.DataObject) -> None:
+    places = range(len(proved))
+    scored = data.draw(st.sets(st.sampled_from(places)) if proved else st.just(set[int]()))
+    scores = {place: data.draw(st.floats(-1, 1, width=32)) for place in sorted(scored)}
+    order = order_again(proved, scores)
+    assert sorted(order) == list(places)
+    free = [place for place in scores if not proved[place]]
+    for place in places:
+        if place not in free:
+            assert order[place] == place
+    ranked = [scores[order[place]] for place in free]
+    assert ranked == sorted(ranked, reverse=True)
 
 
 # --- shapes and looks --------------------------------------------------------------------------
@@ -179,8 +163,9 @@ def test_reranked_hits_are_sound(sample: Sample) -> None:
     hits = sample.search.search(query)
     assert len(set(names(hits))) == len(hits) == summarize(sample.store).images
     assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
-    scores = [hit.score for hit in hits[:20]]
-    assert scores == sorted(scores, reverse=True)
+    proofs = [hit.inliers is not None for hit in hits]
+    assert proofs == sorted(proofs, reverse=True)
+    assert hits[0].path.name == "cat-1.jpg"
     for hit in hits:
         assert -1 <= hit.score <= 1
         assert hit.region is not None

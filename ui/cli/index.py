@@ -103,6 +103,15 @@ def index(
             show_default="auto",
         ),
     ] = None,
+    keypoints: Annotated[
+        bool | None,
+        typer.Option(
+            "--keypoints/--no-keypoints",
+            help="Find the keypoints of every photo now, so that queries can prove their hits at "
+            "once; about doubles the time.",
+            show_default="as before, or no",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
@@ -153,6 +162,8 @@ def index(
         ):
             if index_type is not None:
                 opened.index_type = index_type
+            if keypoints is not None:
+                opened.keep_keypoints(keypoints)
 
             def load_extractor() -> FeatureExtractor:
                 return FeatureExtractor(opened.spec, engine=engine, adaptation=opened.adaptation())

@@ -46,11 +46,20 @@ def query(
             show_default="region for a box, image for a whole picture",
         ),
     ] = None,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Look for the query's keypoints in the first images; those that are proved to "
+            "show the same come first.",
+            show_default="yes where the store keeps keypoints",
+        ),
+    ] = None,
     rerank: Annotated[
-        bool, typer.Option("--rerank", help="Re-rank the first images; slower, sharper.")
+        bool, typer.Option("--rerank", help="Verify and re-rank the first images; slower, sharper.")
     ] = False,
     candidates: Annotated[
-        int, typer.Option(min=1, help="How many images --rerank re-ranks.")
+        int, typer.Option(min=1, help="How many of the first images are looked at.")
     ] = Query.candidates,
     batch: Annotated[
         Path | None,
@@ -87,6 +96,7 @@ def query(
         "k": k or None,
         "context": context,
         "search": search,
+        "verify": searcher.store.keeps_keypoints if verify is None else verify,
         "rerank": rerank,
         "candidates": candidates,
     }

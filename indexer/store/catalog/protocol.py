@@ -64,6 +64,9 @@ class Catalog(Protocol):
     def spec(self) -> str | None:
         """Return the feature spec as JSON, None where it was never written."""
 
+    def keeps_keypoints(self) -> bool:
+        """Return whether an index run finds the keypoints of every image."""
+
     def roots(self) -> dict[int, str]:
         """Return the folders of photos by id, as stored."""
 
@@ -72,6 +75,9 @@ class Catalog(Protocol):
 
     def image_at(self, root_id: int, path: str) -> ImageFields | None:
         """Return the readable image at a path in a root, or None."""
+
+    def images_of(self, content_hash: bytes) -> list[int]:
+        """Return the ids of the readable images whose files have these contents, in order."""
 
     def boxes(self, ids: Sequence[int]) -> IdArray:
         """Return the boxes (N, 4) of these regions, in pixels of the upright original.

@@ -51,6 +51,10 @@ class SqlAlchemyCatalog:
         with self.session() as session:
             return session.scalar(select(SpecRow.json).where(SpecRow.id == 1))
 
+    def keeps_keypoints(self) -> bool:
+        with self.session() as session:
+            return bool(session.scalar(select(SpecRow.keypoints)))
+
     def roots(self) -> dict[int, str]:
         with self.session() as session:
             return {row.id: row.path for row in session.execute(select(RootRow.id, RootRow.path))}
@@ -70,6 +74,13 @@ class SqlAlchemyCatalog:
         with self.session() as session:
             row = session.execute(query).one_or_none()
         return None if row is None else ImageFields(*row)
+
+    def images_of(self, content_hash: bytes) -> list[int]:
+        query = select(ImageRow.id).where(
+            ImageRow.state == "ok", ImageRow.content_hash == content_hash
+        )
+        with self.session() as session:
+            return list(session.scalars(query.order_by(ImageRow.id)))
 
     def boxes(self, ids: Sequence[int]) -> IdArray:
         columns = (RegionRow.id, RegionRow.x0, RegionRow.y0, RegionRow.x1, RegionRow.y1)
@@ -133,6 +144,12 @@ class SqlAlchemyCatalog:
         """Write the spec of a new catalogue."""
         with self.session() as session:
             session.add(SpecRow(id=1, json=json, fingerprint=fingerprint))
+            session.commit()
+
+    def set_keeps_keypoints(self, keeps: bool) -> None:
+        """Choose whether an index run finds the keypoints of every image."""
+        with self.session() as session:
+            session.execute(update(SpecRow).values(keypoints=keeps))
             session.commit()
 
     def set_index_type(self, index_type: str) -> None:

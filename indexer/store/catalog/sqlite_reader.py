@@ -53,6 +53,11 @@ class SqliteReader:
             row = ask("SELECT json FROM spec WHERE id = 1", ()).fetchone()
         return None if row is None else str(row[0])
 
+    def keeps_keypoints(self) -> bool:
+        with self._moment() as ask:
+            row = ask("SELECT keypoints FROM spec WHERE id = 1", ()).fetchone()
+        return row is not None and bool(row[0])
+
     def roots(self) -> dict[int, str]:
         with self._moment() as ask:
             rows = ask("SELECT id, path FROM roots", ()).fetchall()
@@ -71,6 +76,11 @@ class SqliteReader:
         with self._moment() as ask:
             found = _image_fields(ask(f"{_IMAGES} {where}", (root_id, to_stored(path))))
         return found[0] if found else None
+
+    def images_of(self, content_hash: bytes) -> list[int]:
+        query = "SELECT id FROM images WHERE state = 'ok' AND content_hash = ? ORDER BY id"
+        with self._moment() as ask:
+            return [id_ for (id_,) in ask(query, (content_hash,))]
 
     def boxes(self, ids: Sequence[int]) -> IdArray:
         if not len(ids):

@@ -116,7 +116,8 @@ class RemovedRow(Base):
 class SpecRow(Base):
     """The one feature spec of the store, as canonical JSON, and its fingerprint.
 
-    `index_type` is how its vectors are searched: a type, or `auto`, by their number.
+    `index_type` is how its vectors are searched: a type, or `auto`, by their number; `keypoints`
+    says whether an index run finds the keypoints of every image.
     """
 
     __tablename__ = "spec"
@@ -124,3 +125,4 @@ class SpecRow(Base):
     json: Mapped[str]
     fingerprint: Mapped[str] = mapped_column(String(64))
     index_type: Mapped[str] = mapped_column("index_form", String(16), default="auto")
+    keypoints: Mapped[bool] = mapped_column(default=False)

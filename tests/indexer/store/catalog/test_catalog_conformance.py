@@ -29,7 +29,7 @@ SPEC = '{"backbone":"none"}'
 
 def entry(root: int, number: int) -> Entry:
     path = ODD_NAME if number == NAMED else f"{number}.jpg"
-    file = FileState(root, path, 1, 1, bytes(32))
+    file = FileState(root, path, 1, 1, number.to_bytes(32, "big"))
     if number == FAILED:
         return Entry(file, reason="is empty")
     facts = ImageFacts(640 + number, 480, "JPEG", None, None)
@@ -140,6 +140,22 @@ def test_images(catalog: Catalog, asked: list[int]) -> None:
     known = [i for i in asked if 1 <= i <= COUNT and i != REMOVED]
     assert found == {i: fields(i) for i in known}
     assert all(isinstance(image, ImageFields) for image in found.values())
+
+
+def test_images_by_their_contents(catalog: Catalog) -> None:
+    def hash_of(number: int) -> bytes:
+        return entry(1, number).file.content_hash
+
+    assert catalog.images_of(hash_of(5)) == [5]
+    assert catalog.images_of(hash_of(FAILED)) == []
+    assert catalog.images_of(hash_of(REMOVED)) == []
+    assert catalog.images_of(b"other") == []
+
+
+def test_whether_keypoints_are_kept(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
+    assert catalog.keeps_keypoints() is False
+    writer.set_keeps_keypoints(True)
+    assert catalog.keeps_keypoints() is True
 
 
 def test_an_image_by_its_place(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:

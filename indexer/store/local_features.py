@@ -1,0 +1,56 @@
+"""Kept local features: one file an image, found once and deleted with the image."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+
+import numpy as np
+
+from indexer.features.local import LocalFeatures
+from indexer.store.layout import KEYPOINTS
+from indexer.store.reader import StoreReader
+
+_POINT = np.dtype([("point", "<f4", 4), ("descriptor", "u1", 128)])
+
+
+def read_local_features(
+    store: StoreReader, image_id: int, size: tuple[int, int]
+) -> LocalFeatures | None:
+    """Return the kept features of an image of (width, height) `size`.
+
+    Returns None where there are none, or where their file is damaged: they can be found again.
+    """
+    try:
+        rows = np.load(store.derived_file(image_id, KEYPOINTS), allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if rows.dtype != _POINT:
+        return None
+    return LocalFeatures(
+        np.ascontiguousarray(rows["point"]), np.ascontiguousarray(rows["descriptor"]), size
+    )
+
+
+def keep_local_features(store: StoreReader, image_id: int, features: LocalFeatures) -> bool:
+    """Write the features of an image; return whether that worked: a store may be read-only."""
+    rows = np.empty(len(features), _POINT)
+    rows["point"], rows["descriptor"] = features.points, features.descriptors
+    file = store.derived_file(image_id, KEYPOINTS)
+    part = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as stream:
+            np.save(stream, rows, allow_pickle=False)
+        part.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        return False
+    return True
+
+
+def has_local_features(store: StoreReader, image_id: int) -> bool:
+    """Whether the features of an image are kept."""
+    return store.derived_file(image_id, KEYPOINTS).is_file()

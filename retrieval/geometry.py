@@ -1,0 +1,224 @@
+"""Geometry: the correspondences of two images, and the transform that explains them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from indexer.arrays import BoolArray, FloatArray, IdArray
+from indexer.features.local import LENGTH, LocalFeatures
+from indexer.features.regions import Region
+from retrieval.query import Quad
+
+Transform = npt.NDArray[np.float64]
+"""A homography (3, 3) from pixels of the query to pixels of the image."""
+Points = npt.NDArray[np.float64]
+
+RATIO = 0.85  # of the distances to the nearest and the second nearest descriptor
+MAX_PAIRS = 200
+# One correspondence predicts the others: their places to within a few pixels and a share of the
+# distance, as far as sizes and angles of keypoints are to be trusted.
+BASE_PX = 4.0
+SLACK = 0.25
+OCTAVES = 0.7
+DEGREES = 25.0
+TOLERANCE_PX = 3.0  # of an inlier, in pixels of the working size
+MAX_STRETCH = 3.0  # of a plausible transform: no object is seen from so far aside
+HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can bend it at will
+FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
+EVIDENCE = 2.0
+
+
+@dataclass(frozen=True)
+class GeometricMatch:
+    """What the correspondences of a query and an image say.
+
+    `inliers` is how many distinct ones agree with `transform`; `spread` is the share of the query
+    that they cover, `share` that of the query's keypoints. `points` (inliers', 4) are their places
+    x, y in the query and x, y in the image. `quad` is the query's outline in pixels of the image.
+    """
+
+    inliers: int
+    share: float
+    spread: float
+    transform: Transform
+    points: Points
+    quad: Quad
+    mirrored: bool = False
+
+    @property
+    def is_proof(self) -> bool:
+        """Whether so many correspondences, so far apart, are no accident.
+
+        Those beyond the ones that fix the transform count, the less the closer together they are:
+        keypoints in one corner see the same few pixels.
+        """
+        return bool((self.inliers - FREE_INLIERS) * self.spread**0.25 >= EVIDENCE)
+
+    def box_in(self, width: int, height: int) -> Region | None:
+        """Return the box round `quad` inside an image of this size; None if it is outside."""
+        x0, y0 = (max(0, math.floor(min(p[i] for p in self.quad) + 0.5)) for i in (0, 1))
+        x1 = min(width, math.floor(max(p[0] for p in self.quad) + 0.5))
+        y1 = min(height, math.floor(max(p[1] for p in self.quad) + 0.5))
+        return Region(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def find_match(query: LocalFeatures, image: LocalFeatures) -> GeometricMatch | None:
+    """Return how the query lies in the image; None where no transform explains enough.
+
+    Nearest neighbours that pass the ratio test (Lowe 2004) vote, each for the similarity transform
+    that it implies (Philbin et al. 2007); an affine transform, and a homography if it explains
+    more, are then fitted to the largest group by MAGSAC++ (Barath et al. 2020). A transform that
+    mirrors or stretches more than an object seen aslant is not accepted.
+    """
+    if min(len(query), len(image)) < FREE_INLIERS + 1:
+        return None
+    q, i = _pair(query, image)
+    if len(q) > FREE_INLIERS:
+        agreeing = _vote(query.points[q], image.points[i], image.unit_px)
+        q, i = q[agreeing], i[agreeing]
+    if len(q) <= FREE_INLIERS:
+        return None
+    source = query.points[q, :2].astype(np.float64)
+    target = image.points[i, :2].astype(np.float64)
+    found = _fit_affine(source, target, image.unit_px)
+    if found is None:
+        return None
+    transform, inside = found
+    units = query.unit_px, image.unit_px
+    count = _count_distinct(source[inside], target[inside], units)
+    if count >= HOMOGRAPHY_INLIERS:
+        bent = _fit_homography(source, target, image.unit_px, query.size)
+        if bent is not None:
+            more = _count_distinct(source[bent[1]], target[bent[1]], units)
+            if more > count:
+                (transform, inside), count = bent, more
+    return GeometricMatch(
+        inliers=count,
+        share=count / len(query),
+        spread=_area(source[inside]) / (query.size[0] * query.size[1]),
+        transform=transform,
+        points=np.hstack([source[inside], target[inside]]),
+        quad=_outline(transform, query.size),
+    )
+
+
+def mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatch:
+    """Return a match of a mirrored query, of (width, height) `size`, in the query's own pixels."""
+    flip = np.array([[-1, 0, size[0]], [0, 1, 0], [0, 0, 1]], float)
+    points = match.points.copy()
+    points[:, 0] = size[0] - points[:, 0]
+    transform = match.transform @ flip
+    quad = _outline(transform, size)
+    return replace(match, transform=transform, points=points, quad=quad, mirrored=True)
+
+
+def _pair(query: LocalFeatures, image: LocalFeatures) -> tuple[IdArray, IdArray]:
+    """Return the rows of tentative correspondences: each keypoint of the query with its nearest."""
+    products = query.exact @ image.exact.T
+    rows = np.arange(len(query))
+    nearest = products.argmax(axis=1)
+    first = products[rows, nearest]
+    products[rows, nearest] = -1
+    second = products.max(axis=1)
+    # Of vectors of one length, the squared distance is twice what the product lacks to the square.
+    kept = np.flatnonzero(LENGTH**2 - first < RATIO**2 * (LENGTH**2 - second))
+    if len(kept) > MAX_PAIRS:
+        kept = np.sort(kept[np.argsort(-first[kept], kind="stable")[:MAX_PAIRS]])
+    return kept, nearest[kept]
+
+
+def _vote(source: FloatArray, target: FloatArray, unit_px: float) -> BoolArray:
+    """Return which correspondences (N, 4), (N, 4) agree with the one that most agree with."""
+    octaves = np.log2(target[:, 2] / source[:, 2])
+    turns = np.radians(target[:, 3] - source[:, 3])
+    scales = 2.0**octaves
+    x, y = (source[None, :, axis] - source[:, None, axis] for axis in (0, 1))
+    cosines, sines = (scales * np.cos(turns))[:, None], (scales * np.sin(turns))[:, None]
+    seen_x, seen_y = (target[None, :, axis] - target[:, None, axis] for axis in (0, 1))
+    errors = np.hypot(cosines * x - sines * y - seen_x, sines * x + cosines * y - seen_y)
+    agree = errors <= BASE_PX * unit_px + SLACK * np.hypot(seen_x, seen_y)
+    agree &= np.abs(octaves[None] - octaves[:, None]) < OCTAVES
+    difference = np.abs(turns[None] - turns[:, None]) % (2 * np.pi)
+    agree &= np.minimum(difference, 2 * np.pi - difference) < np.radians(DEGREES)
+    best: BoolArray = agree[agree.sum(axis=1).argmax()]
+    return best
+
+
+def _fit_affine(
+    source: Points, target: Points, unit_px: float
+) -> tuple[Transform, BoolArray] | None:
+    affine, inside = cv2.estimateAffine2D(
+        source[:, None],
+        target[:, None],
+        method=cv2.USAC_MAGSAC,
+        ransacReprojThreshold=TOLERANCE_PX * unit_px,
+        maxIters=500,
+        confidence=0.999,
+    )
+    if affine is None or not np.isfinite(affine).all():
+        return None
+    longest, shortest = np.linalg.svd(affine[:, :2], compute_uv=False)
+    if np.linalg.det(affine[:, :2]) <= 0 or longest > MAX_STRETCH * shortest:
+        return None
+    return np.vstack([affine, [0, 0, 1]]), inside.ravel() > 0
+
+
+def _fit_homography(
+    source: Points, target: Points, unit_px: float, size: tuple[int, int]
+) -> tuple[Transform, BoolArray] | None:
+    transform, inside = cv2.findHomography(
+        source[:, None],
+        target[:, None],
+        method=cv2.USAC_MAGSAC,
+        ransacReprojThreshold=TOLERANCE_PX * unit_px,
+        maxIters=500,
+        confidence=0.999,
+    )
+    if not np.size(transform):  # None where there is no homography
+        return None
+    bent = np.asarray(transform, np.float64)
+    return (bent, inside.ravel() > 0) if _is_plausible(_outline(bent, size)) else None
+
+
+def _is_plausible(outline: Quad) -> bool:
+    """Whether an outline is convex, not mirrored, and not seen from too far aside."""
+    quad = np.array(outline, np.float64)
+    sides = np.roll(quad, -1, axis=0) - quad
+    following = np.roll(sides, -1, axis=0)
+    turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
+    if not np.isfinite(quad).all() or (turns <= 0).any():
+        return False
+    lengths = np.hypot(*sides.T)
+    opposite = np.roll(lengths, 2)
+    return bool((lengths <= MAX_STRETCH * opposite).all())
+
+
+def _outline(transform: Transform, size: tuple[int, int]) -> Quad:
+    """Return the corners of an image of (width, height) `size`, transformed."""
+    width, height = size
+    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], float)
+    places = corners @ transform.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flat = places[:, :2] / places[:, 2:]
+    return tuple((float(x), float(y)) for x, y in flat)
+
+
+def _count_distinct(source: Points, target: Points, units: tuple[float, float]) -> int:
+    """Return how many correspondences are not the same place again, on either side."""
+    cells = (
+        np.unique(np.round(points / (TOLERANCE_PX * unit)), axis=0)
+        for points, unit in zip((source, target), units, strict=True)
+    )
+    return min(len(found) for found in cells)
+
+
+def _area(points: Points) -> float:
+    """Return the area of the convex hull of points (N, 2)."""
+    if len(points) < 3:
+        return 0.0
+    return float(cv2.contourArea(cv2.convexHull(points.astype(np.float32))))

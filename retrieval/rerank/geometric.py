@@ -1,0 +1,95 @@
+"""GeometricVerification: the candidates in which the query's keypoints lie as in the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from indexer.arrays import one_blas_thread
+from indexer.features.local import SIDE_PX, LocalFeatures, find_local_features
+from retrieval.collection import Collection
+from retrieval.describe import load_query
+from retrieval.geometry import GeometricMatch, find_match, mirror_query
+from retrieval.picture import DECODERS
+from retrieval.query import Query
+from retrieval.rerank.step import Candidate, QueryKeypoints, Question
+
+MIRRORED = 20  # candidates that are compared with the mirrored query too: copies score high
+
+
+class GeometricVerification:
+    """Puts the candidates that are proved to show the query first, and boxes it in them.
+
+    The others keep their order. Those that are proved are ordered by their scores and a bonus of at
+    most 1, the share of the query's keypoints that were found; the query's own image is first.
+    """
+
+    def apply(
+        self, collection: Collection, question: Question, candidates: list[Candidate]
+    ) -> tuple[Question, list[Candidate]]:
+        count = question.query.candidates
+        first, tail = candidates[:count], candidates[count:]
+        own = _own_images(collection, question.query)
+        keypoints = question.keypoints or find_keypoints(collection, question.query)
+        unseen = [place for place, c in enumerate(first) if c.match is None]
+        images = collection.local_features([first[place].image_id for place in unseen])
+        verified = list(first)
+        matches = _find_matches(keypoints, images)
+        for place, image, match in zip(unseen, images, matches, strict=True):
+            if match is not None and image is not None:
+                verified[place] = _with_match(first[place], match, image.size)
+        verified = [replace(c, is_own=c.image_id in own) for c in verified]
+        proved = sorted((c for c in verified if c.is_proved), key=_order)
+        verified = proved + [c for c in verified if not c.is_proved]
+        return replace(question, keypoints=keypoints), verified + tail
+
+
+def find_keypoints(collection: Collection, query: Query) -> QueryKeypoints:
+    """Return the keypoints of the query's image, or of its box."""
+    pixels, box = load_query(collection, query, SIDE_PX)
+    if box is not None:
+        pixels = pixels[box.y0 : box.y1, box.x0 : box.x1]
+    found = find_local_features(pixels)
+    return QueryKeypoints(found, found.mirrored())
+
+
+def _own_images(collection: Collection, query: Query) -> set[int]:
+    """Return the images that are the query's own: the same file, or a copy of it."""
+    if query.image_id is not None:
+        return {query.image_id}
+    try:
+        data = query.data if query.path is None else Path(query.path).read_bytes()
+    except OSError:  # gone since it was described
+        return set()
+    return set(collection.same_files(data or b""))
+
+
+def _find_matches(
+    keypoints: QueryKeypoints, images: Sequence[LocalFeatures | None]
+) -> list[GeometricMatch | None]:
+    def find(place: int) -> GeometricMatch | None:
+        image = images[place]
+        if image is None:
+            return None
+        match = find_match(keypoints.plain, image)
+        if place < MIRRORED and not (match and match.is_proof):
+            turned = find_match(keypoints.mirrored, image)
+            if turned and turned.is_proof:
+                return mirror_query(turned, keypoints.plain.size)
+        return match
+
+    with one_blas_thread(), ThreadPoolExecutor(DECODERS, "verify") as threads:
+        return list(threads.map(find, range(len(images))))
+
+
+def _with_match(candidate: Candidate, match: GeometricMatch, size: tuple[int, int]) -> Candidate:
+    """Return the candidate with a match; one that is proved gives it its box."""
+    box = match.box_in(*size) if match.is_proof else None
+    return replace(candidate, match=match, region=box or candidate.region)
+
+
+def _order(candidate: Candidate) -> tuple[bool, float, int]:
+    share = candidate.match.share if candidate.match else 0.0
+    return not candidate.is_own, -(candidate.score + share), candidate.image_id

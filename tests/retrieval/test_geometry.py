@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer.arrays import Pixels
+from indexer.features.local import find_local_features
+from indexer.features.regions import Region
+from retrieval.geometry import GeometricMatch, find_match, mirror_query
+from tests.pictures import noise
+from tests.sample import SAMPLE, SUBJECTS
+
+CANVAS = (900, 700)
+
+
+def picture(name: str) -> Pixels:
+    return np.asarray(Image.open(SAMPLE / "images" / name).convert("RGB"))
+
+
+def match(query: Pixels, image: Pixels) -> GeometricMatch | None:
+    return find_match(find_local_features(query), find_local_features(image))
+
+
+def warped(pixels: Pixels, transform: np.ndarray) -> Pixels:
+    ground = cv2.resize(noise(5, 60, 50), CANVAS, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(
+        cv2.warpPerspective(
+            pixels, transform, CANVAS, ground, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT
+        ),
+        np.uint8,
+    )
+
+
+def turned(degrees: float, scale: float) -> np.ndarray:
+    rotation = cv2.getRotationMatrix2D((200, 150), degrees, scale)
+    rotation[:, 2] += (220, 180)
+    return np.vstack([rotation, [0, 0, 1]])
+
+
+ASLANT = np.array([[0.9, 0.1, 120], [-0.05, 0.8, 150], [0.0004, 0.0002, 1]])
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [turned(0, 1), turned(90, 0.8), turned(180, 1.2), turned(-37, 0.6), ASLANT],
+    ids=["moved", "90", "180", "turned and smaller", "aslant"],
+)
+@pytest.mark.parametrize("name", ["coffee-1.jpg", "cat-1.jpg"])
+def test_a_picture_is_proved_and_its_corners_are_found(name: str, transform: np.ndarray) -> None:
+    pixels = picture(name)
+    found = match(pixels, warped(pixels, transform))
+    assert found is not None
+    assert found.is_proof
+    height, width = pixels.shape[:2]
+    corners = np.array([[[0, 0]], [[width, 0]], [[width, height]], [[0, height]]], float)
+    expected = cv2.perspectiveTransform(corners, transform)[:, 0]
+    np.testing.assert_allclose(np.array(found.quad), expected, atol=6)
+    places = cv2.perspectiveTransform(found.points[:, None, :2], found.transform)[:, 0]
+    assert np.hypot(*(places - found.points[:, 2:]).T).max() < 12
+
+
+def test_a_part_finds_its_place() -> None:
+    pixels = picture("coffee-1.jpg")
+    part = Region(150, 60, 350, 230)
+    found = match(np.ascontiguousarray(pixels[part.y0 : part.y1, part.x0 : part.x1]), pixels)
+    assert found is not None
+    assert found.is_proof
+    box = found.box_in(pixels.shape[1], pixels.shape[0])
+    assert box is not None
+    assert box.iou(part) > 0.9
+
+
+def test_a_mirrored_picture_is_proved_by_the_mirrored_query_only() -> None:
+    pixels = picture("cat-1.jpg")
+    height, width = pixels.shape[:2]
+    query = find_local_features(pixels)
+    image = find_local_features(np.ascontiguousarray(pixels[:, ::-1]))
+    plain = find_match(query, image)
+    assert plain is None or not plain.is_proof
+    found = find_match(query.mirrored(), image)
+    assert found is not None
+    assert found.is_proof
+    own = mirror_query(found, query.size)
+    assert own.mirrored
+    expected = [(width, 0), (0, 0), (0, height), (width, height)]
+    np.testing.assert_allclose(np.array(own.quad), expected, atol=4)
+
+
+def test_different_subjects_are_never_proved() -> None:
+    features = [find_local_features(picture(f"{subject}-1.jpg")) for subject in SUBJECTS]
+    for one, other in combinations(features, 2):
+        found = find_match(one, other)
+        assert found is None or not found.is_proof
+
+
+@pytest.mark.parametrize("size", [(1, 1), (30, 30)])
+def test_a_picture_without_keypoints_has_no_match(size: tuple[int, int]) -> None:
+    plain = np.zeros((*size, 3), np.uint8)
+    assert match(plain, picture("cat-1.jpg")) is None
+    assert match(picture("cat-1.jpg"), plain) is None
+
+
+def test_points_close_together_prove_less() -> None:
+    def proof(inliers: int, spread: float) -> bool:
+        empty = np.empty((0, 4))
+        return GeometricMatch(inliers, 1.0, spread, np.eye(3), empty, ()).is_proof
+
+    assert not proof(3, 1.0)
+    assert not proof(4, 1.0)
+    assert proof(6, 0.5)
+    assert not proof(6, 0.1)
+    assert proof(9, 0.02)
+    assert not proof(9, 0.005)
+    assert proof(30, 0.0005)
+
+
+def test_a_box_lies_in_the_image_or_is_none() -> None:
+    def box(*quad: tuple[float, float]) -> Region | None:
+        return GeometricMatch(9, 1.0, 1.0, np.eye(3), np.empty((0, 4)), quad).box_in(100, 80)
+
+    assert box((-5, 3), (50, 2), (52, 40), (-4, 41)) == Region(0, 2, 52, 41)
+    assert box((120, 3), (150, 2), (152, 40), (124, 41)) is None
