@@ -9,6 +9,7 @@ MAX_PIXELS = 200_000_000  # of one image, unless a run says otherwise
 TapKind = Literal["conv", "fc"]
 TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)
 
+Verdict = Literal["same picture", "same object", "similar", "weak"]
 Scope = Literal["image", "region"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 

@@ -27,6 +27,7 @@ from indexer.progress import Progress, no_progress
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from indexer.store.vectors.index import VectorIndex
+from retrieval.confidence import ChanceScores, calibrate
 from retrieval.picture import DECODERS, Picture
 from retrieval.zoom import kept_side
 
@@ -56,6 +57,7 @@ class Collection:
         self._engine: EngineName = engine
         self._extractor = extractor
         self._indexes: dict[VectorKind, VectorIndex] = {}
+        self._chance: dict[tuple[VectorKind, float | None], ChanceScores | None] = {}
         self._space: CompiledWhitening | None = None
         self._space_known = False
         self._loading = Lock()
@@ -89,6 +91,7 @@ class Collection:
         with self._loading:
             self.store.refresh()
             self._indexes.clear()
+            self._chance.clear()
             self._in_space.clear()
             self._space, self._space_known = None, False
 
@@ -101,6 +104,25 @@ class Collection:
             if kind not in self._indexes:
                 self._indexes[kind] = self.store.vector_index(kind)
             return self._indexes[kind]
+
+    # --- confidence ---------------------------------------------------------------------------
+
+    def chance_scores(self, kind: VectorKind, global_weight: float | None) -> ChanceScores | None:
+        """Return what unrelated images score in this store, None where it is too small to tell."""
+        key = kind, global_weight
+        with self._loading:
+            known = key in self._chance
+        if not known:
+            ids = self.index(self.store.find_kind("conv", "image")).live_ids()
+            found = calibrate(self.index(kind), ids, global_weight)
+            with self._loading:
+                self._chance[key] = found
+        return self._chance[key]
+
+    @property
+    def image_count(self) -> int:
+        """How many images can be found."""
+        return len(self.index(self.store.find_kind("conv", "image")))
 
     # --- pictures -----------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ MAX_STRETCH = 3.0  # of a plausible transform: no object is seen from so far asi
 HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can bend it at will
 FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
 EVIDENCE = 2.0
+FILLED = 0.9  # of the picture, by what is a copy of it
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class GeometricMatch:
         keypoints in one corner see the same few pixels.
         """
         return bool((self.inliers - FREE_INLIERS) * self.spread**0.25 >= EVIDENCE)
+
+    def fills(self, width: int, height: int) -> bool:
+        """Whether query and image, of this size, are one picture: its outline is the image's."""
+        box = self.box_in(width, height)
+        quad = np.array(self.quad, np.float32)
+        share = abs(float(cv2.contourArea(quad))) / (width * height)
+        return box is not None and min(box.area / (width * height), share, 1 / share) >= FILLED
 
     def box_in(self, width: int, height: int) -> Region | None:
         """Return the box round `quad` inside an image of this size; None if it is outside."""

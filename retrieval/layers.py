@@ -72,6 +72,7 @@ class LayerLab:
                 search=search,
                 verify=False,
                 rerank=False,
+                min_confidence=0.0,
                 k=max(1, size // 5),
             )
             vector = describe_query(self.collection, near)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.choices import SCOPES, TAP_KINDS, Scope, TapKind
+from indexer.choices import SCOPES, TAP_KINDS, Scope, TapKind, Verdict
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
@@ -28,8 +28,8 @@ class Query:
     best box. `verify` looks for the query's keypoints in the first `candidates` images, so that
     those with the same object come first; `rerank` does that, and compares the first of them again
     at a finer scale: it needs a search of regions by conv features. `k` is how many hits at most;
-    None is all. `allowed` restricts the hits to these image ids, inside the search. Raises
-    `InvalidQueryError` for impossible combinations.
+    None is all. Hits below `min_confidence` are left out. `allowed` restricts the hits to these
+    image ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
     """
 
     path: Path | None = None
@@ -43,6 +43,7 @@ class Query:
     rerank: bool = False
     candidates: int = CANDIDATES
     k: int | None = 10
+    min_confidence: float = 0.0
     allowed: frozenset[int] | None = None
 
     @classmethod
@@ -74,6 +75,10 @@ class Query:
             raise InvalidQueryError(f"There is no search {self.search!r}; choose image or region.")
         if not 0 <= self.context <= 10:
             raise InvalidQueryError(f"The context must be 0 to 10, not {self.context}.")
+        if not 0 <= self.min_confidence <= 1:
+            raise InvalidQueryError(
+                f"The least confidence must be 0 to 1, not {self.min_confidence}."
+            )
         if self.candidates < 1:
             raise InvalidQueryError(
                 f"At least 1 candidate must be looked at, not {self.candidates}."
@@ -96,6 +101,10 @@ class Hit:
     Where geometry proved the hit, `inliers` is how many keypoints agree and `quad` the outline of
     the query in the image, four corners x, y in pixels from the query's own upper left, clockwise
     unless `mirrored`.
+
+    `confidence` is the probability that none of the images searched would score as high by chance,
+    None in a store too small to tell; for a proved hit it is that of the proof. `verdict` says in
+    a word what that means.
     """
 
     rank: int
@@ -106,3 +115,5 @@ class Hit:
     quad: Quad | None = None
     inliers: int | None = None
     mirrored: bool = False
+    confidence: float | None = None
+    verdict: Verdict | None = None

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.choices import Verdict
 from indexer.store.records import ImageInfo
 from indexer.store.vectors.image_matches import ImageMatches
 from indexer.store.vectors.index import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
+from retrieval.confidence import CONFIDENT, PROVED
 from retrieval.query import Hit, Query
 from retrieval.rerank.close_up import CloseUp
 from retrieval.rerank.geometric import GeometricVerification
@@ -45,7 +48,7 @@ def rank(collection: Collection, queries: Sequence[Query], vectors: FloatArray) 
             _apply(steps, collection, Question(query, vector), candidates)
             for query, vector, candidates in zip(queries, vectors, found, strict=True)
         ]
-    return _to_hits(collection, [candidates[: first.k] for candidates in found])
+    return _to_hits(collection, queries, [candidates[: first.k] for candidates in found])
 
 
 def _apply(
@@ -83,9 +86,7 @@ def _rank_regions(
     weight = GLOBAL_WEIGHT if query.box is None else 0.0
     found = index.search_images(vectors, _depth(query, index), allowed, weight)
     return [
-        _best_windows(collection, matches)
-        if query.rerank
-        else _vote(collection, index, vector, matches)
+        _vote(collection, index, vector, matches)
         for vector, matches in zip(vectors, found, strict=True)
     ]
 
@@ -139,21 +140,35 @@ def _best_windows(collection: Collection, matches: ImageMatches) -> list[Candida
     ]
 
 
-def _to_hits(collection: Collection, found: Sequence[Sequence[Candidate]]) -> list[list[Hit]]:
+def _to_hits(
+    collection: Collection, queries: Sequence[Query], found: Sequence[Sequence[Candidate]]
+) -> list[list[Hit]]:
     infos = collection.store.image_infos({c.image_id for candidates in found for c in candidates})
-    return [
-        [
-            _to_hit(rank, candidate, infos[candidate.image_id])
-            for rank, candidate in enumerate((c for c in candidates if c.image_id in infos), 1)
+    kind = collection.store.find_kind(queries[0].feature, queries[0].search)
+    whole = kind.scope == "region" and queries[0].box is None
+    chance = collection.chance_scores(kind, GLOBAL_WEIGHT if whole else None)
+    allowed = queries[0].allowed
+    images = len(allowed) if allowed is not None else collection.image_count
+    answers = []
+    for query, candidates in zip(queries, found, strict=True):
+        scores = [candidate.score for candidate in candidates]
+        confidences = chance.confidences(scores, images) if chance else [None] * len(scores)
+        hits = [
+            _to_hit(query, candidate, infos[candidate.image_id], confidence)
+            for candidate, confidence in zip(candidates, confidences, strict=True)
+            if candidate.image_id in infos
         ]
-        for candidates in found
-    ]
+        kept = [hit for hit in hits if (hit.confidence or 0.0) >= query.min_confidence]
+        answers.append([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)])
+    return answers
 
 
-def _to_hit(rank: int, candidate: Candidate, info: ImageInfo) -> Hit:
+def _to_hit(query: Query, candidate: Candidate, info: ImageInfo, confidence: float | None) -> Hit:
     match = candidate.match if candidate.is_proved else None
+    if candidate.is_proved:
+        confidence = max(confidence or 0.0, PROVED)
     return Hit(
-        rank=rank,
+        rank=1,
         image_id=candidate.image_id,
         path=info.path,
         score=min(candidate.score, 1.0),
@@ -161,7 +176,23 @@ def _to_hit(rank: int, candidate: Candidate, info: ImageInfo) -> Hit:
         quad=match.quad if match else None,
         inliers=match.inliers if match else None,
         mirrored=match is not None and match.mirrored,
+        confidence=confidence,
+        verdict=_judge(query, candidate, info, confidence),
     )
+
+
+def _judge(
+    query: Query, candidate: Candidate, info: ImageInfo, confidence: float | None
+) -> Verdict | None:
+    if candidate.is_proved:
+        whole = query.box is None and (
+            candidate.is_own
+            or (candidate.match is not None and candidate.match.fills(info.width, info.height))
+        )
+        return "same picture" if whole else "same object"
+    if confidence is None:
+        return None
+    return "similar" if confidence >= CONFIDENT else "weak"
 
 
 def _to_ids(allowed: frozenset[int] | None) -> IdArray | None:

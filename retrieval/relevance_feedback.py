@@ -138,9 +138,19 @@ class RelevanceFeedback:
         if query.rerank:
             raise InvalidQueryError("Relevance feedback cannot be combined with re-ranking.")
         concept = self.learn(query, labels)
-        plain = replace(query, verify=False)  # what was labelled decides, not the query alone
+        plain = replace(
+            query, verify=False, min_confidence=0.0
+        )  # what was labelled decides, not the query alone
         [hits] = rank(self.collection, [plain], concept.direction[None])
-        return [replace(hit, score=hit.score * concept.length + concept.offset) for hit in hits]
+        return [
+            replace(
+                hit,
+                score=hit.score * concept.length + concept.offset,
+                confidence=None,
+                verdict=None,
+            )
+            for hit in hits
+        ]
 
     def suggest(self, query: Query, labels: Labels, count: int = 8) -> list[Hit]:
         """Return the most uncertain unlabelled hits among the best: labelling these helps most."""

@@ -27,8 +27,9 @@ def write_contact_sheet(path: Path, query: Query, hits: Sequence[Hit]) -> None:
     name = printable(query.path.name) if query.path else "query"
     cells = [(draw_thumbnail(source, CELL_PX, query.box), "query", name)]
     for hit in hits[:SHOWN_HITS]:
-        picture = draw_thumbnail(hit.path, CELL_PX, hit.region)
-        cells.append((picture, f"{hit.rank}.  {hit.score:.3f}", printable(hit.path.name)))
+        picture = draw_thumbnail(hit.path, CELL_PX, hit.region, hit.quad)
+        verdict = f"  {hit.verdict}" if hit.verdict else ""
+        cells.append((picture, f"{hit.rank}.  {hit.score:.3f}{verdict}", printable(hit.path.name)))
     path.parent.mkdir(parents=True, exist_ok=True)
     _lay_out(cells).save(path, quality=88)
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from retrieval.query import Hit, Query
+from indexer.features.regions import Region
+from retrieval.query import Hit, Quad, Query
 
 
 def printable(text: object) -> str:
@@ -26,7 +27,12 @@ def hit_as_dict(hit: Hit) -> dict[str, Any]:
         "image_id": hit.image_id,
         "path": str(hit.path),
         "score": round(hit.score, 6),
+        "confidence": None if hit.confidence is None else round(hit.confidence, 6),
+        "verdict": hit.verdict,
         "box": list(hit.region.as_tuple()) if hit.region else None,
+        "quad": [[round(x, 1), round(y, 1)] for x, y in hit.quad] if hit.quad else None,
+        "inliers": hit.inliers,
+        "mirrored": hit.mirrored,
     }
 
 
@@ -46,9 +52,14 @@ def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[
 def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> str:
     """Return the hits of queries as CSV with a header; the query's id where it has one."""
     out = io.StringIO()
-    names = ["rank", "image_id", "path", "score", "box"]
+    names = ["rank", "image_id", "path", "score", "confidence", "verdict", "box", "inliers"]
     with_id = any(query_id is not None for query_id, _ in answers)
-    writer = csv.DictWriter(out, (["query"] if with_id else []) + names, lineterminator="\n")
+    writer = csv.DictWriter(
+        out,
+        (["query"] if with_id else []) + names,
+        lineterminator="\n",
+        extrasaction="ignore",
+    )
     writer.writeheader()
     for query_id, hits in answers:
         for hit in hits:
@@ -72,18 +83,36 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
     )
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")
+    with_verdicts = any(hit.verdict for hit in hits)
+    if with_verdicts:
+        table.add_column("verdict")
     with_boxes = any(hit.region for hit in hits)
     if with_boxes:
         table.add_column("box")
     table.add_column("image", overflow="fold")
-    for hit in hits:
-        row = [str(hit.rank), f"{hit.score:.3f}", escape(printable(shorten(hit.path)))]
+    for place, hit in enumerate(hits):
+        row = [str(hit.rank), f"{hit.score:.3f}"]
+        if with_verdicts:
+            row.append(verdict_text(hit))
         if with_boxes:
-            row.insert(2, str(hit.region or ""))
-        table.add_row(*row)
-    console.print(table)
+            row.append(str(hit.region or ""))
+        following = hits[place + 1 : place + 2]
+        ends = hit.verdict != "weak" and any(h.verdict == "weak" for h in following)
+        table.add_row(*row, escape(printable(shorten(hit.path))), end_section=ends)
+    if hits:
+        console.print(table)
     if not hits:
-        console.print("No hits.")
+        console.print("No confident match." if query.min_confidence else "No hits.")
+    elif all(hit.verdict == "weak" for hit in hits):
+        console.print("No confident match: these are the nearest images, no more.")
+
+
+def verdict_text(hit: Hit) -> str:
+    """Return what a verdict rests on, in a few words; empty where there is none."""
+    if hit.inliers is not None:
+        mirrored = ", mirrored" if hit.mirrored else ""
+        return f"{hit.verdict} ({hit.inliers} points{mirrored})"
+    return hit.verdict or ""
 
 
 def shorten(path: Path) -> Path:
@@ -102,20 +131,23 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
             "hit": hit,
             "name": printable(hit.path.name),
             "path": printable(hit.path),
-            "image": _data_url(hit.path, hit.region),
+            "image": _data_url(hit.path, hit.region, hit.quad),
+            "verdict": verdict_text(hit),
         }
         for hit in hits
     ]
     source = query.path or query.data or b""
     name = printable(query.path.name) if query.path else "query"
-    html = page.render(query=query, name=name, image=_data_url(source, query.box), cards=cards)
+    html = page.render(
+        query=query, name=name, image=_data_url(source, query.box, None), cards=cards
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, "utf-8")
 
 
-def _data_url(source: Path | bytes, box: Any) -> str:
+def _data_url(source: Path | bytes, box: Region | None, quad: Quad | None) -> str:
     from ui.thumbnails import draw_thumbnail
 
     out = io.BytesIO()
-    draw_thumbnail(source, 320, box).save(out, "JPEG", quality=85)
+    draw_thumbnail(source, 320, box, quad).save(out, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")

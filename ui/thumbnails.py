@@ -9,12 +9,18 @@ from PIL import Image, ImageDraw
 from indexer.errors import ImageError
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
+from retrieval.query import Quad
 
 BOX_COLOUR = "#ff3b30"
+PROVED_COLOUR = "#00b341"
 
 
-def draw_thumbnail(source: Path | bytes, side_px: int, box: Region | None = None) -> Image.Image:
-    """Return the image within `side_px` × `side_px`, `box` (pixels of the original) drawn on it.
+def draw_thumbnail(
+    source: Path | bytes, side_px: int, box: Region | None = None, quad: Quad | None = None
+) -> Image.Image:
+    """Return the image within `side_px` × `side_px`, with `quad`, or else `box`, drawn on it.
+
+    Both are in pixels of the original.
 
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
@@ -26,7 +32,11 @@ def draw_thumbnail(source: Path | bytes, side_px: int, box: Region | None = None
         return plate
     thumbnail = loaded.image
     thumbnail.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
-    if box is not None:
+    if quad is not None:
+        x = thumbnail.width / loaded.facts.width
+        y = thumbnail.height / loaded.facts.height
+        draw_quad(thumbnail, tuple((px * x, py * y) for px, py in quad))
+    elif box is not None:
         x = thumbnail.width / loaded.facts.width
         y = thumbnail.height / loaded.facts.height
         corners = (
@@ -39,3 +49,12 @@ def draw_thumbnail(source: Path | bytes, side_px: int, box: Region | None = None
         draw.rectangle(corners, outline="white", width=4)
         draw.rectangle(corners, outline=BOX_COLOUR, width=2)
     return thumbnail
+
+
+def draw_quad(image: Image.Image, quad: Quad, width: int = 2) -> None:
+    """Draw the outline that geometry proved, the query's own upper edge twice as thick."""
+    draw = ImageDraw.Draw(image)
+    around = [*quad, quad[0]]
+    draw.line(around, fill="white", width=2 * width, joint="curve")
+    draw.line(around, fill=PROVED_COLOUR, width=width, joint="curve")
+    draw.line(around[:2], fill=PROVED_COLOUR, width=2 * width)

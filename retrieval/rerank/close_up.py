@@ -15,8 +15,8 @@ from retrieval.picture import Picture
 from retrieval.rerank.step import Candidate, Question, best_rows
 from retrieval.zoom import crop_size, describe_zoomed
 
-EXAMINED = 100  # candidates that are forwarded again
-LOCATED = 20  # hits whose boxes are refined
+EXAMINED = 40  # candidates that are forwarded again
+LOCATED = 10  # hits whose boxes are refined
 
 
 class CloseUp:

@@ -35,14 +35,8 @@ class QueryExpansion:
         _, best = best_rows([vectors[i] for i in proved], own)
         neighbours = [vectors[i][row] for i, row in zip(proved, best, strict=True)]
         expanded = unit_vector(own + np.sum(neighbours, axis=0))
-        scores, best = best_rows(vectors, expanded)
-        ids = [int(region_ids[row]) for (region_ids, _), row in zip(stored, best, strict=True)]
-        boxes = collection.store.regions(ids)
-        ranked = [
-            candidate if candidate.is_proved else replace(candidate, region=boxes[id_])
-            for candidate, id_ in zip(pool, ids, strict=True)
-            if id_ in boxes  # else removed since the vectors were opened
-        ]
-        places = {candidate.image_id: place for place, candidate in enumerate(pool)}
-        ranked.sort(key=lambda c: (not c.is_proved, -scores[places[c.image_id]], c.image_id))
-        return replace(question, expanded=expanded), ranked + tail
+        scores, _ = best_rows(vectors, expanded)
+        places = sorted(
+            range(len(pool)), key=lambda place: (not pool[place].is_proved, -scores[place], place)
+        )
+        return replace(question, expanded=expanded), [pool[place] for place in places] + tail

@@ -101,7 +101,12 @@ def test_an_interruption_keeps_what_was_found(desk: Desk, monkeypatch: pytest.Mo
     with pytest.raises(KeyboardInterrupt):
         update_keypoints(desk.store, stop=lambda: len(kept(desk)) == 2)
     assert len(kept(desk)) == 2
-    steps: list[int] = []
-    update_keypoints(desk.store, lambda _step, _done, total, **_: steps.append(total))
-    assert set(steps) == {2}
+    totals: list[int] = []
+
+    def progress(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        del step, done, failed
+        totals.append(total)
+
+    update_keypoints(desk.store, progress)
+    assert set(totals) == {2}
     assert kept(desk) == desk.paths()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from indexer.arrays import FloatArray
+from indexer.features.local import LocalFeatures
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_regions
 from indexer.store.statistics import summarize
@@ -210,9 +212,11 @@ def test_images_whose_files_are_gone_stay_hits(tmp_path: Path, missing: list[str
         (desk.photos / name).unlink()
     hits = desk.search().search(Query(data=asked, search="region", rerank=True))
     assert sorted(names(hits)) == desk.paths()
+    coarse = desk.search().search(Query(data=asked, search="region"))
+    boxes = {hit.image_id: hit.region for hit in coarse}
     for hit in hits:
         if hit.path.name in gone:
-            assert hit.region in desk.regions_of(hit.path.name).values()
+            assert hit.region == boxes[hit.image_id]
     desk.store.close()
 
 
@@ -223,9 +227,11 @@ def test_an_image_whose_file_is_now_another_stays_a_hit(tmp_path: Path) -> None:
         Image.new("RGB", (3, 2)).save(desk.photos / name)
     hits = desk.search().search(asked)
     assert sorted(names(hits)) == desk.paths()
+    coarse = desk.search().search(replace(asked, rerank=False))
+    boxes = {hit.image_id: hit.region for hit in coarse}
     for hit in hits:
         if hit.path.name in ("1.png", "2.png"):
-            assert hit.region in desk.regions_of(hit.path.name).values()
+            assert hit.region == boxes[hit.image_id]
     desk.store.close()
 
 
@@ -275,15 +281,12 @@ def test_images_removed_while_reranking_double_no_other(
     query = Query(path=desk.photos / "0.png", search="region", rerank=True, candidates=1, k=None)
     first = [hit.image_id for hit in search.search(query)]
     assert len(first) == 24
-    look_up, looked_up = search.store.regions, []
+    verify = search.collection.local_features
 
-    def remove_before_the_second_look_up(ids: list[int]) -> dict[int, Region]:
-        looked_up.append(ids)
-        if len(looked_up) == 2:
-            desk.store.remove(first[1:4])
-        return look_up(ids)
+    def remove_first(ids: list[int]) -> list[LocalFeatures | None]:
+        desk.store.remove(first[1:4])
+        return verify(ids)
 
-    monkeypatch.setattr(search.store, "regions", remove_before_the_second_look_up)
+    monkeypatch.setattr(search.collection, "local_features", remove_first)
     again = [hit.image_id for hit in search.search(query)]
-    assert len(looked_up) == 2
     assert len(again) == len(set(again)) == 21

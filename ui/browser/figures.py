@@ -7,6 +7,7 @@ import html
 import re
 
 from indexer.features.regions import Region
+from retrieval.query import Quad
 from ui.render import printable
 
 STYLE = """<style>
@@ -21,6 +22,9 @@ STYLE = """<style>
 .cbir-card .cbir-frame img { max-height: 168px; width: auto; }
 .cbir-box { position: absolute; border: 2px solid #ff3b30; box-sizing: border-box;
   box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff; }
+.cbir-quad { position: absolute; inset: 0; width: 100%; height: 100%; }
+.cbir-quad polygon { fill: none; stroke: #00b341; stroke-width: 3px;
+  vector-effect: non-scaling-stroke; filter: drop-shadow(0 0 1px #fff); }
 .cbir-small .cbir-figure { height: 158px; display: flex; flex-direction: column;
   justify-content: flex-end; }
 .cbir-small .cbir-frame img { max-height: 108px; width: auto; }
@@ -63,15 +67,23 @@ def figure(
     title: str = "",
     name: str = "",
     box: Region | None = None,
+    quad: Quad | None = None,
     size: tuple[int, int] = (1, 1),
     look: str = "large",
 ) -> str:
-    """Return a picture with a caption; `box` is in pixels of the original of `size`.
+    """Return a picture with a caption; `box`, or else `quad`, is in pixels of the original `size`.
 
     `look` is large, card or small.
     """
     mark = ""
-    if box is not None:
+    if quad is not None:
+        w, h = size
+        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in quad)
+        mark = (
+            f'<svg class="cbir-quad" viewBox="0 0 {w} {h}" preserveAspectRatio="none">'
+            f'<polygon points="{corners}"/></svg>'
+        )
+    elif box is not None:
         w, h = size
         left, top = 100 * box.x0 / w, 100 * box.y0 / h
         wide, high = 100 * (box.x1 - box.x0) / w, 100 * (box.y1 - box.y0) / h

@@ -84,6 +84,20 @@ def _settings() -> None:
     regions = state.session().store.spec.regions != "none"
     _choice("Compare with", SEARCHES if regions else {"image": SEARCHES["image"]}, "search")
     by_region = st.session_state.get("search") == "region"
+    keypoints = state.session().store.keeps_keypoints
+    st.toggle(
+        "Prove matches",
+        value=keypoints,
+        key="verify",
+        bind="query-params",
+        help="Looks for the query's keypoints in the top 200 images: those proved to show the "
+        "same come first."
+        + (
+            ""
+            if keypoints
+            else " The first time, their keypoints must be found; this takes some seconds."
+        ),
+    )
     if by_region:
         st.toggle(
             "Re-rank top 100 (slower, sharper)",

@@ -49,12 +49,17 @@ def show(
     with st.container(horizontal=True, gap="small"):
         for hit, picture in zip(known, pictures, strict=True):
             info = infos[hit.image_id]
-            title = f"{hit.rank} · {hit.score:.3f}" if score is None else score(hit)
+            title = _title(hit) if score is None else score(hit)
             place = f"{look}-{key}-{hit.rank}"  # the style sheet knows cards by it
             with st.container(border=True, width=CARD_PX[look], gap="xsmall", key=place):
                 st.html(_card(hit, info, picture, title, look))
                 with st.container(horizontal=True, gap="xsmall"):
                     _buttons(hit, key, actions, opens)
+
+
+def _title(hit: Hit) -> str:
+    verdict = f" · {hit.verdict}" if hit.verdict else ""
+    return f"{hit.rank} · {hit.score:.3f}{verdict}"
 
 
 def _card(hit: Hit, info: ImageInfo, picture: bytes, title: str, look: str) -> str:
@@ -65,6 +70,7 @@ def _card(hit: Hit, info: ImageInfo, picture: bytes, title: str, look: str) -> s
         title=title,
         name=info.path.name,
         box=hit.region,
+        quad=hit.quad,
         size=(info.width, info.height),
         look=look,
     )

@@ -61,6 +61,9 @@ def query(
     candidates: Annotated[
         int, typer.Option(min=1, help="How many of the first images are looked at.")
     ] = Query.candidates,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out hits of less confidence than this.")
+    ] = Query.min_confidence,
     batch: Annotated[
         Path | None,
         typer.Option(help="Answer many: a file of JSON lines with id, image and box (or null)."),
@@ -99,6 +102,7 @@ def query(
         "verify": searcher.store.keeps_keypoints if verify is None else verify,
         "rerank": rerank,
         "candidates": candidates,
+        "min_confidence": min_confidence,
     }
     if batch:
         _answer_batch(searcher, batch, settings, csv)

@@ -1,0 +1,82 @@
+"""Confidence: how improbable a score would be by chance, calibrated on the store itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.arrays import FloatArray, IdArray, one_blas_thread
+from indexer.store.vectors.index import VectorIndex
+
+SAMPLED = 128  # images of the store, each as a query and as an answer
+LEAST = 16  # images that tell what chance is
+CONFIDENT = 0.95  # from here a hit counts as found: one unrelated query in twenty gets one
+PROVED = 1.0  # of a hit that geometry proved
+LOW, HIGH = 0.25, 0.75  # quantiles of scores: related images, fewer than a quarter, do not matter
+LOW_TO_HIGH = 1.3489795  # how far apart they lie in a normal distribution, in deviations
+
+
+@dataclass(frozen=True)
+class ChanceScores:
+    """What unrelated images score: means and deviations (Q,), of sample queries."""
+
+    means: npt.NDArray[np.float64]
+    deviations: npt.NDArray[np.float64]
+
+    def confidences(self, scores: Sequence[float], images: int) -> list[float]:
+        """Return for each score the probability that no one of so many unrelated images reaches it.
+
+        Scores of a query with unrelated images are taken as normally distributed, and the query as
+        an ordinary one of the store: the median over the sample.
+        """
+        above = (np.array(scores, np.float64)[:, None] - self.means) / self.deviations
+        tails = (0.5 * math.erfc(z / math.sqrt(2)) for z in np.median(above, axis=1).tolist())
+        return [math.exp(images * math.log1p(-tail)) if tail < 1 else 0.0 for tail in tails]
+
+
+def calibrate(
+    index: VectorIndex, image_ids: IdArray, global_weight: float | None = None
+) -> ChanceScores | None:
+    """Return what chance scores in a store, from pairs of sampled images (N,) of it.
+
+    One vector of each is compared with every other image as a search does: with its best vector,
+    and its first one at `global_weight`, if given; the query is then the whole picture. None where
+    there are too few images to tell.
+    """
+    spread = np.linspace(0, len(image_ids) - 1, min(SAMPLED, len(image_ids))).astype(np.int64)
+    places, _, vectors = index.rows_of_images(image_ids[spread])
+    order = np.argsort(places, kind="stable")
+    places, vectors = places[order], vectors[order]
+    _, firsts = np.unique(places, return_index=True)
+    if len(firsts) < LEAST:
+        return None
+    scores = _score_pairs(vectors, firsts, global_weight)
+    np.fill_diagonal(scores, np.nan)
+    low, high = np.nanquantile(scores, [LOW, HIGH], axis=1)
+    deviations = np.maximum((high - low) / LOW_TO_HIGH, 1e-6)
+    return ChanceScores((low + high) / 2, deviations)
+
+
+def _score_pairs(
+    vectors: FloatArray, firsts: IdArray, global_weight: float | None
+) -> npt.NDArray[np.float64]:
+    """Return the scores (N, N) of one vector of each image with all images.
+
+    The vectors of an image follow one another from its place in `firsts`.
+    """
+    counts = np.diff([*firsts, len(vectors)])
+    # Another window of each image, so that all sizes and places occur.
+    shift = 0 if global_weight is not None else np.arange(len(firsts)) % counts
+    with one_blas_thread():
+        products = vectors[firsts + shift] @ vectors.T
+    best = np.maximum.reduceat(products, firsts, axis=1).astype(np.float64)
+    if global_weight is None:
+        return best
+    mixed: npt.NDArray[np.float64] = (best + global_weight * products[:, firsts]) / (
+        1 + global_weight
+    )
+    return mixed
