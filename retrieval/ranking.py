@@ -15,6 +15,7 @@ from indexer.store.vectors.index import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.confidence import CONFIDENT, PROVED
+from retrieval.describe import describe_query
 from retrieval.query import Hit, Query
 from retrieval.rerank.close_up import CloseUp
 from retrieval.rerank.geometric import GeometricVerification
@@ -45,10 +46,34 @@ def rank(collection: Collection, queries: Sequence[Query], vectors: FloatArray) 
     if first.verify or first.rerank:
         steps = RERANK_STEPS if first.rerank else VERIFY_STEPS
         found = [
-            _apply(steps, collection, Question(query, vector), candidates)
+            _apply(steps, collection, *_with_whole_matches(collection, query, vector, candidates))
             for query, vector, candidates in zip(queries, vectors, found, strict=True)
         ]
     return _to_hits(collection, queries, [candidates[: first.k] for candidates in found])
+
+
+def _with_whole_matches(
+    collection: Collection, query: Query, vector: FloatArray, candidates: list[Candidate]
+) -> tuple[Question, list[Candidate]]:
+    """Return a query for the steps, and its candidates.
+
+    Where a whole picture is searched by regions, the images that are most like it as a whole are
+    candidates, too: a picture of the same thing may have no region in which it comes first.
+    """
+    if query.search == "image" or query.box is not None:
+        return Question(query, vector), candidates
+    like = replace(query, search="image", verify=False, rerank=False)
+    index = collection.index(collection.store.find_kind(query.feature, "image"))
+    [(ids, _)] = index.search(
+        describe_query(collection, like)[None], query.candidates, _to_ids(query.allowed)
+    )
+    also = frozenset(ids.tolist())
+    missing = np.array(sorted(also - {c.image_id for c in candidates}), np.int64)
+    if len(missing):
+        regions = collection.index(collection.store.find_kind(query.feature, "region"))
+        [matches] = regions.search_images(vector[None], len(missing), missing, GLOBAL_WEIGHT)
+        candidates = candidates + _best_windows(collection, matches)
+    return Question(query, vector, also), candidates
 
 
 def _apply(

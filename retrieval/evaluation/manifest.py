@@ -12,13 +12,17 @@ from indexer.features.regions import Region
 
 @dataclass(frozen=True)
 class ManifestQuery:
-    """A query; `positives` and `junk` are database entries (relative paths)."""
+    """A query; `positives` and `junk` are database entries (relative paths).
+
+    `boxes` are the true boxes of its object, where they differ from those of the manifest.
+    """
 
     id: str
     image: Path
     box: Region | None
     positives: frozenset[str]
     junk: frozenset[str]
+    boxes: dict[str, list[Region]] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,15 @@ class Manifest:
                     box=Region(*query["box"]) if query.get("box") else None,
                     positives=frozenset(query["positives"]),
                     junk=frozenset(query.get("junk", ())),
+                    boxes=_boxes(query["boxes"]) if "boxes" in query else None,
                 )
                 for query in data["queries"]
             ]
-            boxes = {
-                entry: [Region(*box) for box in found]
-                for entry, found in data.get("boxes", {}).items()
-            }
+            boxes = _boxes(data.get("boxes", {}))
             return cls(str(data["name"]), folder, list(data["database"]), queries, boxes)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidQueryError(f"{path} is not a manifest: {error!r}.") from error
+
+
+def _boxes(given: dict[str, list[list[int]]]) -> dict[str, list[Region]]:
+    return {entry: [Region(*box) for box in found] for entry, found in given.items()}

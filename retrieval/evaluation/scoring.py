@@ -69,7 +69,7 @@ def _score_query(
     scores.top_shares.append(sum(relevant[:TOP]) / TOP)
     scores.firsts.append(any(relevant[:1]))
     for entry, hit in ranked[:TOP]:
-        truths = manifest.boxes.get(entry)
+        truths = (manifest.boxes if query.boxes is None else query.boxes).get(entry)
         if entry in query.positives and hit.region is not None and truths:
             box = hit.region
             scores.ious.append(max(box.iou(truth) for truth in truths))

@@ -29,21 +29,24 @@ class GeometricVerification:
     def apply(
         self, collection: Collection, question: Question, candidates: list[Candidate]
     ) -> tuple[Question, list[Candidate]]:
-        count = question.query.candidates
-        first, tail = candidates[:count], candidates[count:]
         own = _own_images(collection, question.query)
         keypoints = question.keypoints or find_keypoints(collection, question.query)
-        unseen = [place for place, c in enumerate(first) if c.match is None]
-        images = collection.local_features([first[place].image_id for place in unseen])
-        verified = list(first)
+        unseen = [
+            place
+            for place, c in enumerate(candidates)
+            if c.match is None
+            and (place < question.query.candidates or c.image_id in question.also)
+        ]
+        images = collection.local_features([candidates[place].image_id for place in unseen])
+        verified = list(candidates)
         matches = _find_matches(keypoints, images)
         for place, image, match in zip(unseen, images, matches, strict=True):
             if match is not None and image is not None:
-                verified[place] = _with_match(first[place], match, image.size)
-        verified = [replace(c, is_own=c.image_id in own) for c in verified]
+                verified[place] = _with_match(candidates[place], match, image.size)
+        verified = [replace(c, is_own=True) if c.image_id in own else c for c in verified]
         proved = sorted((c for c in verified if c.is_proved), key=_order)
-        verified = proved + [c for c in verified if not c.is_proved]
-        return replace(question, keypoints=keypoints), verified + tail
+        rest = [c for c in verified if not c.is_proved]
+        return replace(question, keypoints=keypoints), proved + rest
 
 
 def find_keypoints(collection: Collection, query: Query) -> QueryKeypoints:

@@ -11,22 +11,22 @@ from retrieval.collection import Collection
 from retrieval.rerank.step import Candidate, Question, best_rows
 
 NEIGHBOURS = 10
-POOL = 10  # times the candidates: images whose stored vectors are compared again
+POOL = 1000  # images at most whose stored vectors are compared again
 
 
 class QueryExpansion:
     """Re-ranks by the stored region vectors, compared with the query and its proved hits.
 
-    Average query expansion (Chum et al. 2007) by hits that geometry proved: without one, nothing
-    changes.
+    Average query expansion (Chum et al. 2007) by hits that geometry proved: without one, other than
+    the query's own image, nothing changes.
     """
 
     def apply(
         self, collection: Collection, question: Question, candidates: list[Candidate]
     ) -> tuple[Question, list[Candidate]]:
-        size = POOL * question.query.candidates
-        pool, tail = candidates[:size], candidates[size:]
-        proved = [place for place, c in enumerate(pool) if c.is_proved][:NEIGHBOURS]
+        pool, tail = candidates[:POOL], candidates[POOL:]
+        proved = [place for place, c in enumerate(pool) if c.is_proved and not c.is_own]
+        proved = proved[:NEIGHBOURS]
         if not proved:
             return question, candidates
         stored = [collection.space_rows(c.image_id) for c in pool]

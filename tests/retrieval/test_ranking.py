@@ -102,18 +102,14 @@ def test_no_sets_have_no_rows() -> None:
     assert len(scores) == len(rows) == 0
 
 
-@given(st.lists(st.booleans(), max_size=12), st.data())
-def test_what_is_proved_keeps_its_place(proved: list[bool], data: st.DataObject) -> None:
-    places = range(len(proved))
-    scored = data.draw(st.sets(st.sampled_from(places)) if proved else st.just(set[int]()))
-    scores = {place: data.draw(st.floats(-1, 1, width=32)) for place in sorted(scored)}
-    order = order_again(proved, scores)
-    assert sorted(order) == list(places)
-    free = [place for place in scores if not proved[place]]
-    for place in places:
-        if place not in free:
-            assert order[place] == place
-    ranked = [scores[order[place]] for place in free]
+@given(st.integers(0, 12), st.data())
+def test_places_without_a_score_stay(count: int, data: st.DataObject) -> None:
+    places = st.sampled_from(range(count)) if count else st.nothing()
+    scores = data.draw(st.dictionaries(places, st.floats(-1, 1, width=32)))
+    order = order_again(count, scores)
+    assert sorted(order) == list(range(count))
+    assert all(order[place] == place for place in range(count) if place not in scores)
+    ranked = [scores[order[place]] for place in sorted(scores)]
     assert ranked == sorted(ranked, reverse=True)
 
 

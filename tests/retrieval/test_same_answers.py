@@ -39,6 +39,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"search": "region", "box": Region(20, 10, 180, 150)},
     {"search": "region", "rerank": True, "candidates": 4},
     {"k": None},
+    {"search": "region", "verify": True, "candidates": 8},
 )
 Answer = list[tuple[int, tuple[int, int, int, int] | None, float]]
 

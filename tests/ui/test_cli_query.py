@@ -28,6 +28,12 @@ def lines(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+FIELDS = {
+    *("rank", "image_id", "path", "score", "confidence", "verdict"),
+    *("box", "quad", "inliers", "mirrored"),
+}
+
+
 def test_an_answer_in_json(ask: Run, album: Album) -> None:
     path = album.photos / "chelsea.jpg"
     done = ask(path, "--json", "-k", 2)
@@ -36,9 +42,7 @@ def test_an_answer_in_json(ask: Run, album: Album) -> None:
     assert answer["query"] == {"path": str(path), "box": None}
     assert answer["search"] == "image"
     assert answer["elapsed_s"] > 0
-    assert [set(hit) for hit in answer["hits"]] == [
-        {"rank", "image_id", "path", "score", "box"}
-    ] * 2
+    assert [set(hit) for hit in answer["hits"]] == [FIELDS] * 2
     first = answer["hits"][0]
     assert (first["rank"], first["path"], first["box"]) == (1, str(path), None)
     assert first["score"] >= 0.999
@@ -65,7 +69,8 @@ def test_a_table(ask: Run, album: Album) -> None:
 
 def test_csv(ask: Run, album: Album) -> None:
     rows = list(csv.DictReader(io.StringIO(ask(album.photos / "rocket.jpg", "--csv").stdout)))
-    assert list(rows[0]) == ["rank", "image_id", "path", "score", "box"]
+    columns = ["rank", "image_id", "path", "score", "confidence", "verdict", "box", "inliers"]
+    assert list(rows[0]) == columns
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
     assert rows[0]["path"] == str(album.photos / "rocket.jpg")
 
@@ -88,7 +93,7 @@ def test_a_batch_is_answered_in_order(ask: Run, album: Album, tmp_path: Path) ->
     answers = lines(done)
     assert [answer["id"] for answer in answers] == ["0", "1", "2", "3"]
     assert [Path(answer["hits"][0]["path"]).stem for answer in answers] == names
-    assert set(answers[0]["hits"][0]) == {"rank", "image_id", "path", "score", "box"}
+    assert set(answers[0]["hits"][0]) == FIELDS
 
 
 def test_a_bad_image_in_a_batch_stops_nothing(ask: Run, album: Album, tmp_path: Path) -> None:
@@ -218,3 +223,43 @@ def test_faults_are_one_line_and_exit_1(
 def test_wrong_usage_exits_2(ask: Run, arguments: list[str]) -> None:
     done = ask(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_a_proved_hit_comes_first_with_its_outline(ask: Run, album: Album, tmp_path: Path) -> None:
+    with Image.open(album.photos / "chelsea.jpg") as image:
+        image.rotate(90, expand=True).save(tmp_path / "turned.png")
+        width, height = image.size
+    [answer] = lines(ask(tmp_path / "turned.png", "--verify", "--json"))
+    first = answer["hits"][0]
+    assert first["path"] == str(album.photos / "chelsea.jpg")
+    assert (first["verdict"], first["confidence"], first["mirrored"]) == (
+        "same picture",
+        1.0,
+        False,
+    )
+    assert first["inliers"] >= 10
+    # Its own upper left corner was the photo's upper right one.
+    for (x, y), expected in zip(
+        first["quad"], [(width, 0), (width, height), (0, height), (0, 0)], strict=True
+    ):
+        assert abs(x - expected[0]) < 5
+        assert abs(y - expected[1]) < 5
+    shown = ask(tmp_path / "turned.png", "--verify").stdout
+    assert "same picture" in shown
+    assert "points" in shown
+
+
+def test_a_store_with_keypoints_verifies_by_default(
+    cbir: Run, album: Album, tmp_path: Path
+) -> None:
+    store = tmp_path / ".cbir"
+    cbir("index", album.photos, "--store", store, "--keypoints")
+    photo = album.photos / "chelsea.jpg"
+    with Image.open(photo) as image:
+        image.resize((300, 200)).save(tmp_path / "small.png")
+    [answer] = lines(cbir("query", tmp_path / "small.png", "--store", store, "--json"))
+    assert answer["hits"][0]["inliers"]
+    [plain] = lines(
+        cbir("query", tmp_path / "small.png", "--store", store, "--json", "--no-verify")
+    )
+    assert not any(hit["inliers"] for hit in plain["hits"])
