@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
@@ -35,6 +36,7 @@ PICTURE_BYTES = 512 << 20
 KEYPOINT_IMAGES = 2048  # whose local features stay in memory: about 70 kB each
 SPACE_IMAGES = 4096  # whose region vectors are kept in the collection's own space
 BACKGROUND_VECTORS = 50_000
+QUIET_S = 0.5
 
 
 class Collection:
@@ -154,13 +156,19 @@ class Collection:
     def local_features(self, image_ids: Sequence[int]) -> list[LocalFeatures | None]:
         """Return the keypoints of images, None where a file is missing, damaged or replaced.
 
-        They are found where the store does not keep them yet, which takes long, and kept.
+        They are found where the store does not keep them yet, which takes long, and kept; an
+        interruption loses none. `progress` is told once it takes longer than a person notices.
         """
         found: list[LocalFeatures | None] = []
-        with ThreadPoolExecutor(DECODERS, "keypoints") as threads:
+        started = time.monotonic()
+        threads = ThreadPoolExecutor(DECODERS, "keypoints")
+        try:
             for done, features in enumerate(threads.map(self._local_features, image_ids), 1):
                 found.append(features)
-                self.progress("Finding keypoints", done, len(image_ids))
+                if time.monotonic() - started > QUIET_S:
+                    self.progress("Finding keypoints", done, len(image_ids))
+        finally:
+            threads.shutdown(cancel_futures=True)
         return found
 
     def _find_local_features(self, image_id: int) -> LocalFeatures | None:

@@ -31,7 +31,8 @@ MAX_STRETCH = 3.0  # of a plausible transform: no object is seen from so far asi
 HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can bend it at will
 FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
 EVIDENCE = 2.0
-FILLED = 0.9  # of the picture, by what is a copy of it
+COPY_TOLERANCE = 0.05  # of the diagonal: how far a copy's corners lie from those of the picture
+COPY_SHARE = 0.3  # of its keypoints that are found again
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,15 @@ class GeometricMatch:
         return bool((self.inliers - FREE_INLIERS) * self.spread**0.25 >= EVIDENCE)
 
     def fills(self, width: int, height: int) -> bool:
-        """Whether query and image, of this size, are one picture: its outline is the image's."""
-        box = self.box_in(width, height)
-        quad = np.array(self.quad, np.float32)
-        share = abs(float(cv2.contourArea(quad))) / (width * height)
-        return box is not None and min(box.area / (width * height), share, 1 / share) >= FILLED
+        """Whether query and image, of this size, are one picture: corners lie on corners.
+
+        Much of what the query shows must be in the image, too: another photo of the same thing,
+        taken from the same place, is not the same picture.
+        """
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
+        gaps = np.linalg.norm(np.array(self.quad)[:, None] - corners, axis=2).min(axis=0)
+        near = gaps.max() <= COPY_TOLERANCE * math.hypot(width, height)
+        return bool(near) and self.share >= COPY_SHARE
 
     def box_in(self, width: int, height: int) -> Region | None:
         """Return the box round `quad` inside an image of this size; None if it is outside."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 import re
 
 from indexer.features.regions import Region
@@ -22,9 +23,8 @@ STYLE = """<style>
 .cbir-card .cbir-frame img { max-height: 168px; width: auto; }
 .cbir-box { position: absolute; border: 2px solid #ff3b30; box-sizing: border-box;
   box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff; }
-.cbir-quad { position: absolute; inset: 0; width: 100%; height: 100%; }
-.cbir-quad polygon { fill: none; stroke: #00b341; stroke-width: 3px;
-  vector-effect: non-scaling-stroke; filter: drop-shadow(0 0 1px #fff); }
+.cbir-side { position: absolute; height: 3px; margin-top: -1.5px; transform-origin: 0 50%;
+  background: #00b341; box-shadow: 0 0 0 1px #fff; }
 .cbir-small .cbir-figure { height: 158px; display: flex; flex-direction: column;
   justify-content: flex-end; }
 .cbir-small .cbir-frame img { max-height: 108px; width: auto; }
@@ -77,12 +77,7 @@ def figure(
     """
     mark = ""
     if quad is not None:
-        w, h = size
-        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in quad)
-        mark = (
-            f'<svg class="cbir-quad" viewBox="0 0 {w} {h}" preserveAspectRatio="none">'
-            f'<polygon points="{corners}"/></svg>'
-        )
+        mark = _outline(quad, size)
     elif box is not None:
         w, h = size
         left, top = 100 * box.x0 / w, 100 * box.y0 / h
@@ -98,3 +93,16 @@ def figure(
     picture = f'<img src="{data_url(jpeg)}" alt="{html.escape(printable(alt), quote=True)}">'
     body = f'<span class="cbir-frame">{picture}{mark}</span><figcaption>{caption}</figcaption>'
     return f'<div class="cbir-{look}"><figure class="cbir-figure">{body}</figure></div>'
+
+
+def _outline(quad: Quad, size: tuple[int, int]) -> str:
+    """Return the four sides of an outline, each a thin turned block."""
+    w, h = size
+    sides = []
+    for (x0, y0), (x1, y1) in zip(quad, (*quad[1:], quad[0]), strict=True):
+        length, angle = math.hypot(x1 - x0, y1 - y0), math.degrees(math.atan2(y1 - y0, x1 - x0))
+        sides.append(
+            f'<div class="cbir-side" style="left:{100 * x0 / w:.2f}%;top:{100 * y0 / h:.2f}%;'
+            f'width:{100 * length / w:.2f}%;transform:rotate({angle:.2f}deg)"></div>'
+        )
+    return "".join(sides)

@@ -81,6 +81,7 @@ def query(
     """Find the images nearest to an image, or to a box in it."""
     from retrieval.engine import SearchEngine
     from ui.process import configure_images
+    from ui.progress import ConsoleProgress
 
     if (image is None) == (batch is None):
         raise typer.BadParameter("give either an image or --batch FILE")
@@ -94,6 +95,8 @@ def query(
         )
     configure_images()
     searcher = SearchEngine.open(store, engine=engine)
+    progress = ConsoleProgress()
+    searcher.collection.progress = progress
     settings = {
         "feature": feature,
         "k": k or None,
@@ -105,13 +108,15 @@ def query(
         "min_confidence": min_confidence,
     }
     if batch:
-        _answer_batch(searcher, batch, settings, csv)
+        with progress:
+            _answer_batch(searcher, batch, settings, csv)
         return
     import time
 
     started = time.perf_counter()
     asked = _make_query(searcher, {"image": str(image), "box": box}, settings)
-    hits = searcher.search(asked)
+    with progress:
+        hits = searcher.search(asked)
     elapsed_s = time.perf_counter() - started
     _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
     try:
