@@ -174,7 +174,8 @@ def main() -> None:
             table[manifest.name] = score_set(manifest, board)
     _print_falls(table, kept)
     if arguments.write:
-        arguments.table.write_text(json.dumps(kept | table, indent=1) + "\n", "utf-8")
+        joined = kept | {name: kept.get(name, {}) | rows for name, rows in table.items()}
+        arguments.table.write_text(json.dumps(joined, indent=1) + "\n", "utf-8")
 
 
 def _print_falls(table: dict[str, Any], kept: dict[str, Any]) -> None:

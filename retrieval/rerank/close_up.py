@@ -16,20 +16,23 @@ EXAMINED = 40  # candidates that are forwarded again
 class CloseUp:
     """Re-ranks by fine windows round the best region of each of the first candidates.
 
-    Candidates that are proved stay ahead, and those whose files are missing keep their place. Boxes
-    stay as they are: windows that voted fit an object better than the best fine window.
+    They are compared with the expanded query; without one, nothing changes: what is like a query
+    in detail need not be of its kind. Candidates that are proved stay ahead, and those whose files
+    are missing keep their place. Boxes stay as they are: windows that voted fit an object better
+    than the best fine window.
     """
 
     def apply(
         self, collection: Collection, question: Question, candidates: list[Candidate]
     ) -> tuple[Question, list[Candidate]]:
+        if question.expanded is None:
+            return question, candidates
         start = sum(candidate.is_proved for candidate in candidates)
         first = candidates[start : start + EXAMINED]
         seen, pictures, regions = _with_pictures(collection, first)
         if not seen:
             return question, candidates
-        [own] = collection.to_space(question.vector[None])
-        vector = own if question.expanded is None else question.expanded
+        vector = question.expanded
         zoomed = describe_zoomed(collection.extractor, pictures, regions)
         fine, _ = best_rows([collection.to_space(windows.vectors) for windows in zoomed], vector)
         stored = [collection.space_rows(first[place].image_id)[1] for place in seen]
