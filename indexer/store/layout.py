@@ -14,14 +14,14 @@ STORE_NAME = ".cbir"
 CATALOG = "catalog.sqlite"
 VECTORS = "vectors"
 DERIVED = "derived"
-KEYPOINTS = "keypoints-1.npy"  # of an image; another number where their making changes
+KEYPOINTS = "keypoints-1.bin"  # of an image; another number where their making changes
 
 _CATALOG_FILE = re.compile(r"catalog\.sqlite(-wal|-shm|-journal)?")
 _ADAPTATION_FILE = re.compile(r"adaptation-[0-9a-f]{16}\.npz")
 _VECTOR_FILE = re.compile(r"\d{8}-[a-z_]+(\.(ids|images|vectors)\.npy|-[a-z]+\.faiss)")
 _DERIVED_FOLDER = re.compile(r"\d+")
 _DERIVED_FILE = re.compile(
-    r"\d+-([0-9a-f]+-[0-9a-f]+-\d+\.(jpg|[0-9-]+\.part)|keypoints-\d+\.npy(\.[0-9-]+\.part)?)"
+    r"\d+-([0-9a-f]+-[0-9a-f]+-\d+\.(jpg|[0-9-]+\.part)|keypoints-\d+\.bin(\.[0-9-]+\.part)?)"
 )
 _MAP_FILE = re.compile(r"map\.(npz|\d+\.part)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import threading
 
 import numpy as np
@@ -12,6 +13,10 @@ from indexer.features.local import LocalFeatures
 from indexer.store.layout import KEYPOINTS
 from indexer.store.reader import StoreReader
 
+# A header, then the rows. Not NumPy's own format: CPython 3.11 fails to parse its header at times
+# where several threads do so at once.
+_MAGIC = b"cbir-kp1"
+_HEADER = struct.Struct("<8sQ")  # and the number of rows
 _POINT = np.dtype([("point", "<f4", 4), ("descriptor", "u1", 128)])
 
 
@@ -23,11 +28,13 @@ def read_local_features(
     Returns None where there are none, or where their file is damaged: they can be found again.
     """
     try:
-        rows = np.load(store.derived_file(image_id, KEYPOINTS), allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        data = store.derived_file(image_id, KEYPOINTS).read_bytes()
+        magic, count = _HEADER.unpack_from(data)
+    except (OSError, struct.error):
         return None
-    if rows.dtype != _POINT:
+    if magic != _MAGIC or len(data) != _HEADER.size + count * _POINT.itemsize:
         return None
+    rows = np.frombuffer(data, _POINT, offset=_HEADER.size)
     return LocalFeatures(
         np.ascontiguousarray(rows["point"]), np.ascontiguousarray(rows["descriptor"]), size
     )
@@ -41,8 +48,7 @@ def keep_local_features(store: StoreReader, image_id: int, features: LocalFeatur
     part = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as stream:
-            np.save(stream, rows, allow_pickle=False)
+        part.write_bytes(_HEADER.pack(_MAGIC, len(rows)) + rows.tobytes())
         part.replace(file)
     except OSError:
         with contextlib.suppress(OSError):

@@ -60,7 +60,9 @@ def test_they_go_with_the_image(desk: Desk) -> None:
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("damage", [b"", b"no array", b"\x93NUMPY\x01\x00"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"no keypoints", b"cbir-kp1\xff\xff\xff\xff\xff\xff\xff\xff"]
+)
 def test_a_damaged_file_is_made_again(desk: Desk, damage: bytes) -> None:
     info = desk.store.find_image(desk.photos / "0.png")
     assert info is not None
@@ -74,13 +76,18 @@ def test_a_damaged_file_is_made_again(desk: Desk, damage: bytes) -> None:
     assert file.stat().st_size > len(damage)
 
 
-def test_arrays_of_objects_are_never_read(desk: Desk) -> None:
+def test_a_file_cut_short_is_not_read(desk: Desk) -> None:
     info = desk.store.find_image(desk.photos / "0.png")
     assert info is not None
     keypoints_of(desk.store, info)
-    with desk.store.derived_file(info.id, KEYPOINTS).open("wb") as stream:
-        np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
-    assert read_local_features(desk.store, info.id, (info.width, info.height)) is None
+    file = desk.store.derived_file(info.id, KEYPOINTS)
+    size = info.width, info.height
+    whole = file.read_bytes()
+    for length in (3, 16, len(whole) - 144, len(whole) - 1):
+        file.write_bytes(whole[:length])
+        assert read_local_features(desk.store, info.id, size) is None
+    file.write_bytes(whole)
+    assert read_local_features(desk.store, info.id, size) is not None
 
 
 def test_a_missing_or_replaced_photo_has_none(desk: Desk) -> None:

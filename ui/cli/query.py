@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,7 +82,6 @@ def query(
     """Find the images nearest to an image, or to a box in it."""
     from retrieval.engine import SearchEngine
     from ui.process import configure_images
-    from ui.progress import ConsoleProgress
 
     if (image is None) == (batch is None):
         raise typer.BadParameter("give either an image or --batch FILE")
@@ -95,8 +95,6 @@ def query(
         )
     configure_images()
     searcher = SearchEngine.open(store, engine=engine)
-    progress = ConsoleProgress()
-    searcher.collection.progress = progress
     settings = {
         "feature": feature,
         "k": k or None,
@@ -108,14 +106,14 @@ def query(
         "min_confidence": min_confidence,
     }
     if batch:
-        with progress:
+        with _showing_progress(searcher, settings):
             _answer_batch(searcher, batch, settings, csv)
         return
     import time
 
     started = time.perf_counter()
     asked = _make_query(searcher, {"image": str(image), "box": box}, settings)
-    with progress:
+    with _showing_progress(searcher, settings):
         hits = searcher.search(asked)
     elapsed_s = time.perf_counter() - started
     _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
@@ -134,6 +132,18 @@ def query(
         raise CbirError(
             f"{error.filename or montage or html} cannot be written: {error.strerror}."
         ) from error
+
+
+@contextmanager
+def _showing_progress(searcher: SearchEngine, settings: dict[str, Any]) -> Iterator[None]:
+    """Show how far the finding of keypoints is, which only some queries need."""
+    if not (settings["verify"] or settings["rerank"]):
+        yield
+        return
+    from ui.progress import ConsoleProgress
+
+    with ConsoleProgress() as searcher.collection.progress:
+        yield
 
 
 def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any]) -> Query:
