@@ -126,7 +126,7 @@ def _views(collection: Collection, query: Query) -> list[NetworkInput]:
 
     For a search of regions by conv features it is a crop at several scales. A box is also described
     in its place, in the grid scheme, as the windows of the store are; and as a crop without its
-    margin, in the sliding scheme and for re-ranking.
+    margin, in the sliding scheme.
     """
     pixels, box = load_query(collection, query)
     height, width = pixels.shape[:2]
@@ -140,7 +140,7 @@ def _views(collection: Collection, query: Query) -> list[NetworkInput]:
     else:
         sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
     views = [extractor.view(cropped, max(backbone.min_size_px, round(size))) for size in sizes]
-    if box is not None and (spec.regions == "sliding" or query.rerank):
+    if box is not None and spec.regions == "sliding":
         tight = _crop(pixels, box.padded(TIGHTENED, width, height))
         views.append(extractor.view(tight, spec.crop_px))
     if box is not None and spec.regions == "grid":
