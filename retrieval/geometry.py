@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,8 +28,9 @@ SLACK = 0.25
 OCTAVES = 0.7
 DEGREES = 25.0
 TOLERANCE_PX = 3.0  # of an inlier, in pixels of the working size
-MAX_STRETCH = 3.0  # of a plausible transform: no object is seen from so far aside
+MAX_STRETCH = 3.0  # of a plausible transform: no object is seen that obliquely
 HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can bend it at will
+MAGSAC: Any = {"method": cv2.USAC_MAGSAC, "maxIters": 500, "confidence": 0.999}
 FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
 EVIDENCE = 2.0
 COPY_TOLERANCE = 0.05  # of the diagonal: how far a copy's corners lie from those of the picture
@@ -86,7 +88,7 @@ def find_match(query: LocalFeatures, image: LocalFeatures) -> GeometricMatch | N
     Nearest neighbours that pass the ratio test (Lowe 2004) vote, each for the similarity transform
     that it implies (Philbin et al. 2007); an affine transform, and a homography if it explains
     more, are then fitted to the largest group by MAGSAC++ (Barath et al. 2020). A transform that
-    mirrors or stretches more than an object seen aslant is not accepted.
+    mirrors or stretches more than an object seen at an angle is not accepted.
     """
     if min(len(query), len(image)) < FREE_INLIERS + 1:
         return None
@@ -168,10 +170,8 @@ def _fit_affine(
     affine, inside = cv2.estimateAffine2D(
         source[:, None],
         target[:, None],
-        method=cv2.USAC_MAGSAC,
         ransacReprojThreshold=TOLERANCE_PX * unit_px,
-        maxIters=500,
-        confidence=0.999,
+        **MAGSAC,
     )
     if affine is None or not np.isfinite(affine).all():
         return None
@@ -187,10 +187,8 @@ def _fit_homography(
     transform, inside = cv2.findHomography(
         source[:, None],
         target[:, None],
-        method=cv2.USAC_MAGSAC,
         ransacReprojThreshold=TOLERANCE_PX * unit_px,
-        maxIters=500,
-        confidence=0.999,
+        **MAGSAC,
     )
     if not np.size(transform):  # None where there is no homography
         return None
@@ -199,7 +197,7 @@ def _fit_homography(
 
 
 def _is_plausible(outline: Quad) -> bool:
-    """Whether an outline is convex, not mirrored, and not seen from too far aside."""
+    """Whether an outline is convex, not mirrored, and not seen too obliquely."""
     quad = np.array(outline, np.float64)
     sides = np.roll(quad, -1, axis=0) - quad
     following = np.roll(sides, -1, axis=0)

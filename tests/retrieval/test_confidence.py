@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from indexer.choices import Scope
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from retrieval.confidence import CONFIDENT, LEAST, SAMPLED, ChanceScores, calibrate
@@ -60,8 +61,8 @@ def test_a_store_is_calibrated_by_its_own_images(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("search", ["image", "region"])
-def test_the_right_hits_are_confident_and_noise_is_not(sample: Sample, search: str) -> None:
-    found = sample.search.search(Query(path=sample.path("cat-1.jpg"), search=search, k=5))  # type: ignore[arg-type]
+def test_the_right_hits_are_confident_and_noise_is_not(sample: Sample, search: Scope) -> None:
+    found = sample.search.search(Query(path=sample.path("cat-1.jpg"), search=search, k=5))
     assert [hit.verdict for hit in found] == ["similar"] * 5
     assert all(hit.confidence is not None and hit.confidence >= CONFIDENT for hit in found)
     # A plain piece of sky is in none of the others.
