@@ -148,6 +148,12 @@ def _views(collection: Collection, query: Query) -> list[NetworkInput]:
     return views
 
 
+def load_crop(collection: Collection, query: Query, side_px: int) -> Pixels:
+    """Return what is asked for: the upright pixels of the query's image, or of its box."""
+    pixels, box = load_query(collection, query, side_px)
+    return pixels if box is None else _crop(pixels, box)
+
+
 def load_query(
     collection: Collection, query: Query, side_px: int | None = None
 ) -> tuple[Pixels, Region | None]:

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from indexer.arrays import BoolArray, FloatArray, IdArray
-from indexer.features.local import LENGTH, LocalFeatures
+from indexer.arrays import BoolArray, FloatArray, IdArray, Pixels
+from indexer.features.local import LENGTH, LocalFeatures, find_local_features
 from indexer.features.regions import Region
 from retrieval.query import Quad
 
@@ -82,6 +82,29 @@ class GeometricMatch:
         return Region(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
+@dataclass(frozen=True)
+class QueryKeypoints:
+    """The keypoints of a query, and those of its mirror image."""
+
+    plain: LocalFeatures
+    mirrored: LocalFeatures
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> QueryKeypoints:
+        """Find the keypoints of a query, upright RGB pixels (H, W, 3)."""
+        found = find_local_features(pixels)
+        return cls(found, found.mirrored())
+
+    def find_match(self, image: LocalFeatures, *, mirrored: bool = True) -> GeometricMatch | None:
+        """Return how the query lies in the image; where that proves nothing, mirrored if asked."""
+        match = find_match(self.plain, image)
+        if mirrored and not (match and match.is_proof):
+            turned = find_match(self.mirrored, image)
+            if turned and turned.is_proof:
+                return _mirror_query(turned, self.plain.size)
+        return match
+
+
 def find_match(query: LocalFeatures, image: LocalFeatures) -> GeometricMatch | None:
     """Return how the query lies in the image; None where no transform explains enough.
 
@@ -122,7 +145,7 @@ def find_match(query: LocalFeatures, image: LocalFeatures) -> GeometricMatch | N
     )
 
 
-def mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatch:
+def _mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatch:
     """Return a match of a mirrored query, of (width, height) `size`, in the query's own pixels."""
     flip = np.array([[-1, 0, size[0]], [0, 1, 0], [0, 0, 1]], float)
     points = match.points.copy()
@@ -130,6 +153,14 @@ def mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatch
     transform = match.transform @ flip
     quad = _outline(transform, size)
     return replace(match, transform=transform, points=points, quad=quad, mirrored=True)
+
+
+def shift_match(match: GeometricMatch, x: int, y: int) -> GeometricMatch:
+    """Return a match in a crop of an image, whose corner is at x, y, in the image's own pixels."""
+    shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], float)
+    points = match.points + np.array([0, 0, x, y])
+    quad = tuple((px + x, py + y) for px, py in match.quad)
+    return replace(match, transform=shift @ match.transform, points=points, quad=quad)
 
 
 def _pair(query: LocalFeatures, image: LocalFeatures) -> tuple[IdArray, IdArray]:

@@ -1,4 +1,4 @@
-"""Localisation: where in an image the query is, and which positions say so."""
+"""Localisation: where in an image the query is, what proves it, and which positions say so."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from indexer.arrays import Boxes, FloatArray, cosines
+from indexer.arrays import Boxes, FloatArray, Pixels, cosines
 from indexer.features.engines.protocols import Activations, activations_of
 from indexer.features.extractor import FeatureExtractor
+from indexer.features.local import SIDE_PX, find_local_features
 from indexer.features.pooling import box_weights, pool_boxes
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_boxes, to_regions
 from retrieval.boxes import anchor_boxes, perturb, vote_box
 from retrieval.collection import Collection
-from retrieval.describe import describe_query
+from retrieval.describe import describe_query, load_crop
+from retrieval.geometry import GeometricMatch, QueryKeypoints, shift_match
 from retrieval.picture import Picture
-from retrieval.query import Query
-from retrieval.segment import Mask, segment_object
+from retrieval.query import Quad, Query
+from retrieval.segment import Mask, fill_quad, segment_object
 from retrieval.zoom import CONTEXT, crop_size, describe_zoomed, kept_side
 
+SURROUNDINGS = 0.3  # in which keypoints are looked for again, as a share of the box
 PLACES = 6  # windows of the whole picture that are zoomed in on
 PLACE_IOU = 0.3
 PLACE_SIZES = (1.0, 1.6)  # of the spec's input size: small things need the larger
@@ -32,13 +35,19 @@ PLACE_LAYOUT = WindowLayout(scales=(0.7, 0.47, 0.31, 0.2), overlap=0.5)
 class Localization:
     """The match of a query in one image, all in pixels of its upright original.
 
-    `heat` (height, width) attributes the score to positions: with `offset`, which belongs to none,
-    the values of its `cells` add up to `score`, the cosine of the box and the query. `mask`
-    (height, width) is the object.
+    `quad` is the query's outline where geometry proves that the image shows it, and `match` the
+    correspondences that were found, None without any; its `points` are in pixels of `query`, the
+    query's image or its box. `heat` (height, width) attributes the score to positions: with
+    `offset`, which belongs to none, the values of its `cells` add up to `score`, the cosine of the
+    box and the query. `mask` (height, width) is the object: what lies in the quad, or else what the
+    heat and the picture's edges suggest.
     """
 
     image: Image.Image
+    query: Image.Image
     box: Region
+    quad: Quad | None
+    match: GeometricMatch | None
     score: float
     cells: FloatArray
     cell_box: Region
@@ -46,18 +55,37 @@ class Localization:
     heat: FloatArray
     mask: Mask
 
+    @property
+    def proof(self) -> GeometricMatch | None:
+        """The correspondences, where they prove the match."""
+        return self.match if self.match and self.match.is_proof else None
 
-def localize(collection: Collection, query: Query, target: Image.Image) -> Localization:
+
+def localize(
+    collection: Collection,
+    query: Query,
+    target: Image.Image,
+    *,
+    box: Region | None = None,
+    quad: Quad | None = None,
+) -> Localization:
     """Find the query in `target`, an upright RGB image.
+
+    With `query.verify` geometry is asked first; where it proves nothing, the box is the one most
+    similar to the query. `box` and `quad` say where the match is, if that is known already.
 
     Raises `StoreError` where the store describes no regions, and what `SearchEngine.search` does.
     """
     collection.store.find_kind("conv", "region")
     extractor = collection.extractor
     vector = describe_query(collection, query)
+    asked = load_crop(collection, query, SIDE_PX)
     side_px = kept_side(extractor, min(PLACE_LAYOUT.scales))
     picture = Picture.keep(np.asarray(target), target.size, side_px)
-    box = find_box(extractor, vector, picture)
+    match = None
+    if box is None:
+        box, match = _find(extractor, query, vector, asked, picture, np.asarray(target))
+        quad = match.quad if match and match.is_proof else None
     around = box.padded(CONTEXT, *target.size)
     crop = extractor.resize(picture.crop(around), crop_size(extractor))
     [activations] = activations_of(extractor.inference, [crop])
@@ -68,14 +96,41 @@ def localize(collection: Collection, query: Query, target: Image.Image) -> Local
     heat = spread(cells, around, target.size)
     return Localization(
         image=target,
+        query=Image.fromarray(asked),
         box=box,
+        quad=quad,
+        match=match,
         score=float(cosines(extractor.region_vectors(activations, window), vector)[0]),
         cells=cells,
         cell_box=around,
         offset=offset,
         heat=heat,
-        mask=segment_object(target, box, heat),
+        mask=fill_quad(quad, target.size) if quad else segment_object(target, box, heat),
     )
+
+
+def _find(
+    extractor: FeatureExtractor,
+    query: Query,
+    vector: FloatArray,
+    asked: Pixels,
+    picture: Picture,
+    pixels: Pixels,
+) -> tuple[Region, GeometricMatch | None]:
+    """Return the box of the query in an image of `pixels`, and its correspondences, if any."""
+    if not query.verify:
+        return find_box(extractor, vector, picture), None
+    keypoints = QueryKeypoints.of(asked)
+    match = keypoints.find_match(find_local_features(pixels))
+    if match is None or not match.is_proof:
+        box = find_box(extractor, vector, picture)
+        around = box.padded(SURROUNDINGS, *picture.size)
+        crop = pixels[around.y0 : around.y1, around.x0 : around.x1]
+        nearer = keypoints.find_match(find_local_features(crop))
+        if nearer is None or not nearer.is_proof:
+            return box, match
+        match = shift_match(nearer, around.x0, around.y0)
+    return match.box_in(*picture.size) or find_box(extractor, vector, picture), match
 
 
 def find_box(extractor: FeatureExtractor, vector: FloatArray, target: Picture) -> Region:

@@ -1,13 +1,14 @@
-"""Segmentation: an attribution map turned into the mask of the matched object."""
+"""Segmentation: the mask of the matched object, from its outline or an attribution map."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from indexer.arrays import FloatArray
 from indexer.features.regions import Region
+from retrieval.query import Quad
 
 Mask = npt.NDArray[np.bool_]
 
@@ -16,6 +17,13 @@ OBJECT_SHARE = 0.6  # cells with at least this share of the largest contribution
 GROUND_SHARE = 0.12  # cells in the box with less than this are background
 MARGIN = 0.08  # of the box: what lies farther out than this is background
 BETA = 200  # how much an edge of the picture hinders the walker
+
+
+def fill_quad(quad: Quad, size: tuple[int, int]) -> Mask:
+    """Return the mask (height, width) of what lies inside an outline."""
+    canvas = Image.new("1", size)
+    ImageDraw.Draw(canvas).polygon(list(quad), fill=1)
+    return np.array(canvas, bool)
 
 
 def segment_object(image: Image.Image, box: Region, heat: FloatArray) -> Mask:

@@ -11,22 +11,30 @@ from indexer.arrays import FloatArray
 from indexer.features.regions import Region
 from retrieval.localize import Localization
 from retrieval.segment import Mask
-from ui.thumbnails import BOX_COLOUR
+from ui.thumbnails import BOX_COLOUR, PROVED_COLOUR, draw_quad
 
 HEAT_STRENGTH = 0.75
+GAP_PX = 8  # between pictures side by side
+MATCHES_PX = 400  # height at least of pictures with lines between them
+UNPROVED_COLOUR = "#ff9500"
 MASK_DIM = 0.3  # brightness of what the mask leaves out
 
 
 def write_overlays(folder: Path, found: Localization) -> dict[str, Path]:
-    """Write box.png, heat.png and mask.png, and overlay.png with all three; return the files."""
+    """Write box.png, heat.png and mask.png, overlay.png with all three, and matches.png.
+
+    Returns the files. matches.png joins what was found in the query and again in the image by
+    lines, green where they prove the match.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pictures = {
-        "box": draw_box(found.image, found.box),
-        "heat": draw_box(draw_heat(found.image, found.heat), found.box),
+        "box": draw_place(found.image, found),
+        "heat": draw_place(draw_heat(found.image, found.heat), found),
         "mask": Image.fromarray(found.mask.astype(np.uint8) * 255),
     }
-    cut = draw_box(draw_mask(found.image, found.mask), found.box)
+    cut = draw_place(draw_mask(found.image, found.mask), found)
     pictures["overlay"] = _side_by_side([pictures["box"], pictures["heat"], cut])
+    pictures["matches"] = draw_matches(found)
     files = {}
     for name, picture in pictures.items():
         files[name] = folder / f"{name}.png"
@@ -34,11 +42,43 @@ def write_overlays(folder: Path, found: Localization) -> dict[str, Path]:
     return files
 
 
+def draw_place(image: Image.Image, found: Localization) -> Image.Image:
+    """Return the image with the proved outline on it, or else the box."""
+    if found.quad is None:
+        return draw_box(image, found.box)
+    marked = image.convert("RGB")
+    draw_quad(marked, found.quad, _line_width(image))
+    return marked
+
+
+def draw_matches(found: Localization) -> Image.Image:
+    """Return the query beside the image, lines between the keypoints that they share."""
+    height = max(found.image.height, MATCHES_PX)
+    shares = [height / picture.height for picture in (found.query, found.image)]
+    query, image = (
+        picture.resize((max(1, round(picture.width * share)), height))
+        for picture, share in zip(
+            (found.query, draw_place(found.image, found)), shares, strict=True
+        )
+    )
+    sheet = _side_by_side([query, image])
+    draw = ImageDraw.Draw(sheet)
+    colour = PROVED_COLOUR if found.proof else UNPROVED_COLOUR
+    for x, y, there_x, there_y in found.match.points.tolist() if found.match else ():
+        here = x * shares[0], y * shares[0]
+        there = there_x * shares[1] + query.width + GAP_PX, there_y * shares[1]
+        draw.line([here, there], fill="white", width=3)
+        draw.line([here, there], fill=colour, width=1)
+        for point in (here, there):
+            draw.circle(point, 4, fill=colour, outline="white")
+    return sheet
+
+
 def draw_box(image: Image.Image, box: Region) -> Image.Image:
     """Return the image with the box on it."""
     marked = image.convert("RGB")
     draw = ImageDraw.Draw(marked)
-    width = max(2, max(image.size) // 200)
+    width = _line_width(image)
     corners = (box.x0, box.y0, box.x1 - 1, box.y1 - 1)
     draw.rectangle(corners, outline="white", width=2 * width)
     draw.rectangle(corners, outline=BOX_COLOUR, width=width)
@@ -61,12 +101,15 @@ def draw_mask(image: Image.Image, mask: Mask) -> Image.Image:
     return Image.fromarray(dimmed.astype(np.uint8))
 
 
+def _line_width(image: Image.Image) -> int:
+    return max(2, max(image.size) // 200)
+
+
 def _side_by_side(pictures: list[Image.Image]) -> Image.Image:
-    gap = 8
-    width = sum(p.width for p in pictures) + gap * (len(pictures) - 1)
+    width = sum(p.width for p in pictures) + GAP_PX * (len(pictures) - 1)
     sheet = Image.new("RGB", (width, max(p.height for p in pictures)), "white")
     x = 0
     for picture in pictures:
         sheet.paste(picture, (x, 0))
-        x += picture.width + gap
+        x += picture.width + GAP_PX
     return sheet

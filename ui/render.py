@@ -30,10 +30,15 @@ def hit_as_dict(hit: Hit) -> dict[str, Any]:
         "confidence": None if hit.confidence is None else round(hit.confidence, 6),
         "verdict": hit.verdict,
         "box": list(hit.region.as_tuple()) if hit.region else None,
-        "quad": [[round(x, 1), round(y, 1)] for x, y in hit.quad] if hit.quad else None,
+        "quad": quad_as_list(hit.quad),
         "inliers": hit.inliers,
         "mirrored": hit.mirrored,
     }
+
+
+def quad_as_list(quad: Quad | None) -> list[list[float]] | None:
+    """Return the corners of an outline as JSON has them."""
+    return None if quad is None else [[round(x, 1), round(y, 1)] for x, y in quad]
 
 
 def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[str, Any]:

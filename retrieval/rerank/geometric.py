@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.arrays import one_blas_thread
-from indexer.features.local import SIDE_PX, LocalFeatures, find_local_features
+from indexer.features.local import SIDE_PX, LocalFeatures
 from retrieval.collection import Collection
-from retrieval.describe import load_query
-from retrieval.geometry import GeometricMatch, find_match, mirror_query
+from retrieval.describe import load_crop
+from retrieval.geometry import GeometricMatch, QueryKeypoints
 from retrieval.picture import DECODERS
 from retrieval.query import Query
-from retrieval.rerank.step import Candidate, QueryKeypoints, Question
+from retrieval.rerank.step import Candidate, Question
 
 MIRRORED = 20  # candidates that are compared with the mirrored query too: copies score high
 
@@ -30,7 +30,9 @@ class GeometricVerification:
         self, collection: Collection, question: Question, candidates: list[Candidate]
     ) -> tuple[Question, list[Candidate]]:
         own = _own_images(collection, question.query)
-        keypoints = question.keypoints or find_keypoints(collection, question.query)
+        keypoints = question.keypoints or QueryKeypoints.of(
+            load_crop(collection, question.query, SIDE_PX)
+        )
         unseen = [
             place
             for place, c in enumerate(candidates)
@@ -49,15 +51,6 @@ class GeometricVerification:
         return replace(question, keypoints=keypoints), proved + rest
 
 
-def find_keypoints(collection: Collection, query: Query) -> QueryKeypoints:
-    """Return the keypoints of the query's image, or of its box."""
-    pixels, box = load_query(collection, query, SIDE_PX)
-    if box is not None:
-        pixels = pixels[box.y0 : box.y1, box.x0 : box.x1]
-    found = find_local_features(pixels)
-    return QueryKeypoints(found, found.mirrored())
-
-
 def _own_images(collection: Collection, query: Query) -> set[int]:
     """Return the images that are the query's own: the same file, or a copy of it."""
     if query.image_id is not None:
@@ -74,14 +67,7 @@ def _find_matches(
 ) -> list[GeometricMatch | None]:
     def find(place: int) -> GeometricMatch | None:
         image = images[place]
-        if image is None:
-            return None
-        match = find_match(keypoints.plain, image)
-        if place < MIRRORED and not (match and match.is_proof):
-            turned = find_match(keypoints.mirrored, image)
-            if turned and turned.is_proof:
-                return mirror_query(turned, keypoints.plain.size)
-        return match
+        return None if image is None else keypoints.find_match(image, mirrored=place < MIRRORED)
 
     with one_blas_thread(), ThreadPoolExecutor(DECODERS, "verify") as threads:
         return list(threads.map(find, range(len(images))))

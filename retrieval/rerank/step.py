@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray, cosines
-from indexer.features.local import LocalFeatures
 from indexer.features.regions import Region
 from retrieval.collection import Collection
-from retrieval.geometry import GeometricMatch
+from retrieval.geometry import GeometricMatch, QueryKeypoints
 from retrieval.query import Query
 
 
@@ -35,14 +34,6 @@ class Candidate:
     def is_proved(self) -> bool:
         """Whether the image is known to show what was asked for."""
         return self.is_own or (self.match is not None and self.match.is_proof)
-
-
-@dataclass(frozen=True)
-class QueryKeypoints:
-    """The keypoints of a query, and those of its mirror image."""
-
-    plain: LocalFeatures
-    mirrored: LocalFeatures
 
 
 @dataclass(frozen=True)

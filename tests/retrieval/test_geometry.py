@@ -10,7 +10,7 @@ from PIL import Image
 from indexer.arrays import Pixels
 from indexer.features.local import find_local_features
 from indexer.features.regions import Region
-from retrieval.geometry import GeometricMatch, find_match, mirror_query
+from retrieval.geometry import GeometricMatch, QueryKeypoints, find_match, shift_match
 from tests.pictures import noise
 from tests.sample import SAMPLE, SUBJECTS
 
@@ -77,17 +77,28 @@ def test_a_part_finds_its_place() -> None:
 def test_a_mirrored_picture_is_proved_by_the_mirrored_query_only() -> None:
     pixels = picture("cat-1.jpg")
     height, width = pixels.shape[:2]
-    query = find_local_features(pixels)
+    query = QueryKeypoints.of(pixels)
     image = find_local_features(np.ascontiguousarray(pixels[:, ::-1]))
-    plain = find_match(query, image)
+    plain = query.find_match(image, mirrored=False)
     assert plain is None or not plain.is_proof
-    found = find_match(query.mirrored(), image)
+    found = query.find_match(image)
     assert found is not None
     assert found.is_proof
-    own = mirror_query(found, query.size)
-    assert own.mirrored
+    assert found.mirrored
     expected = [(width, 0), (0, 0), (0, height), (width, height)]
-    np.testing.assert_allclose(np.array(own.quad), expected, atol=4)
+    np.testing.assert_allclose(np.array(found.quad), expected, atol=4)
+
+
+def test_a_match_in_a_crop_is_moved_to_its_place_in_the_image() -> None:
+    pixels = picture("coffee-1.jpg")
+    x, y = 90, 40
+    found = match(pixels, np.ascontiguousarray(pixels[y:300, x:380]))
+    assert found is not None
+    moved = shift_match(found, x, y)
+    np.testing.assert_allclose(np.array(moved.quad) - np.array(found.quad), [[x, y]] * 4)
+    places = cv2.perspectiveTransform(moved.points[:, None, :2], moved.transform)[:, 0]
+    np.testing.assert_allclose(places, moved.points[:, 2:], atol=4)
+    np.testing.assert_allclose(np.array(moved.quad)[0], [0, 0], atol=4)
 
 
 def test_different_subjects_are_never_proved() -> None:

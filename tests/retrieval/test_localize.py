@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,48 @@ def test_the_box_of_the_query_is_what_is_looked_for(search: SearchEngine) -> Non
         query = Query(path=IMAGES / scene, box=box, search="region")
         found = localize(search.collection, query, load_image(IMAGES / scene).image)
         assert is_centred_in(found.box, box), subject
+
+
+# --- where geometry proves it ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.5, 0.2])
+def test_a_proved_match_has_its_outline(search: SearchEngine, share: float) -> None:
+    """Also of a small object in a large picture, which is looked at again from near."""
+    with Image.open(IMAGES / "cat-1.jpg") as cat:
+        turned = cat.convert("RGB").rotate(30, expand=True)
+    side = round(turned.width / share)
+    target = load_image(IMAGES / "scene-coins-on-grass.jpg").image.resize((side, side))
+    target.paste(turned, (side // 3, side // 4))
+    query = Query(path=IMAGES / "cat-1.jpg", search="region", verify=True)
+    found = localize(search.collection, query, target)
+    assert found.proof is not None
+    assert found.quad == found.proof.quad
+    place = Region(0, 0, *turned.size).shifted(side // 3, side // 4)
+    assert found.box.iou(place) > 0.9
+    width, height = load_image(IMAGES / "cat-1.jpg").image.size
+    assert found.mask.sum() == pytest.approx(width * height, rel=0.05)
+    assert not outside(found.mask, place.padded(0.02, side, side)).any()
+
+
+def test_a_place_that_is_known_is_kept(search: SearchEngine) -> None:
+    target = load_image(IMAGES / "scene-cat-and-cup.jpg").image
+    query = Query(path=IMAGES / "cat-1.jpg", search="region", verify=True)
+    box = Region(10, 20, 90, 100)
+    known = localize(search.collection, query, target, box=box)
+    assert (known.box, known.quad, known.match) == (box, None, None)
+    quad = ((10.0, 60.0), (50.0, 20.0), (90.0, 60.0), (50.0, 100.0))
+    outlined = localize(search.collection, query, target, box=box, quad=quad)
+    assert (outlined.box, outlined.quad) == (box, quad)
+    assert outlined.mask.sum() == pytest.approx(80 * 80 / 2, rel=0.05)
+
+
+def test_what_is_not_there_is_not_proved(search: SearchEngine) -> None:
+    target = load_image(IMAGES / "scene-coins-on-grass.jpg").image
+    query = Query(path=IMAGES / "cat-1.jpg", search="region", verify=True)
+    found = localize(search.collection, query, target)
+    assert (found.proof, found.quad) == (None, None)
+    assert found.box == localize(search.collection, replace(query, verify=False), target).box
 
 
 # --- with the colour grid ----------------------------------------------------------------------

@@ -51,10 +51,16 @@ def test_an_answer_in_json(ask: Run, album: Album, scene: Path) -> None:
     done = ask("--json")
     assert (done.exit_code, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
-    assert set(answer) == {"query", "target", "box", "score", "mask_pixels", "files"}
+    names = {"query", "target", "box", "score", "quad", "inliers", "mirrored", "mask_pixels"}
+    assert set(answer) == names | {"files"}
     assert answer["query"] == {"path": str(album.photos / "chelsea.jpg"), "box": None}
     assert (answer["target"], answer["files"]) == (str(scene), {})
-    assert Region(*answer["box"]).iou(PLACE) > 0.5
+    assert Region(*answer["box"]).iou(PLACE) > 0.9
+    assert answer["inliers"] > 20
+    assert not answer["mirrored"]
+    corners = [(PLACE.x0, PLACE.y0), (PLACE.x1, PLACE.y0)]
+    corners += [(PLACE.x1, PLACE.y1), (PLACE.x0, PLACE.y1)]
+    np.testing.assert_allclose(answer["quad"], corners, atol=4)
     assert 0 < answer["score"] <= 1
     assert 0 < answer["mask_pixels"] < 400 * 300
 
@@ -62,20 +68,22 @@ def test_an_answer_in_json(ask: Run, album: Album, scene: Path) -> None:
 def test_an_answer_in_words(ask: Run) -> None:
     done = ask()
     assert (done.exit_code, done.stderr) == (0, "")
-    found = re.fullmatch(r"box (\S+)  score (0\.\d{3})  mask (\d+) pixels\n", done.stdout)
+    pattern = r"box (\S+)  score (0\.\d{3})  proved by (\d+) points  mask (\d+) pixels\n"
+    found = re.fullmatch(pattern, done.stdout)
     assert found is not None
     answer = json.loads(ask("--json").stdout)
     assert list(Region.parse(found[1]).as_tuple()) == answer["box"]
     assert float(found[2]) == pytest.approx(answer["score"], abs=1e-3)
-    assert int(found[3]) == answer["mask_pixels"]
+    assert int(found[3]) == answer["inliers"]
+    assert int(found[4]) == answer["mask_pixels"]
 
 
 def test_pictures_of_the_answer(ask: Run, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     answer = json.loads(ask("--json", "--out", folder).stdout)
-    names = ["box", "heat", "mask", "overlay"]
+    names = ["box", "heat", "mask", "overlay", "matches"]
     assert answer["files"] == {name: str(folder / f"{name}.png") for name in names}
-    assert sorted(path.stem for path in folder.iterdir()) == names
+    assert sorted(path.stem for path in folder.iterdir()) == sorted(names)
     pictures = {name: load_image(path).image for name, path in answer["files"].items()}
     for name in names[:3]:
         assert pictures[name].size == SIZE
@@ -91,8 +99,27 @@ def test_pictures_are_named_in_words_and_written_again(ask: Run, tmp_path: Path)
         assert done.exit_code == 0
         wrote = done.stdout.splitlines()[1:]
         assert wrote == [
-            f"wrote {tmp_path / name}.png" for name in ("box", "heat", "mask", "overlay")
+            f"wrote {tmp_path / name}.png" for name in ("box", "heat", "mask", "overlay", "matches")
         ]
+
+
+def test_without_verifying_the_network_finds_the_box(ask: Run, tmp_path: Path) -> None:
+    done = ask("--no-verify", "--out", tmp_path)
+    assert done.exit_code == 0
+    assert "  not proved  " in done.stdout
+    answer = json.loads(ask("--no-verify", "--json").stdout)
+    assert (answer["quad"], answer["inliers"], answer["mirrored"]) == (None, None, False)
+    assert Region(*answer["box"]).iou(PLACE) > 0.5
+
+
+def test_the_lines_between_query_and_image(ask: Run, tmp_path: Path) -> None:
+    def green(*options: str) -> int:
+        assert ask("--out", tmp_path, *options).exit_code == 0
+        pixels = np.asarray(load_image(tmp_path / "matches.png").image, int)
+        return int((np.abs(pixels - [0, 179, 65]).sum(axis=2) < 40).sum())
+
+    proved = green()
+    assert proved > 5 * green("--no-verify")
 
 
 def test_a_box_of_the_query(album: Album, cbir: Run, scene: Path) -> None:

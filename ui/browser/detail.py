@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 from cachetools import LRUCache
+from PIL import Image
 
 from indexer.errors import CbirError
 from indexer.features.regions import Region
@@ -25,14 +26,16 @@ VIEWS = ("Picture", "Heat map", "Mask")
 @st.dialog("Query and match", width="large")
 def show(hit: Hit) -> None:
     """Open the hit over the page."""
+    box = hit.region
     try:
-        _compare(hit)
+        box = _compare(hit)
     except CbirError as error:
         st.error(plain(str(error)))
-    _facts(hit)
+    _facts(hit, box)
 
 
-def _compare(hit: Hit) -> None:
+def _compare(hit: Hit) -> Region | None:
+    """Show the hit beside the query; return the box that is shown."""
     gallery = state.session().gallery
     info = gallery.info(hit.image_id)
     picture = gallery.picture(hit.image_id, SIDE_PX)
@@ -48,8 +51,8 @@ def _compare(hit: Hit) -> None:
         )
         if view != VIEWS[0]:
             with st.spinner("Locating the query …"):
-                located = _locate(state.make_query(), hit.image_id)
-            box = _to_original(located.box, picture.size, (info.width, info.height))
+                located = _locate(state.make_query(), hit, picture, (info.width, info.height))
+            box = box or located.box.scaled(picture.size, (info.width, info.height))
     left, right = st.columns(2)
     if state.has_query():
         with left:
@@ -65,12 +68,14 @@ def _compare(hit: Hit) -> None:
                 title=f"Match · score {hit.score:.3f}",
                 name=info.path.name,
                 box=box,
+                quad=hit.quad,
                 size=(info.width, info.height),
             )
         )
     if view == VIEWS[1]:
         st.caption("Bright places contributed most to the score.")
     _actions(hit, box)
+    return box
 
 
 def _query_figure() -> None:
@@ -94,23 +99,21 @@ def _query_figure() -> None:
     )
 
 
-def _locate(query: Query, image_id: int) -> Localization:
-    """Find the query in an image, at the size that is shown; kept for the session."""
+def _locate(query: Query, hit: Hit, picture: Image.Image, size: tuple[int, int]) -> Localization:
+    """Find the query in a hit of this size, at the size that is shown; kept for the session.
+
+    Where the hit has a box or an outline, that is where it is.
+    """
     kept: LRUCache[Any, Localization] = st.session_state.setdefault("located", LRUCache(8))
-    key = (query, image_id)
+    key = (query, hit.image_id)
     if key not in kept:
-        session = state.session()
         asked = state.make_query(search="region", feature="conv", rerank=False)
-        picture = session.gallery.picture(image_id, SIDE_PX)
-        kept[key] = localize(session.engine.collection, asked, picture)
+        box = hit.region.scaled(size, picture.size) if hit.region else None
+        across, down = picture.width / size[0], picture.height / size[1]
+        quad = tuple((x * across, y * down) for x, y in hit.quad) if hit.quad else None
+        collection = state.session().engine.collection
+        kept[key] = localize(collection, asked, picture, box=box, quad=quad)
     return kept[key]
-
-
-def _to_original(box: Region, shown: tuple[int, int], full: tuple[int, int]) -> Region:
-    x, y = full[0] / shown[0], full[1] / shown[1]
-    x0, y0 = min(int(box.x0 * x), full[0] - 1), min(int(box.y0 * y), full[1] - 1)
-    x1, y1 = min(round(box.x1 * x), full[0]), min(round(box.y1 * y), full[1])
-    return Region(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
 
 
 def _actions(hit: Hit, box: Region | None) -> None:
@@ -132,13 +135,13 @@ def _take_part(image_id: int, box: Region) -> None:
     st.session_state.search = "region"
 
 
-def _facts(hit: Hit) -> None:
+def _facts(hit: Hit, shown: Region | None) -> None:
     info = state.session().store.image_infos([hit.image_id]).get(hit.image_id)
     if info is None:
         st.warning("This image has been removed from the collection.")
         return
     taken = f"{info.taken_at:%d %B %Y, %H:%M}" if info.taken_at else "unknown"
-    box = str(hit.region) if hit.region is not None else "whole image"
+    box = str(shown) if shown is not None else "whole image"
     rows = {
         "Size": f"{info.width} × {info.height} pixels",
         "Taken": taken,

@@ -26,12 +26,21 @@ def localize(
     ] = Query.context,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write box.png, heat.png, mask.png and overlay.png into this folder."),
+        typer.Option(
+            help="Write box.png, heat.png, mask.png, overlay.png and matches.png into this folder."
+        ),
     ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Look for the query's keypoints first: they prove the match and outline it.",
+        ),
+    ] = True,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Show where in one image the query is: box, score, heat map and mask."""
+    """Show where in one image the query is, and whether that is proved: box, heat map and mask."""
     from indexer.features.regions import Region
     from indexer.images.decode import load_image
     from retrieval.engine import SearchEngine
@@ -41,7 +50,7 @@ def localize(
     configure_images()
     searcher = SearchEngine.open(store, engine=engine)
     region = None if box is None else Region.parse(box)
-    asked = Query(path=image, box=region, context=context, search="region")
+    asked = Query(path=image, box=region, context=context, search="region", verify=verify)
     found = find(searcher.collection, asked, load_image(target).image)
     files: dict[str, Path] = {}
     if out is not None:
@@ -53,17 +62,26 @@ def localize(
             raise CbirError(
                 f"{error.filename or out} cannot be written: {error.strerror}."
             ) from error
+    proof = found.proof
     if as_json:
+        from ui.render import quad_as_list
+
         answer = {
             "query": {"path": str(image), "box": list(region.as_tuple()) if region else None},
             "target": str(target),
             "box": list(found.box.as_tuple()),
             "score": round(found.score, 6),
+            "quad": quad_as_list(found.quad),
+            "inliers": proof.inliers if proof else None,
+            "mirrored": proof is not None and proof.mirrored,
             "mask_pixels": int(found.mask.sum()),
             "files": {name: str(path) for name, path in files.items()},
         }
         typer.echo(json.dumps(answer))
         return
-    typer.echo(f"box {found.box}  score {found.score:.3f}  mask {int(found.mask.sum())} pixels")
+    mirrored = ", mirrored" if proof and proof.mirrored else ""
+    proved = f"proved by {proof.inliers} points{mirrored}" if proof else "not proved"
+    pixels = int(found.mask.sum())
+    typer.echo(f"box {found.box}  score {found.score:.3f}  {proved}  mask {pixels} pixels")
     for path in files.values():
         typer.echo(f"wrote {path}")
