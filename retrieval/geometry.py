@@ -33,6 +33,7 @@ HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can ben
 MAGSAC: Any = {"method": cv2.USAC_MAGSAC, "maxIters": 500, "confidence": 0.999}
 FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
 EVIDENCE = 2.0
+MISSED = 5.0  # keypoints that were expected beyond an edge and not found: by chance once in 150
 COPY_TOLERANCE = 0.05  # of the diagonal: how far a copy's corners lie from those of the picture
 COPY_SHARE = 0.3  # of its keypoints that are found again
 
@@ -43,7 +44,8 @@ class GeometricMatch:
 
     `inliers` is how many distinct ones agree with `transform`; `spread` is the share of the query
     that they cover, `share` that of the query's keypoints. `points` (inliers', 4) are their places
-    x, y in the query and x, y in the image. `quad` is the query's outline in pixels of the image.
+    x, y in the query and x, y in the image. `quad` is the outline of the query in pixels of the
+    image, or of the part of a whole picture that the image shows.
     """
 
     inliers: int
@@ -84,34 +86,42 @@ class GeometricMatch:
 
 @dataclass(frozen=True)
 class QueryKeypoints:
-    """The keypoints of a query, and those of its mirror image."""
+    """The keypoints of a query, and those of its mirror image.
+
+    `is_picture` says that the query is a whole picture, of which an image may show a part; a box is
+    drawn round one thing.
+    """
 
     plain: LocalFeatures
     mirrored: LocalFeatures
+    is_picture: bool
 
     @classmethod
-    def of(cls, pixels: Pixels) -> QueryKeypoints:
+    def of(cls, pixels: Pixels, *, is_picture: bool) -> QueryKeypoints:
         """Find the keypoints of a query, upright RGB pixels (H, W, 3)."""
         found = find_local_features(pixels)
-        return cls(found, found.mirrored())
+        return cls(found, found.mirrored(), is_picture)
 
     def find_match(self, image: LocalFeatures, *, mirrored: bool = True) -> GeometricMatch | None:
         """Return how the query lies in the image; where that proves nothing, mirrored if asked."""
-        match = find_match(self.plain, image)
+        match = find_match(self.plain, image, is_picture=self.is_picture)
         if mirrored and not (match and match.is_proof):
-            turned = find_match(self.mirrored, image)
+            turned = find_match(self.mirrored, image, is_picture=self.is_picture)
             if turned and turned.is_proof:
                 return _mirror_query(turned, self.plain.size)
         return match
 
 
-def find_match(query: LocalFeatures, image: LocalFeatures) -> GeometricMatch | None:
+def find_match(
+    query: LocalFeatures, image: LocalFeatures, *, is_picture: bool = False
+) -> GeometricMatch | None:
     """Return how the query lies in the image; None where no transform explains enough.
 
     Nearest neighbours that pass the ratio test (Lowe 2004) vote, each for the similarity transform
     that it implies (Philbin et al. 2007); an affine transform, and a homography if it explains
     more, are then fitted to the largest group by MAGSAC++ (Barath et al. 2020). A transform that
-    mirrors or stretches more than an object seen at an angle is not accepted.
+    mirrors or stretches more than an object seen at an angle is not accepted. `is_picture` is that
+    of `QueryKeypoints`.
     """
     if min(len(query), len(image)) < FREE_INLIERS + 1:
         return None
@@ -135,13 +145,16 @@ def find_match(query: LocalFeatures, image: LocalFeatures) -> GeometricMatch | N
             more = _count_distinct(source[bent[1]], target[bent[1]], units)
             if more > count:
                 (transform, inside), count = bent, more
+    part = (0.0, 0.0, float(query.size[0]), float(query.size[1]))
+    if is_picture:
+        part = _shown_part(query, image, transform, q[inside])
     return GeometricMatch(
         inliers=count,
         share=count / len(query),
         spread=_area(source[inside]) / (query.size[0] * query.size[1]),
         transform=transform,
         points=np.hstack([source[inside], target[inside]]),
-        quad=_outline(transform, query.size),
+        quad=_outline(transform, part),
     )
 
 
@@ -151,7 +164,7 @@ def _mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatc
     points = match.points.copy()
     points[:, 0] = size[0] - points[:, 0]
     transform = match.transform @ flip
-    quad = _outline(transform, size)
+    quad = tuple(match.quad[corner] for corner in (1, 0, 3, 2))
     return replace(match, transform=transform, points=points, quad=quad, mirrored=True)
 
 
@@ -224,7 +237,8 @@ def _fit_homography(
     if not np.size(transform):  # None where there is no homography
         return None
     bent = np.asarray(transform, np.float64)
-    return (bent, inside.ravel() > 0) if _is_plausible(_outline(bent, size)) else None
+    plausible = _is_plausible(_outline(bent, (0, 0, *size)))
+    return (bent, inside.ravel() > 0) if plausible else None
 
 
 def _is_plausible(outline: Quad) -> bool:
@@ -240,14 +254,49 @@ def _is_plausible(outline: Quad) -> bool:
     return bool((lengths <= MAX_STRETCH * opposite).all())
 
 
-def _outline(transform: Transform, size: tuple[int, int]) -> Quad:
-    """Return the corners of an image of (width, height) `size`, transformed."""
-    width, height = size
-    corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], float)
-    places = corners @ transform.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        flat = places[:, :2] / places[:, 2:]
+def _shown_part(
+    query: LocalFeatures, image: LocalFeatures, transform: Transform, inliers: IdArray
+) -> tuple[float, float, float, float]:
+    """Return the part x0, y0, x1, y1 of the query that the image shows.
+
+    It is all of the query, unless beyond the outermost inliers on one side many keypoints would lie
+    in the image, too, and none was found. How many to expect is told by the share that was found
+    between the inliers, among keypoints as strong as half of them. Such a side is moved in to where
+    the first would have been expected.
+    """
+    points = query.points[:, :2].astype(np.float64)
+    seen = _project(transform, points)
+    strong = np.arange(len(points)) <= np.median(inliers)
+    visible = ((seen >= 0) & (seen < image.size)).all(axis=1) & strong
+    low, high = points[inliers].min(axis=0), points[inliers].max(axis=0)
+    between = ((points >= low) & (points <= high)).all(axis=1) & visible
+    found = strong[inliers].sum() / max(1, between.sum())
+    part = [0.0, 0.0, float(query.size[0]), float(query.size[1])]
+    for axis in (0, 1):
+        places = points[visible, axis]
+        for side, beyond in (
+            (axis, np.sort(low[axis] - places[places < low[axis]])),
+            (axis + 2, np.sort(places[places > high[axis]] - high[axis])),
+        ):
+            if found * len(beyond) >= MISSED:
+                gap = float(beyond[min(len(beyond) - 1, int(1 / found))])
+                part[side] = low[axis] - gap if side == axis else high[axis] + gap
+    return part[0], part[1], part[2], part[3]
+
+
+def _outline(transform: Transform, box: tuple[float, float, float, float]) -> Quad:
+    """Return the corners of a box x0, y0, x1, y1, transformed."""
+    x0, y0, x1, y1 = box
+    flat = _project(transform, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], float))
     return tuple((float(x), float(y)) for x, y in flat)
+
+
+def _project(transform: Transform, points: Points) -> Points:
+    """Return points (N, 2), transformed."""
+    places = np.hstack([points, np.ones((len(points), 1))]) @ transform.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        flat: Points = places[:, :2] / places[:, 2:]
+    return flat
 
 
 def _count_distinct(source: Points, target: Points, units: tuple[float, float]) -> int:

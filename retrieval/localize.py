@@ -120,7 +120,7 @@ def _find(
     """Return the box of the query in an image of `pixels`, and its correspondences, if any."""
     if not query.verify:
         return find_box(extractor, vector, picture), None
-    keypoints = QueryKeypoints.of(asked)
+    keypoints = QueryKeypoints.of(asked, is_picture=query.box is None)
     match = keypoints.find_match(find_local_features(pixels))
     if match is None or not match.is_proof:
         box = find_box(extractor, vector, picture)

@@ -31,7 +31,7 @@ class GeometricVerification:
     ) -> tuple[Question, list[Candidate]]:
         own = _own_images(collection, question.query)
         keypoints = question.keypoints or QueryKeypoints.of(
-            load_crop(collection, question.query, SIDE_PX)
+            load_crop(collection, question.query, SIDE_PX), is_picture=question.query.box is None
         )
         unseen = [
             place

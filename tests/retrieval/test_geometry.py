@@ -12,7 +12,7 @@ from indexer.features.local import find_local_features
 from indexer.features.regions import Region
 from retrieval.geometry import GeometricMatch, QueryKeypoints, find_match, shift_match
 from tests.pictures import noise
-from tests.sample import SAMPLE, SUBJECTS
+from tests.sample import SAMPLE, SCENES, SUBJECTS
 
 CANVAS = (900, 700)
 
@@ -77,7 +77,7 @@ def test_a_part_finds_its_place() -> None:
 def test_a_mirrored_picture_is_proved_by_the_mirrored_query_only() -> None:
     pixels = picture("cat-1.jpg")
     height, width = pixels.shape[:2]
-    query = QueryKeypoints.of(pixels)
+    query = QueryKeypoints.of(pixels, is_picture=False)
     image = find_local_features(np.ascontiguousarray(pixels[:, ::-1]))
     plain = query.find_match(image, mirrored=False)
     assert plain is None or not plain.is_proof
@@ -87,6 +87,29 @@ def test_a_mirrored_picture_is_proved_by_the_mirrored_query_only() -> None:
     assert found.mirrored
     expected = [(width, 0), (0, 0), (0, height), (width, height)]
     np.testing.assert_allclose(np.array(found.quad), expected, atol=4)
+
+
+def test_the_outline_of_a_picture_is_that_of_the_part_that_is_shown() -> None:
+    pixels = picture("astronaut-1.jpg")
+    height, width = pixels.shape[:2]
+    scene = picture("scene-portrait-on-wall.jpg")
+    image = find_local_features(scene)
+    box = QueryKeypoints.of(pixels, is_picture=False).find_match(image)
+    part = QueryKeypoints.of(pixels, is_picture=True).find_match(image)
+    assert box is not None
+    assert part is not None
+    assert part.is_proof
+    boxed, shown = (m.box_in(scene.shape[1], scene.shape[0]) for m in (box, part))
+    assert boxed is not None
+    assert shown is not None
+    place = SCENES["scene-portrait-on-wall.jpg"]["astronaut"]
+    assert boxed.iou(place) < 0.3
+    assert shown.iou(place) > 0.7
+    whole = QueryKeypoints.of(pixels, is_picture=True).find_match(find_local_features(pixels))
+    assert whole is not None
+    np.testing.assert_allclose(
+        np.array(whole.quad), [(0, 0), (width, 0), (width, height), (0, height)], atol=2
+    )
 
 
 def test_a_match_in_a_crop_is_moved_to_its_place_in_the_image() -> None:
