@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,25 +25,35 @@ from retrieval.query import Query
 # object's scale in the query and in the photo is unknown, so a small and a large view both count.
 QUERY_SCALES = (0.71, 1.0)
 SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
+QUARTER_TURNS = 4  # in which a query with `turns` is described
 TIGHTENED = -0.1  # a box is also described without its margin: people draw it with room to spare
 
 
 def describe_query(collection: Collection, query: Query) -> FloatArray:
     """Return the vector (D,) of a query; raises what `SearchEngine.search` does."""
-    [vector] = describe_queries(collection, [query])
-    if isinstance(vector, CbirError):
-        raise vector
+    vector: FloatArray = describe_turns(collection, replace(query, turns=False))[0]
     return vector
+
+
+def describe_turns(collection: Collection, query: Query) -> FloatArray:
+    """Return the vectors (T, D) of a query; raises what `SearchEngine.search` does."""
+    [vectors] = describe_queries(collection, [query])
+    if isinstance(vectors, CbirError):
+        raise vectors
+    return vectors
 
 
 def describe_queries(
     collection: Collection, queries: Sequence[Query]
 ) -> list[FloatArray | CbirError]:
-    """Return the vector (D,) of each query, or why it has none; they are forwarded together."""
+    """Return the vectors (T, D) of each query, or why it has none; they are forwarded together.
 
-    def try_views(query: Query) -> _Views | CbirError:
+    The first is of the query as it is; with `turns`, three more are of its quarter turns.
+    """
+
+    def try_views(query: Query) -> list[_Views] | CbirError:
         try:
-            return _stored_vector(collection, query) or _views(collection, query)
+            return _turned_views(collection, query)
         except CbirError as error:
             return error
 
@@ -55,27 +66,43 @@ def describe_queries(
 
 
 _Views = list[NetworkInput] | tuple[FloatArray]
-"""The views of a query, or the vector that it has already."""
+"""The views of a query, turned one way, or the vector that it has already."""
 
 
 def _forward(
-    collection: Collection, queries: Sequence[Query], views: Sequence[_Views | CbirError]
+    collection: Collection, queries: Sequence[Query], views: Sequence[list[_Views] | CbirError]
 ) -> list[FloatArray | CbirError]:
-    """Forward all views of all queries together, and join those of each."""
+    """Forward all views of all queries together, and join those of each turn."""
     flat = [
         (query, view)
-        for query, own in zip(queries, views, strict=True)
+        for query, turns in zip(queries, views, strict=True)
+        if isinstance(turns, list)
+        for own in turns
         if isinstance(own, list)
         for view in own
     ]
     vectors = iter(_describe_views(collection.extractor, flat) if flat else ())
     answers: list[FloatArray | CbirError] = []
-    for own in views:
-        if isinstance(own, list):
-            answers.append(_join([next(vectors) for _ in own]))
-        else:
-            answers.append(own[0] if isinstance(own, tuple) else own)
+    for turns in views:
+        if isinstance(turns, CbirError):
+            answers.append(turns)
+            continue
+        joined = [
+            own[0] if isinstance(own, tuple) else _join([next(vectors) for _ in own])
+            for own in turns
+        ]
+        answers.append(_stack(joined))
     return answers
+
+
+def _stack(vectors: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
+    """Return vectors (D,) as rows, or the first error among them."""
+    good: list[FloatArray] = []
+    for vector in vectors:
+        if isinstance(vector, CbirError):
+            return vector
+        good.append(vector)
+    return np.stack(good)
 
 
 def _describe_views(
@@ -98,13 +125,11 @@ def _describe_views(
 
 def _join(vectors: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
     """Return the one vector (D,) of a query's views."""
-    good: list[FloatArray] = []
-    for vector in vectors:
-        if isinstance(vector, CbirError):
-            return vector
-        good.append(vector)
+    rows = _stack(vectors)
+    if isinstance(rows, CbirError):
+        return rows
     try:
-        return unit_vector(np.sum(good, axis=0)) if len(good) > 1 else good[0]
+        return unit_vector(np.sum(rows, axis=0)) if len(rows) > 1 else rows[0]
     except CbirError as error:
         return error
 
@@ -121,14 +146,38 @@ def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | 
     return (vectors[0],)
 
 
-def _views(collection: Collection, query: Query) -> list[NetworkInput]:
-    """Return what the network is shown of a query.
+def _turned_views(collection: Collection, query: Query) -> list[_Views]:
+    stored = _stored_vector(collection, query)
+    if stored and not query.turns:
+        return [stored]
+    pixels, box = load_query(collection, query)
+    views: list[_Views] = [_views(collection, query, pixels, box)]
+    if stored:
+        views = [stored]
+    while query.turns and len(views) < QUARTER_TURNS:
+        pixels, box = _turn(pixels, box)
+        views.append(_views(collection, query, pixels, box))
+    return views
+
+
+def _turn(pixels: Pixels, box: Region | None) -> tuple[Pixels, Region | None]:
+    """Return an image and a box in it, both turned clockwise by a quarter."""
+    height = len(pixels)
+    turned = np.ascontiguousarray(np.rot90(pixels, -1))
+    if box is None:
+        return turned, None
+    return turned, Region(height - box.y1, box.x0, height - box.y0, box.x1)
+
+
+def _views(
+    collection: Collection, query: Query, pixels: Pixels, box: Region | None
+) -> list[NetworkInput]:
+    """Return what the network is shown of a query, of these upright pixels and this box in them.
 
     For a search of regions by conv features it is a crop at several scales. A box is also described
     in its place, in the grid scheme, as the windows of the store are; and as a crop without its
     margin, in the sliding scheme.
     """
-    pixels, box = load_query(collection, query)
     height, width = pixels.shape[:2]
     spec, extractor = collection.store.spec, collection.extractor
     cropped = pixels if box is None else _crop(pixels, box)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from indexer.choices import EngineName
 from indexer.errors import CbirError
 from indexer.features.extractor import FeatureExtractor
@@ -83,7 +81,7 @@ class SearchEngine:
                 answers.append([])
                 alike.setdefault(_without_source(query), []).append(i)
         for members in alike.values():
-            rows = np.stack([v for i in members if not isinstance(v := vectors[i], CbirError)])
+            rows = [v for i in members if not isinstance(v := vectors[i], CbirError)]
             try:
                 found = rank(self.collection, [queries[i] for i in members], rows)
             except CbirError as error:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from indexer.arrays import BoolArray, FloatArray, IdArray, Pixels
 from indexer.features.local import LENGTH, LocalFeatures, find_local_features
 from indexer.features.regions import Region
 from retrieval.query import Quad
-
-Transform = npt.NDArray[np.float64]
-"""A homography (3, 3) from pixels of the query to pixels of the image."""
-Points = npt.NDArray[np.float64]
+from retrieval.transform import (
+    TOLERANCE_PX,
+    Points,
+    Transform,
+    fit_affine,
+    fit_homography,
+    outline,
+    project,
+)
 
 RATIO = 0.85  # of the distances to the nearest and the second nearest descriptor
 MAX_PAIRS = 200
@@ -27,10 +30,7 @@ BASE_PX = 4.0
 SLACK = 0.25
 OCTAVES = 0.7
 DEGREES = 25.0
-TOLERANCE_PX = 3.0  # of an inlier, in pixels of the working size
-MAX_STRETCH = 3.0  # of a plausible transform: no object is seen that obliquely
 HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can bend it at will
-MAGSAC: Any = {"method": cv2.USAC_MAGSAC, "maxIters": 500, "confidence": 0.999}
 FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
 EVIDENCE = 2.0
 MISSED = 5.0  # keypoints that were expected beyond an edge and not found: by chance once in 150
@@ -133,14 +133,14 @@ def find_match(
         return None
     source = query.points[q, :2].astype(np.float64)
     target = image.points[i, :2].astype(np.float64)
-    found = _fit_affine(source, target, image.unit_px)
+    found = fit_affine(source, target, image.unit_px)
     if found is None:
         return None
     transform, inside = found
     units = query.unit_px, image.unit_px
     count = _count_distinct(source[inside], target[inside], units)
     if count >= HOMOGRAPHY_INLIERS:
-        bent = _fit_homography(source, target, image.unit_px, query.size)
+        bent = fit_homography(source, target, image.unit_px, query.size)
         if bent is not None:
             more = _count_distinct(source[bent[1]], target[bent[1]], units)
             if more > count:
@@ -154,7 +154,7 @@ def find_match(
         spread=_area(source[inside]) / (query.size[0] * query.size[1]),
         transform=transform,
         points=np.hstack([source[inside], target[inside]]),
-        quad=_outline(transform, part),
+        quad=outline(transform, part),
     )
 
 
@@ -208,52 +208,6 @@ def _vote(source: FloatArray, target: FloatArray, unit_px: float) -> BoolArray:
     return best
 
 
-def _fit_affine(
-    source: Points, target: Points, unit_px: float
-) -> tuple[Transform, BoolArray] | None:
-    affine, inside = cv2.estimateAffine2D(
-        source[:, None],
-        target[:, None],
-        ransacReprojThreshold=TOLERANCE_PX * unit_px,
-        **MAGSAC,
-    )
-    if affine is None or not np.isfinite(affine).all():
-        return None
-    longest, shortest = np.linalg.svd(affine[:, :2], compute_uv=False)
-    if np.linalg.det(affine[:, :2]) <= 0 or longest > MAX_STRETCH * shortest:
-        return None
-    return np.vstack([affine, [0, 0, 1]]), inside.ravel() > 0
-
-
-def _fit_homography(
-    source: Points, target: Points, unit_px: float, size: tuple[int, int]
-) -> tuple[Transform, BoolArray] | None:
-    transform, inside = cv2.findHomography(
-        source[:, None],
-        target[:, None],
-        ransacReprojThreshold=TOLERANCE_PX * unit_px,
-        **MAGSAC,
-    )
-    if not np.size(transform):  # None where there is no homography
-        return None
-    bent = np.asarray(transform, np.float64)
-    plausible = _is_plausible(_outline(bent, (0, 0, *size)))
-    return (bent, inside.ravel() > 0) if plausible else None
-
-
-def _is_plausible(outline: Quad) -> bool:
-    """Whether an outline is convex, not mirrored, and not seen too obliquely."""
-    quad = np.array(outline, np.float64)
-    sides = np.roll(quad, -1, axis=0) - quad
-    following = np.roll(sides, -1, axis=0)
-    turns = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
-    if not np.isfinite(quad).all() or (turns <= 0).any():
-        return False
-    lengths = np.hypot(*sides.T)
-    opposite = np.roll(lengths, 2)
-    return bool((lengths <= MAX_STRETCH * opposite).all())
-
-
 def _shown_part(
     query: LocalFeatures, image: LocalFeatures, transform: Transform, inliers: IdArray
 ) -> tuple[float, float, float, float]:
@@ -265,7 +219,7 @@ def _shown_part(
     the first would have been expected.
     """
     points = query.points[:, :2].astype(np.float64)
-    seen = _project(transform, points)
+    seen = project(transform, points)
     strong = np.arange(len(points)) <= np.median(inliers)
     visible = ((seen >= 0) & (seen < image.size)).all(axis=1) & strong
     low, high = points[inliers].min(axis=0), points[inliers].max(axis=0)
@@ -282,21 +236,6 @@ def _shown_part(
                 gap = float(beyond[min(len(beyond) - 1, int(1 / found))])
                 part[side] = low[axis] - gap if side == axis else high[axis] + gap
     return part[0], part[1], part[2], part[3]
-
-
-def _outline(transform: Transform, box: tuple[float, float, float, float]) -> Quad:
-    """Return the corners of a box x0, y0, x1, y1, transformed."""
-    x0, y0, x1, y1 = box
-    flat = _project(transform, np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], float))
-    return tuple((float(x), float(y)) for x, y in flat)
-
-
-def _project(transform: Transform, points: Points) -> Points:
-    """Return points (N, 2), transformed."""
-    places = np.hstack([points, np.ones((len(points), 1))]) @ transform.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        flat: Points = places[:, :2] / places[:, 2:]
-    return flat
 
 
 def _count_distinct(source: Points, target: Points, units: tuple[float, float]) -> int:

@@ -70,13 +70,14 @@ class LayerLab:
                 query,
                 feature=feature,
                 search=search,
+                turns=False,
                 verify=False,
                 rerank=False,
                 min_confidence=0.0,
                 k=max(1, size // 5),
             )
             vector = describe_query(self.collection, near)
-            [hits] = rank(self.collection, [near], vector[None])
+            [hits] = rank(self.collection, [near], [vector[None]])
             found |= dict.fromkeys(hit.image_id for hit in hits)
         others = index.live_ids()
         if query.allowed is not None:

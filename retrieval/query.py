@@ -25,11 +25,12 @@ class Query:
     store) is the source. `context` pads the box on every side by that share of its size.
 
     `search` compares with whole images or with their regions; each image is found once, with its
-    best box. `verify` looks for the query's keypoints in the first `candidates` images, so that
-    those with the same object come first; `rerank` does that, and compares the first of them again
-    at a finer scale: it needs a search of regions by conv features. `k` is how many hits at most;
-    None is all. Hits below `min_confidence` are left out. `allowed` restricts the hits to these
-    image ids, inside the search. Raises `InvalidQueryError` for impossible combinations.
+    best box. `turns` asks in four rotations, a quarter turn each; an image's best score counts.
+    `verify` looks for the query's keypoints in the first `candidates` images, so that those with
+    the same object come first; `rerank` does that, and looks for more images like them: it needs a
+    search of regions by conv features. `k` is how many hits at most; None is all. Hits below
+    `min_confidence` are left out. `allowed` restricts the hits to these image ids, inside the
+    search. Raises `InvalidQueryError` for impossible combinations.
     """
 
     path: Path | None = None
@@ -39,6 +40,7 @@ class Query:
     context: float = 0.0
     feature: TapKind = "conv"
     search: Scope = "image"
+    turns: bool = False
     verify: bool = False
     rerank: bool = False
     candidates: int = CANDIDATES

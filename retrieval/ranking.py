@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from indexer.store.vectors.index import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.confidence import CONFIDENT, PROVED
-from retrieval.describe import describe_query
+from retrieval.describe import QUARTER_TURNS, describe_turns
 from retrieval.query import Hit, Query
 from retrieval.rerank.close_up import CloseUp
 from retrieval.rerank.geometric import GeometricVerification
@@ -33,47 +34,62 @@ RERANK_STEPS: tuple[RerankStep, ...] = (
 )
 
 
-def rank(collection: Collection, queries: Sequence[Query], vectors: FloatArray) -> list[list[Hit]]:
-    """Return the hits of queries with vectors (Q, D), best first, ties by image id.
+def rank(
+    collection: Collection, queries: Sequence[Query], vectors: Sequence[FloatArray]
+) -> list[list[Hit]]:
+    """Return the hits of queries, each with its vectors (T, D), best first, ties by image id.
 
-    The queries differ in what is asked for only, not in how it is searched.
+    The queries differ in what is asked for only, not in how it is searched. Of the vectors of a
+    query, its turns, the one that is most like an image counts.
 
     Raises `StoreError` where the store has no vectors of the kind asked for.
     """
     first = queries[0]
     find = _rank_regions if first.search == "region" else _rank_images
-    found = find(collection, first, vectors, _to_ids(first.allowed))
+    turned = find(collection, first, np.concatenate(vectors), _to_ids(first.allowed))
+    turns = len(vectors[0])
+    found = [_best_turns(turned[i : i + turns]) for i in range(0, len(turned), turns)]
     if first.verify or first.rerank:
         steps = RERANK_STEPS if first.rerank else VERIFY_STEPS
         found = [
-            _apply(steps, collection, *_with_whole_matches(collection, query, vector, candidates))
-            for query, vector, candidates in zip(queries, vectors, found, strict=True)
+            _apply(steps, collection, *_with_whole_matches(collection, query, rows, candidates))
+            for query, rows, candidates in zip(queries, vectors, found, strict=True)
         ]
     return _to_hits(collection, queries, [candidates[: first.k] for candidates in found])
 
 
+def _best_turns(found: Sequence[list[Candidate]]) -> list[Candidate]:
+    """Return what was found by the turns of a query, each image once, with its best score."""
+    if len(found) == 1:
+        return found[0]
+    best: dict[int, Candidate] = {}
+    for candidate in chain.from_iterable(found):
+        known = best.setdefault(candidate.image_id, candidate)
+        if candidate.score > known.score:
+            best[candidate.image_id] = candidate
+    return sorted(best.values(), key=lambda c: (-c.score, c.image_id))
+
+
 def _with_whole_matches(
-    collection: Collection, query: Query, vector: FloatArray, candidates: list[Candidate]
+    collection: Collection, query: Query, vectors: FloatArray, candidates: list[Candidate]
 ) -> tuple[Question, list[Candidate]]:
-    """Return a query for the steps, and its candidates.
+    """Return a query of these vectors (T, D) for the steps, and its candidates.
 
     Where a whole picture is searched by regions, the images that are most like it as a whole are
     candidates, too: a picture of the same thing may have no region in which it comes first.
     """
     if query.search == "image" or query.box is not None:
-        return Question(query, vector), candidates
+        return Question(query, vectors[0]), candidates
     like = replace(query, search="image", verify=False, rerank=False)
     index = collection.index(collection.store.find_kind(query.feature, "image"))
-    [(ids, _)] = index.search(
-        describe_query(collection, like)[None], query.candidates, _to_ids(query.allowed)
-    )
-    also = frozenset(ids.tolist())
+    found = index.search(describe_turns(collection, like), query.candidates, _to_ids(query.allowed))
+    also = frozenset(image_id for ids, _ in found for image_id in ids.tolist())
     missing = np.array(sorted(also - {c.image_id for c in candidates}), np.int64)
     if len(missing):
         regions = collection.index(collection.store.find_kind(query.feature, "region"))
-        [matches] = regions.search_images(vector[None], len(missing), missing, GLOBAL_WEIGHT)
-        candidates = candidates + _best_windows(collection, matches)
-    return Question(query, vector, also), candidates
+        more = regions.search_images(vectors, len(missing), missing, GLOBAL_WEIGHT)
+        candidates = candidates + _best_turns([_best_windows(collection, m) for m in more])
+    return Question(query, vectors[0], also), candidates
 
 
 def _apply(
@@ -174,10 +190,11 @@ def _to_hits(
     chance = collection.chance_scores(kind, GLOBAL_WEIGHT if whole else None)
     allowed = queries[0].allowed
     images = len(allowed) if allowed is not None else collection.image_count
+    tries = images * (QUARTER_TURNS if queries[0].turns else 1)
     answers = []
     for query, candidates in zip(queries, found, strict=True):
         scores = [candidate.score for candidate in candidates]
-        confidences = chance.confidences(scores, images) if chance else [None] * len(scores)
+        confidences = chance.confidences(scores, tries) if chance else [None] * len(scores)
         hits = [
             _to_hit(query, candidate, infos[candidate.image_id], confidence)
             for candidate, confidence in zip(candidates, confidences, strict=True)

@@ -138,10 +138,9 @@ class RelevanceFeedback:
         if query.rerank:
             raise InvalidQueryError("Relevance feedback cannot be combined with re-ranking.")
         concept = self.learn(query, labels)
-        plain = replace(
-            query, verify=False, min_confidence=0.0
-        )  # what was labelled decides, not the query alone
-        [hits] = rank(self.collection, [plain], concept.direction[None])
+        # What was labelled decides, not the query alone.
+        plain = replace(query, turns=False, verify=False, min_confidence=0.0)
+        [hits] = rank(self.collection, [plain], [concept.direction[None]])
         return [
             replace(
                 hit,

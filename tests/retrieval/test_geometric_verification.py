@@ -40,7 +40,7 @@ def test_the_scenes_of_a_subject_are_proved_and_boxed(
         assert hit.confidence == 1
         assert hit.quad is not None
         assert hit.region is not None
-        # The outline is that of the whole picture, of which a scene holds the subject.
+        # The outline is that of the picture, of which a scene holds a part.
         assert is_centred_in(hit.region, SCENES[hit.path.name][subject])
         assert hit.region.iou(SCENES[hit.path.name][subject]) > 0.45
 

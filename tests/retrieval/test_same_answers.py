@@ -40,6 +40,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"search": "region", "rerank": True, "candidates": 4},
     {"k": None},
     {"search": "region", "verify": True, "candidates": 8},
+    {"search": "region", "turns": True},
 )
 Answer = list[tuple[int, tuple[int, int, int, int] | None, float]]
 

@@ -98,12 +98,19 @@ def _settings() -> None:
             else " The first time, their keypoints must be found; this takes some seconds."
         ),
     )
+    st.toggle(
+        "Turned images too",
+        key="turns",
+        bind="query-params",
+        help="Asks in four rotations, for images that may lie on their side.",
+        on_change=_first_page,
+    )
     if by_region:
         st.toggle(
-            "Re-rank top 100 (slower, sharper)",
+            "Re-rank (slower, sharper)",
             key="rerank",
             bind="query-params",
-            help="Compares the top 100 images again, in finer windows round the match.",
+            help="Proves matches, and looks for more images that are like the proved ones.",
         )
     else:
         _choice("Features", FEATURES, "feature")

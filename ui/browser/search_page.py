@@ -38,8 +38,25 @@ def show() -> None:
     st.session_state.page = page = min(st.session_state.page, pages)
     _heading(len(hits), page, pages, took_ms)
     first = (page - 1) * state.PAGE_HITS
-    results.show(hits[first : first + state.PAGE_HITS], "hit", actions=_actions())
+    _show_hits(hits[first : first + state.PAGE_HITS], confident=hits[0].verdict != "weak")
     _pager(page, pages, len(hits) == state.DEPTHS[0], "below")
+
+
+def _show_hits(hits: list[Hit], *, confident: bool) -> None:
+    """Show the hits of a page, a line between those that count as found and the rest."""
+    found = [hit for hit in hits if hit.verdict != "weak"]
+    weak = [hit for hit in hits if hit.verdict == "weak"]
+    if found:
+        results.show(found, "hit", actions=_actions())
+    if not weak:
+        return
+    if found:
+        st.divider()
+    if confident:
+        st.caption("Weak matches: no more alike than chance makes some images.")
+    else:
+        st.info("No confident match: these are the nearest images, no more.")
+    results.show(weak, "hit", actions=_actions())
 
 
 def invite() -> None:

@@ -247,6 +247,7 @@ def make_query(**changes: Any) -> Query:
         "box": values.box,
         "feature": "conv" if by_region else values.get("feature"),
         "search": "region" if by_region else "image",
+        "turns": bool(values.get("turns")),
         "verify": bool(values.get("verify")),
         "rerank": by_region and bool(values.get("rerank")),
         "k": DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1],

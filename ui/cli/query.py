@@ -47,6 +47,12 @@ def query(
             show_default="region for a box, image for a whole picture",
         ),
     ] = None,
+    turns: Annotated[
+        bool,
+        typer.Option(
+            "--turns", help="Ask in four rotations, a quarter turn each; images may lie on a side."
+        ),
+    ] = False,
     verify: Annotated[
         bool | None,
         typer.Option(
@@ -100,6 +106,7 @@ def query(
         "k": k or None,
         "context": context,
         "search": search,
+        "turns": turns,
         "verify": searcher.store.keeps_keypoints if verify is None else verify,
         "rerank": rerank,
         "candidates": candidates,
