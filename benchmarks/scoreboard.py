@@ -1,7 +1,7 @@
 """Every labelled set in every mode: how well the right images are found, proved and located.
 
 Run: python -m benchmarks.scoreboard DATA [--quick] [--sets flickrlogos27-crop ...] [--modes ...]
-     [--stores FOLDER] [--table docs/scoreboard.json] [--write]
+     [--backbone efficientnet_lite0] [--stores FOLDER] [--table docs/scoreboard.json] [--write]
 DATA holds folders with a `manifest*.json` each, and `imagenet_sample/`, photos of which copies are
 made as queries of two more sets. It prints a row a set and mode, marks each figure that is lower
 than in the last table, and with --write replaces that table. --quick asks every eighth query.
@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.copies import write_copies
 from indexer.build import Builder
+from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import update_indexes
@@ -51,7 +52,12 @@ class Board:
     modes: list[str]
     every: int
     candidates: int
+    backbone: str
     stores: Path
+
+    def row_name(self, mode: str) -> str:
+        """Return the name of a row: its mode, and the backbone where it is not the default."""
+        return mode if self.backbone == DEFAULT_BACKBONE else f"{mode}, {self.backbone}"
 
 
 def find_manifests(data: Path, scratch: Path) -> list[Path]:
@@ -62,11 +68,11 @@ def find_manifests(data: Path, scratch: Path) -> list[Path]:
     ]
 
 
-def open_store(manifest: Manifest, path: Path) -> Store:
+def open_store(manifest: Manifest, path: Path, backbone: str = DEFAULT_BACKBONE) -> Store:
     """Return the indexed photos of a manifest."""
     if path.exists():
         return Store.open(path)
-    spec = FeatureSpec.create()
+    spec = FeatureSpec.create(backbone)
     store = Store.create(path, spec)
     extractor = FeatureExtractor(spec)
     Builder(store, lambda: extractor).run(sorted(manifest.folder / e for e in manifest.database))
@@ -76,13 +82,14 @@ def open_store(manifest: Manifest, path: Path) -> Store:
 
 def score_set(manifest: Manifest, board: Board) -> dict[str, dict[str, Any]]:
     """Ask the queries of a set in every mode."""
-    store = open_store(manifest, board.stores / manifest.name)
+    store = open_store(manifest, board.stores / board.row_name(manifest.name), board.backbone)
     engine = SearchEngine(store)
     infos = {store.find_image(manifest.folder / entry) for entry in manifest.database}
     allowed = frozenset(info.id for info in infos if info is not None)
     rows = {}
-    for name in board.modes:
-        rows[name] = _ask(engine, manifest, board, MODES[name], allowed)
+    for mode in board.modes:
+        name = board.row_name(mode)
+        rows[name] = _ask(engine, manifest, board, MODES[mode], allowed)
         print_row(manifest.name, name, rows[name], {})
     store.close()
     return rows
@@ -154,6 +161,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="ask every eighth query")
     parser.add_argument("--sets", nargs="+", help="names of manifests; all unless given")
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
+    parser.add_argument("--backbone", default=DEFAULT_BACKBONE)
     parser.add_argument("--candidates", type=int, default=Query.candidates)
     parser.add_argument("--stores", type=Path)
     parser.add_argument("--table", type=Path, default=Path("docs/scoreboard.json"))
@@ -165,7 +173,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         stores = arguments.stores or Path(scratch)
         board = Board(
-            arguments.modes, QUICK if arguments.quick else 1, arguments.candidates, stores
+            arguments.modes,
+            QUICK if arguments.quick else 1,
+            arguments.candidates,
+            arguments.backbone,
+            stores,
         )
         for path in find_manifests(arguments.data.resolve(), stores):
             manifest = Manifest.read(path)

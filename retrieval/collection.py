@@ -59,7 +59,7 @@ class Collection:
         self._engine: EngineName = engine
         self._extractor = extractor
         self._indexes: dict[VectorKind, VectorIndex] = {}
-        self._chance: dict[tuple[VectorKind, float | None], ChanceScores | None] = {}
+        self._chance: dict[tuple[VectorKind, VectorKind | None], ChanceScores | None] = {}
         self._space: CompiledWhitening | None = None
         self._space_known = False
         self._loading = Lock()
@@ -109,14 +109,19 @@ class Collection:
 
     # --- confidence ---------------------------------------------------------------------------
 
-    def chance_scores(self, kind: VectorKind, global_weight: float | None) -> ChanceScores | None:
-        """Return what unrelated images score in this store, None where it is too small to tell."""
-        key = kind, global_weight
+    def chance_scores(
+        self, kind: VectorKind, whole: VectorKind | None = None
+    ) -> ChanceScores | None:
+        """Return what unrelated images score in this store, None where it is too small to tell.
+
+        They are compared by vectors of `kind`, and by those of `whole` images, too, if given.
+        """
+        key = kind, whole
         with self._loading:
             known = key in self._chance
         if not known:
             ids = self.index(self.store.find_kind("conv", "image")).live_ids()
-            found = calibrate(self.index(kind), ids, global_weight)
+            found = calibrate(self.index(kind), ids, self.index(whole) if whole else None)
             with self._loading:
                 self._chance[key] = found
         return self._chance[key]

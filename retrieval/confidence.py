@@ -39,44 +39,50 @@ class ChanceScores:
 
 
 def calibrate(
-    index: VectorIndex, image_ids: IdArray, global_weight: float | None = None
+    index: VectorIndex, image_ids: IdArray, whole: VectorIndex | None = None
 ) -> ChanceScores | None:
     """Return what chance scores in a store, from pairs of sampled images (N,) of it.
 
     One vector of each is compared with every other image as a search does: with its best vector,
-    and its first one at `global_weight`, if given; the query is then the whole picture. None where
-    there are too few images to tell.
+    and, where the query is a whole picture, with that of the `whole` image. None where there are
+    too few images to tell.
     """
     spread = np.linspace(0, len(image_ids) - 1, min(SAMPLED, len(image_ids))).astype(np.int64)
-    places, _, vectors = index.rows_of_images(image_ids[spread])
-    order = np.argsort(places, kind="stable")
-    places, vectors = places[order], vectors[order]
-    _, firsts = np.unique(places, return_index=True)
+    places, vectors = _rows_in_order(index, image_ids[spread])
+    present, firsts = np.unique(places, return_index=True)
     if len(firsts) < LEAST:
         return None
-    scores = _score_pairs(vectors, firsts, global_weight)
+    scores = _score_pairs(vectors, firsts, is_whole=whole is not None)
+    if whole is not None:
+        _, wholes = _rows_in_order(whole, image_ids[spread][present])
+        with one_blas_thread():
+            scores = (scores + wholes @ wholes.T) / 2
     np.fill_diagonal(scores, np.nan)
     low, high = np.nanquantile(scores, [LOW, HIGH], axis=1)
     deviations = np.maximum((high - low) / LOW_TO_HIGH, 1e-6)
     return ChanceScores((low + high) / 2, deviations)
 
 
+def _rows_in_order(index: VectorIndex, image_ids: IdArray) -> tuple[IdArray, FloatArray]:
+    """Return the vectors (R, D) of images, one image after the other, and the place of each."""
+    places, _, vectors = index.rows_of_images(image_ids)
+    order = np.argsort(places, kind="stable")
+    return places[order], vectors[order]
+
+
 def _score_pairs(
-    vectors: FloatArray, firsts: IdArray, global_weight: float | None
+    vectors: FloatArray, firsts: IdArray, *, is_whole: bool
 ) -> npt.NDArray[np.float64]:
     """Return the scores (N, N) of one vector of each image with all images.
 
     The vectors of an image follow one another from its place in `firsts`.
     """
     counts = np.diff([*firsts, len(vectors)])
-    # Another window of each image, so that all sizes and places occur.
-    shift = 0 if global_weight is not None else np.arange(len(firsts)) % counts
+    # The first vector is that of the whole picture; else another window of each image is taken, so
+    # that all sizes and places occur.
+    shift = 0 if is_whole else np.arange(len(firsts)) % counts
     with one_blas_thread():
         products = vectors[firsts + shift] @ vectors.T
+    best: npt.NDArray[np.float64]
     best = np.maximum.reduceat(products, firsts, axis=1).astype(np.float64)
-    if global_weight is None:
-        return best
-    mixed: npt.NDArray[np.float64] = (best + global_weight * products[:, firsts]) / (
-        1 + global_weight
-    )
-    return mixed
+    return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,31 +29,58 @@ QUARTER_TURNS = 4  # in which a query with `turns` is described
 TIGHTENED = -0.1  # a box is also described without its margin: people draw it with room to spare
 
 
+@dataclass(frozen=True)
+class QueryVectors:
+    """What a query is compared by: the vectors (T, D) of its turns, the first of it as it is.
+
+    `own` are of the kind that is searched; `whole` are those of the whole image, where the query
+    is a whole picture that is searched by regions.
+    """
+
+    own: FloatArray
+    whole: FloatArray | None = None
+
+
 def describe_query(collection: Collection, query: Query) -> FloatArray:
     """Return the vector (D,) of a query; raises what `SearchEngine.search` does."""
-    vector: FloatArray = describe_turns(collection, replace(query, turns=False))[0]
+    [[found]] = _describe(collection, [[replace(query, turns=False)]])
+    if isinstance(found, CbirError):
+        raise found
+    vector: FloatArray = found[0]
     return vector
-
-
-def describe_turns(collection: Collection, query: Query) -> FloatArray:
-    """Return the vectors (T, D) of a query; raises what `SearchEngine.search` does."""
-    [vectors] = describe_queries(collection, [query])
-    if isinstance(vectors, CbirError):
-        raise vectors
-    return vectors
 
 
 def describe_queries(
     collection: Collection, queries: Sequence[Query]
-) -> list[FloatArray | CbirError]:
-    """Return the vectors (T, D) of each query, or why it has none; they are forwarded together.
+) -> list[QueryVectors | CbirError]:
+    """Return the vectors of each query, or why it has none; they are forwarded together.
 
-    The first is of the query as it is; with `turns`, three more are of its quarter turns.
+    With `turns`, there are three more, of its quarter turns.
     """
+    ways = [
+        [query, replace(query, search="image", rerank=False)] if query.counts_whole else [query]
+        for query in queries
+    ]
+    answers: list[QueryVectors | CbirError] = []
+    for found in _describe(collection, ways):
+        good = [vectors for vectors in found if not isinstance(vectors, CbirError)]
+        failed = [vectors for vectors in found if isinstance(vectors, CbirError)]
+        answers.append(failed[0] if failed else QueryVectors(*good))
+    return answers
 
-    def try_views(query: Query) -> list[_Views] | CbirError:
+
+_Views = list[NetworkInput] | tuple[FloatArray]
+"""The views of a query, turned one way, or the vector that it has already."""
+
+
+def _describe(
+    collection: Collection, queries: Sequence[Sequence[Query]]
+) -> list[list[FloatArray | CbirError]]:
+    """Return the vectors (T, D) of queries, each asked in several ways."""
+
+    def try_views(ways: Sequence[Query]) -> list[list[_Views]] | CbirError:
         try:
-            return _turned_views(collection, query)
+            return _views_of_ways(collection, ways)
         except CbirError as error:
             return error
 
@@ -65,34 +92,36 @@ def describe_queries(
     return _forward(collection, queries, described)
 
 
-_Views = list[NetworkInput] | tuple[FloatArray]
-"""The views of a query, turned one way, or the vector that it has already."""
-
-
 def _forward(
-    collection: Collection, queries: Sequence[Query], views: Sequence[list[_Views] | CbirError]
-) -> list[FloatArray | CbirError]:
+    collection: Collection,
+    queries: Sequence[Sequence[Query]],
+    views: Sequence[list[list[_Views]] | CbirError],
+) -> list[list[FloatArray | CbirError]]:
     """Forward all views of all queries together, and join those of each turn."""
     flat = [
         (query, view)
-        for query, turns in zip(queries, views, strict=True)
-        if isinstance(turns, list)
+        for ways, described in zip(queries, views, strict=True)
+        if isinstance(described, list)
+        for query, turns in zip(ways, described, strict=True)
         for own in turns
         if isinstance(own, list)
         for view in own
     ]
     vectors = iter(_describe_views(collection.extractor, flat) if flat else ())
-    answers: list[FloatArray | CbirError] = []
-    for turns in views:
-        if isinstance(turns, CbirError):
-            answers.append(turns)
-            continue
-        joined = [
-            own[0] if isinstance(own, tuple) else _join([next(vectors) for _ in own])
-            for own in turns
+    return [
+        [described]
+        if isinstance(described, CbirError)
+        else [
+            _stack(
+                [
+                    own[0] if isinstance(own, tuple) else _join([next(vectors) for _ in own])
+                    for own in turns
+                ]
+            )
+            for turns in described
         ]
-        answers.append(_stack(joined))
-    return answers
+        for described in views
+    ]
 
 
 def _stack(vectors: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
@@ -146,18 +175,17 @@ def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | 
     return (vectors[0],)
 
 
-def _turned_views(collection: Collection, query: Query) -> list[_Views]:
-    stored = _stored_vector(collection, query)
-    if stored and not query.turns:
-        return [stored]
-    pixels, box = load_query(collection, query)
-    views: list[_Views] = [_views(collection, query, pixels, box)]
+def _views_of_ways(collection: Collection, ways: Sequence[Query]) -> list[list[_Views]]:
+    """Return the views of a query that is asked in several ways: by way, by turn."""
+    stored = _stored_vector(collection, ways[0])
+    if stored and not ways[0].turns:
+        return [[stored]]
+    turns = [load_query(collection, ways[0])]
+    while ways[0].turns and len(turns) < QUARTER_TURNS:
+        turns.append(_turn(*turns[-1]))
     if stored:
-        views = [stored]
-    while query.turns and len(views) < QUARTER_TURNS:
-        pixels, box = _turn(pixels, box)
-        views.append(_views(collection, query, pixels, box))
-    return views
+        return [[stored, *(_views(collection, ways[0], *turned) for turned in turns[1:])]]
+    return [[_views(collection, query, *turned) for turned in turns] for query in ways]
 
 
 def _turn(pixels: Pixels, box: Region | None) -> tuple[Pixels, Region | None]:

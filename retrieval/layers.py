@@ -23,7 +23,7 @@ from indexer.images.decode import load_image
 from indexer.progress import Progress, no_progress
 from indexer.store.records import ImageInfo
 from retrieval.collection import Collection
-from retrieval.describe import describe_query, load_query
+from retrieval.describe import QueryVectors, describe_query, load_query
 from retrieval.query import Hit, Query
 from retrieval.ranking import rank
 from retrieval.rerank.step import Candidate
@@ -77,7 +77,7 @@ class LayerLab:
                 k=max(1, size // 5),
             )
             vector = describe_query(self.collection, near)
-            [hits] = rank(self.collection, [near], [vector[None]])
+            [hits] = rank(self.collection, [near], [QueryVectors(vector[None])])
             found |= dict.fromkeys(hit.image_id for hit in hits)
         others = index.live_ids()
         if query.allowed is not None:

@@ -48,6 +48,11 @@ class Query:
     min_confidence: float = 0.0
     allowed: frozenset[int] | None = None
 
+    @property
+    def counts_whole(self) -> bool:
+        """Whether whole images count beside regions: the query is a whole picture itself."""
+        return self.search == "region" and self.box is None
+
     @classmethod
     def for_store(cls, spec: FeatureSpec, *, search: Scope | None = None, **fields: Any) -> Query:
         """Make a query with what is not chosen filled in for a store of this spec.
@@ -96,7 +101,7 @@ class Hit:
     """A found image; `rank` is from 1, `path` is absolute.
 
     `score` is the cosine of the vectors, 1 for the same; of a region search without a box, the
-    mean of the best region's cosine and, at half weight, the whole image's. Verifying and
+    mean of the best region's cosine and the whole image's. Verifying and
     re-ranking change the order, not the scores. `region` is the matched box, None for a whole-image
     hit that is not proved.
 

@@ -20,7 +20,7 @@ from indexer.errors import InvalidQueryError
 from indexer.features.spec import VectorKind
 from indexer.store.vectors.index import VectorIndex
 from retrieval.collection import Collection
-from retrieval.describe import describe_query
+from retrieval.describe import QueryVectors, describe_query
 from retrieval.query import Hit, Query
 from retrieval.ranking import rank
 
@@ -140,7 +140,7 @@ class RelevanceFeedback:
         concept = self.learn(query, labels)
         # What was labelled decides, not the query alone.
         plain = replace(query, turns=False, verify=False, min_confidence=0.0)
-        [hits] = rank(self.collection, [plain], [concept.direction[None]])
+        [hits] = rank(self.collection, [plain], [QueryVectors(concept.direction[None])])
         return [
             replace(
                 hit,

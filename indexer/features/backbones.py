@@ -98,10 +98,11 @@ def _package_file(package: str, file: str) -> Path | None:
     return None
 
 
-LITE0_WHITENINGS = {
-    "grid": "6a4f4b152c69cb73",
-    "sliding": "23680a237934e8ab",
-}  # made by indexer.learn
+LITE_WHITENINGS = (
+    {"grid": "6a4f4b152c69cb73", "sliding": "23680a237934e8ab"},
+    {"grid": "95b6a4a4a6475191"},
+    {"grid": "81b4949bb1438b25"},
+)  # of lite0, lite1 and lite2, made by indexer.learn
 
 
 def _lite(
@@ -127,9 +128,9 @@ def _lite(
         std=HALF,
         native_size_px=native_size_px,
         min_size_px=32,
-        region_taps=("stage4", "stage6", "head") if number == 0 else (),
+        region_taps=("stage4", "stage6", "head"),
         precise_module="blocks.0",
-        whitenings=LITE0_WHITENINGS if number == 0 else {},
+        whitenings=LITE_WHITENINGS[number],
         licence="Apache-2.0",
     )
 

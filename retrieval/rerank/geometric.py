@@ -33,12 +33,9 @@ class GeometricVerification:
         keypoints = question.keypoints or QueryKeypoints.of(
             load_crop(collection, question.query, SIDE_PX), is_picture=question.query.box is None
         )
-        unseen = [
-            place
-            for place, c in enumerate(candidates)
-            if c.match is None
-            and (place < question.query.candidates or c.image_id in question.also)
-        ]
+        # A whole picture searched by regions has as many again, from whole images.
+        depth = question.query.candidates * (2 if question.query.counts_whole else 1)
+        unseen = [place for place, c in enumerate(candidates[:depth]) if c.match is None]
         images = collection.local_features([candidates[place].image_id for place in unseen])
         verified = list(candidates)
         matches = _find_matches(keypoints, images)

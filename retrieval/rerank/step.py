@@ -40,14 +40,12 @@ class Candidate:
 class Question:
     """The query as the steps see it.
 
-    `vector` (D,) is its vector, and `also` are images to be looked at wherever they rank. What
-    steps have learned so far is added: its `keypoints`, and `expanded` (E,), the vector in the
-    collection's own space with the vectors of hits added to it.
+    `vector` (D,) is its vector. What steps have learned so far is added: its `keypoints`, and
+    `expanded` (E,), the vector in the collection's own space with the vectors of hits added to it.
     """
 
     query: Query
     vector: FloatArray
-    also: frozenset[int] = frozenset()
     keypoints: QueryKeypoints | None = None
     expanded: FloatArray | None = None
 

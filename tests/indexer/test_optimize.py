@@ -81,7 +81,7 @@ def answers(store: Store, indexes: dict[str, VectorIndex] | None = None) -> Answ
             [match] = indexes[kind].search(features.vectors[kind], 5)
             found.append((match.ids, match.scores))
         regions = features.vectors["region"][:2]
-        for by_image in indexes["region"].search_images(regions, 5, global_weight=0.5):
+        for by_image in indexes["region"].search_images(regions, 5):
             found.append((by_image.image_ids, by_image.scores))
     infos = store.image_infos({int(i) for ids, _ in found for i in ids})
     return [

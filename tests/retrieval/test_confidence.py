@@ -45,8 +45,8 @@ def test_a_query_unlike_the_others_does_not_change_it() -> None:
 def test_a_store_is_calibrated_by_its_own_images(sample: Sample) -> None:
     collection = sample.search.collection
     kind = sample.store.find_kind("conv", "region")
-    part = collection.chance_scores(kind, None)
-    whole = collection.chance_scores(kind, 0.5)
+    part = collection.chance_scores(kind)
+    whole = collection.chance_scores(kind, sample.store.find_kind("conv", "image"))
     assert part is not None
     assert whole is not None
     assert len(part.means) == min(SAMPLED, collection.image_count)

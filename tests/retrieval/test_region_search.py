@@ -14,6 +14,7 @@ from indexer.errors import InvalidQueryError, InvalidRegionError, StoreError
 from indexer.features.regions import Region
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
+from retrieval.describe import QueryVectors, describe_queries
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
 from tests.colour_grid import colour_extractor, region_spec
@@ -104,6 +105,32 @@ def test_a_whole_picture_finds_its_own_group_first(sample: Sample) -> None:
         query = Query(path=sample.path(f"{subject}-1.jpg"), search="region", k=5)
         names = {hit.path.name for hit in sample.search.search(query)}
         assert len(names & set(MANIFEST["groups"][subject])) >= 4, subject
+
+
+@pytest.mark.parametrize("k", [1, 7, None])
+def test_a_whole_picture_scores_by_its_best_region_and_as_a_whole(
+    sample: Sample, k: int | None
+) -> None:
+    query = Query(path=sample.path("scene-cat-and-cup.jpg"), search="region", k=k)
+    collection = sample.search.collection
+    [vectors] = describe_queries(collection, [query])
+    assert isinstance(vectors, QueryVectors)
+    assert vectors.whole is not None
+    expected = {}
+    for info in sample.store.image_infos(range(1, 500)).values():
+        _, regions = collection.index(collection.region_kind).rows_of_image(info.id)
+        whole_kind = sample.store.find_kind("conv", "image")
+        _, whole = collection.index(whole_kind).rows_of_image(info.id)
+        best = float((regions @ vectors.own[0]).max())
+        expected[info.id] = (best + float(whole[0] @ vectors.whole[0])) / 2
+    hits = sample.search.search(query)
+    assert len(hits) == (k or len(expected))
+    assert [hit.score for hit in hits] == pytest.approx(
+        sorted(expected.values(), reverse=True)[:k], abs=1e-5
+    )
+    assert [hit.score for hit in hits] == pytest.approx(
+        [expected[hit.image_id] for hit in hits], abs=1e-5
+    )
 
 
 def test_an_image_of_the_store_and_its_file_give_the_same_hits(sample: Sample) -> None:

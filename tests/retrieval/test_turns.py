@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer.arrays import FloatArray
 from indexer.choices import SCOPES
 from indexer.features.regions import Region
-from retrieval.describe import describe_queries, describe_query
+from retrieval.describe import QueryVectors, describe_queries, describe_query
 from retrieval.query import Query
 from tests.sample import Sample
 
@@ -39,6 +40,13 @@ def box_of(sample: Sample) -> tuple[Region, Region]:
     return box, Region(height - box.y1, box.x0, height - box.y0, box.x1)
 
 
+def turns_of(sample: Sample, query: Query) -> FloatArray:
+    """The vectors of a query, turn by turn."""
+    [vectors] = describe_queries(sample.search.collection, [query])
+    assert isinstance(vectors, QueryVectors)
+    return vectors.own
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_a_turned_copy_has_the_vectors_of_the_upright_one(
     sample: Sample, turned: Path, kind: dict[str, Any]
@@ -46,8 +54,7 @@ def test_a_turned_copy_has_the_vectors_of_the_upright_one(
     upright_box, turned_box = box_of(sample) if "box" in kind else (None, None)
     upright = Query(path=sample.path("coffee-1.jpg"), **kind | {"box": upright_box})
     asked = Query(path=turned, turns=True, **kind | {"box": turned_box})
-    [vectors] = describe_queries(sample.search.collection, [asked])
-    assert isinstance(vectors, np.ndarray)
+    vectors = turns_of(sample, asked)
     assert len(vectors) == 4
     expected = describe_query(sample.search.collection, upright)
     cosines = vectors @ expected
@@ -93,8 +100,7 @@ def test_an_indexed_image_is_turned_too(sample: Sample) -> None:
         if info.path.name == "coffee-1.jpg"
     ]
     asked = Query(image_id=image_id, turns=True)
-    [vectors] = describe_queries(sample.search.collection, [asked])
-    assert isinstance(vectors, np.ndarray)
+    vectors = turns_of(sample, asked)
     stored = describe_query(sample.search.collection, Query(image_id=image_id))
     np.testing.assert_array_equal(vectors[0], stored)
     assert len(np.unique(vectors, axis=0)) == 4

@@ -53,7 +53,7 @@ def _show_hits(hits: list[Hit], *, confident: bool) -> None:
     if found:
         st.divider()
     if confident:
-        st.caption("Weak matches: no more alike than chance makes some images.")
+        st.caption("Weak matches: chance alone brings some images this close.")
     else:
         st.info("No confident match: these are the nearest images, no more.")
     results.show(weak, "hit", actions=_actions())

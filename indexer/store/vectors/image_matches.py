@@ -65,7 +65,7 @@ def likely_rows(queries: FloatArray, vectors: FloatArray, k: int) -> Iterator[Ch
 
 
 def likely_image_rows(
-    queries: FloatArray, image_ids: IdArray, vectors: FloatArray, k: int, global_weight: float
+    queries: FloatArray, image_ids: IdArray, vectors: FloatArray, k: int
 ) -> Iterator[Chosen]:
     """Yield for each query (Q, D) all rows of the images that may be among its k best.
 
@@ -78,7 +78,6 @@ def likely_image_rows(
     stops = np.append(firsts[1:], len(image_ids))
     for scores in _products(queries, vectors):
         best = np.maximum.reduceat(scores, firsts, axis=1)  # (Q, images)
-        best = (best + global_weight * scores[:, firsts]) / (1 + global_weight)
         for row in best:
             near = _near_best(row, k, vectors.shape[1])
             yield ranges(firsts[near], stops[near] - firsts[near])
@@ -90,7 +89,7 @@ def rank_rows(query: FloatArray, ids: IdArray, vectors: FloatArray) -> Matches:
 
 
 def rank_images(
-    query: FloatArray, ids: IdArray, image_ids: IdArray, vectors: FloatArray, global_weight: float
+    query: FloatArray, ids: IdArray, image_ids: IdArray, vectors: FloatArray
 ) -> ImageMatches:
     """Return the scores of images with a query (D,), see `VectorIndex.search_images`.
 
@@ -102,9 +101,6 @@ def rank_images(
     counts = np.diff(np.append(firsts, len(image_ids)))
     is_best = np.flatnonzero(scores == np.repeat(best, counts))
     rows = is_best[np.searchsorted(is_best, firsts)]
-    if global_weight:
-        weighted = best + np.float32(global_weight) * scores[firsts]
-        best = weighted / np.float32(1 + global_weight)
     return ImageMatches(image_ids[firsts], ids[rows], best)
 
 

@@ -91,36 +91,28 @@ class VectorIndex:
         return [best_matches(parts or [none], k) for parts in found]
 
     def search_images(
-        self,
-        queries: FloatArray,
-        k: int,
-        allowed: IdArray | None = None,
-        global_weight: float = 0.0,
+        self, queries: FloatArray, k: int, allowed: IdArray | None = None
     ) -> list[ImageMatches]:
         """Return the best images of each unit query (Q, D), each once, by the best of its vectors.
 
-        An image scores `max + global_weight * first`, over `1 + global_weight`, where `first` is
-        the score of its first vector, that of the whole image; it is 0 for queries that are a part
-        of a picture. `allowed` restricts the search to these image ids.
+        `allowed` restricts the search to these image ids.
         """
         queries = self._checked(queries, k)
         few = self._few_images(allowed)
         if few is not None:
             places, ids, vectors = self.rows_of_images(few)
-            ranked = [rank_images(q, ids, few[places], vectors, global_weight) for q in queries]
+            ranked = [rank_images(q, ids, few[places], vectors) for q in queries]
             return [best_image_matches([match], k) for match in ranked]
         near: list[ImageMatches | None] = [None] * len(queries)
         if self._ivf is not None:
-            near = self._ivf.search_images(queries, k, allowed, self._removed, global_weight)
+            near = self._ivf.search_images(queries, k, allowed, self._removed)
         found = [[] if match is None else [match] for match in near]
         for asked, segments in self._to_compare(near):
             for ids, owners, vectors in self._live_blocks(segments, allowed):
-                likely = likely_image_rows(queries[asked], owners, vectors, k, global_weight)
+                likely = likely_image_rows(queries[asked], owners, vectors, k)
                 for place, rows in zip(asked, likely, strict=True):
                     found[place].append(
-                        rank_images(
-                            queries[place], ids[rows], owners[rows], vectors[rows], global_weight
-                        )
+                        rank_images(queries[place], ids[rows], owners[rows], vectors[rows])
                     )
         none = ImageMatches(NO_IDS, NO_IDS, np.empty(0, np.float32))
         return [best_image_matches(parts or [none], k) for parts in found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from indexer.arrays import BoolArray, FloatArray, IdArray, cosines
+from indexer.arrays import BoolArray, FloatArray, IdArray
 from indexer.store.vectors.image_matches import ImageMatches, Matches, best_image_matches
 from indexer.store.vectors.ivf import IvfIndex
 from indexer.store.vectors.segments import Rows
@@ -12,7 +12,6 @@ from indexer.store.vectors.segments import Rows
 # Of the rows that may be found: where a filter leaves fewer than this, all are compared.
 FEW_ROWS = 20_000
 WINDOWS_AN_IMAGE = 8  # expected among the nearest, at first
-GLOBAL_CANDIDATES = 3  # times the images asked for, where whole images count too
 
 
 class IvfSearch:
@@ -36,18 +35,13 @@ class IvfSearch:
         return [self._nearest(query, k, keep) for query in queries]
 
     def search_images(
-        self,
-        queries: FloatArray,
-        k: int,
-        allowed: IdArray | None,
-        removed: IdArray,
-        global_weight: float,
+        self, queries: FloatArray, k: int, allowed: IdArray | None, removed: IdArray
     ) -> list[ImageMatches | None]:
         """Return the k best images of each query (Q, D), see `VectorIndex.search_images`."""
         keep = self._keep(allowed, removed)
         if self._is_too_much(k, keep):
             return [None] * len(queries)
-        return [self._nearest_images(query, k, keep, global_weight) for query in queries]
+        return [self._nearest_images(query, k, keep) for query in queries]
 
     def _is_too_much(self, k: int, keep: BoolArray | None) -> bool:
         too_few = keep is not None and int(np.count_nonzero(keep)) < FEW_ROWS
@@ -72,25 +66,17 @@ class IvfSearch:
         return Matches(self.rows.ids_of(rows), scores) if len(rows) == k else None
 
     def _nearest_images(
-        self, query: FloatArray, k: int, keep: BoolArray | None, global_weight: float
+        self, query: FloatArray, k: int, keep: BoolArray | None
     ) -> ImageMatches | None:
-        """Return the k best images by ever more of the nearest rows; None if there are fewer.
-
-        With `global_weight`, more images are scored in full, all that the nearest rows belong to.
-        """
-        wanted = k * GLOBAL_CANDIDATES if global_weight else k
-        near = min(wanted * WINDOWS_AN_IMAGE, len(self.ivf))
+        """Return the k best images by ever more of the nearest rows; None if there are fewer."""
+        near = min(k * WINDOWS_AN_IMAGE, len(self.ivf))
         while True:
             rows, scores = self.ivf.search(self.rows, query, near, keep)
             images, firsts = np.unique(self.rows.images_of(rows), return_index=True)
-            if len(images) >= wanted or len(rows) < near or near == len(self.ivf):
+            if len(images) >= k or len(rows) < near or near == len(self.ivf):
                 break
             near = min(near * 4, len(self.ivf))
         if len(images) < k:
             return None
         rows, scores = rows[firsts], scores[firsts]
-        if global_weight:
-            wholes = cosines(self.rows.take(self.rows.firsts_of(rows)), query)
-            weighted = scores + np.float32(global_weight) * wholes
-            scores = (weighted / np.float32(1 + global_weight)).astype(np.float32)
         return best_image_matches([ImageMatches(images, self.rows.ids_of(rows), scores)], k)

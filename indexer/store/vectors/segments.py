@@ -61,20 +61,12 @@ class Rows:
         return _joined([segment.image_ids for segment in self.segments])
 
     def ids_of(self, rows: IdArray) -> IdArray:
-        """Return the ids of these rows; like the next two, it reads no more than it has to."""
+        """Return the ids of these rows; like the next one, it reads no more than it has to."""
         return self._look_up(rows, lambda segment, own: segment.ids[own])
 
     def images_of(self, rows: IdArray) -> IdArray:
         """Return the images that these rows belong to."""
         return self._look_up(rows, lambda segment, own: segment.image_ids[own])
-
-    def firsts_of(self, rows: IdArray) -> IdArray:
-        """Return the first row of the image that each of these rows belongs to."""
-
-        def steps_back(segment: Segment, own: IdArray) -> IdArray:
-            return own - np.searchsorted(segment.image_ids, segment.image_ids[own])
-
-        return rows - self._look_up(rows, steps_back)
 
     def span_of_image(self, image_id: int) -> tuple[int, int]:
         """Return the half-open range of the rows of an image."""

@@ -182,7 +182,6 @@ class GroupedCase:
     k: int
     allowed: IdArray | None
     removed: IdArray
-    weight: float
 
     def index(self) -> VectorIndex:
         return VectorIndex(self.queries.shape[1], self.segments, removed=self.removed)
@@ -218,7 +217,6 @@ def grouped_cases(draw: st.DrawFn) -> GroupedCase:
         draw(st.integers(1, images + 3)),
         None if allowed is None else np.array(allowed, np.int64),
         np.array(draw(some), np.int64),
-        draw(st.sampled_from([0.0, 0.5, 2.0])),
     )
 
 
@@ -228,7 +226,7 @@ def check_images_against_brute_force(case: GroupedCase, index: VectorIndex | Non
         wanted &= set(case.allowed.tolist())
     count = min(case.k, len(wanted))
     index = index or case.index()
-    found = index.search_images(case.queries, case.k, case.allowed, case.weight)
+    found = index.search_images(case.queries, case.k, case.allowed)
     assert len(found) == len(case.queries)
     for query, match in zip(case.queries, found, strict=True):
         assert all(array.shape == (count,) for array in match)
@@ -237,7 +235,7 @@ def check_images_against_brute_force(case: GroupedCase, index: VectorIndex | Non
 
         def score(image: int, scores: FloatArray = scores) -> float:
             own = scores[case.image_ids == image]
-            return float((own.max() + case.weight * own[0]) / (1 + case.weight))
+            return float(own.max())
 
         images = match.image_ids.tolist()
         assert len(set(images)) == len(images)
@@ -270,12 +268,12 @@ def test_many_images_allowed(case: GroupedCase, few: int) -> None:
 @given(grouped_cases(), st.integers(1, 8))
 @settings(max_examples=50)
 def test_blocks_cut_no_image_in_two(case: GroupedCase, rows: int) -> None:
-    whole = case.index().search_images(case.queries, case.k, case.allowed, case.weight)
+    whole = case.index().search_images(case.queries, case.k, case.allowed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_module, "BLOCK_ROWS", rows)
         patch.setattr(index_module, "FEW_ROWS", 0)
         check_images_against_brute_force(case)
-        parts = case.index().search_images(case.queries, case.k, case.allowed, case.weight)
+        parts = case.index().search_images(case.queries, case.k, case.allowed)
     check_same(parts, whole)
 
 
@@ -299,7 +297,7 @@ def test_searching_again_gives_the_same_also_after_another_question(case: Groupe
     check_same(index.search_images(case.queries, case.k), before)
 
 
-def test_the_whole_image_counts_by_its_weight() -> None:
+def test_an_image_counts_by_its_best_vector_wherever_it_is() -> None:
     whole_first = np.array([[1, 0], [0, 1]], np.float16)
     part_first = whole_first[::-1].copy()
     numbers = np.array([1, 2, 3, 4]), np.array([10, 10, 20, 20])
@@ -308,10 +306,6 @@ def test_the_whole_image_counts_by_its_weight() -> None:
     [by_part] = index.search_images(query, 2)
     assert by_part.image_ids.tolist() == [10, 20]  # a tie
     assert by_part.ids.tolist() == [2, 3]
-    [weighed] = index.search_images(query, 2, global_weight=0.5)
-    assert weighed.image_ids.tolist() == [20, 10]
-    assert weighed.ids.tolist() == [3, 2]
-    np.testing.assert_allclose(weighed.scores, [1, 1 / 1.5], atol=1e-6)
 
 
 def test_removed_images_take_their_regions_with_them() -> None:
@@ -346,30 +340,29 @@ def regions() -> VectorIndex:
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 10_000])
-@pytest.mark.parametrize("weight", [0.0, 0.5])
 def test_a_query_finds_the_same_alone_beside_others_and_on_one_thread(
-    regions: VectorIndex, k: int, weight: float
+    regions: VectorIndex, k: int
 ) -> None:
     queries = unit_rows(8, 21, LARGE)
     queries[::3] = regions.sample(10_000)[7 : 7 + 21 * 30 : 90]
     together = regions.search(queries, k)
-    images_together = regions.search_images(queries, k, global_weight=weight)
+    images_together = regions.search_images(queries, k)
     for i in range(0, 21, 4):
         query = queries[i : i + 1]
         check_same(regions.search(query, k), together[i : i + 1])
-        by_image = regions.search_images(query, k, global_weight=weight)
+        by_image = regions.search_images(query, k)
         check_same(by_image, images_together[i : i + 1])
     with threadpool_limits(1, "blas"):
         check_same(regions.search(queries, k), together)
-        check_same(regions.search_images(queries, k, global_weight=weight), images_together)
+        check_same(regions.search_images(queries, k), images_together)
         check_same(regions.search(queries[4:5], k), together[4:5])
 
 
 def test_a_filter_changes_no_score(regions: VectorIndex) -> None:
     query = unit_rows(9, 1, LARGE)
-    [found] = regions.search_images(query, 10_000, global_weight=0.5)
+    [found] = regions.search_images(query, 10_000)
     allowed = found.image_ids[::3]
-    [filtered] = regions.search_images(query, 10_000, allowed, global_weight=0.5)
+    [filtered] = regions.search_images(query, 10_000, allowed)
     check_same([filtered], [[array[::3] for array in found]])
 
 
@@ -392,7 +385,7 @@ def test_duplicates_across_the_last_place_come_by_their_ids(
     for queries in (query, np.vstack([query, unit_rows(6, 20, LARGE)])):
         match = index.search(queries, k)[0]
         assert match.ids.tolist() == expected
-        by_image = index.search_images(queries, k, global_weight=0.5)[0]
+        by_image = index.search_images(queries, k)[0]
         assert by_image.image_ids.tolist() == by_image.ids.tolist() == expected
     assert len(np.unique(match.scores)) == 1
 

@@ -110,12 +110,9 @@ def vector_of(index: VectorIndex, row: int) -> FloatArray:
     return vector
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
-def test_the_same_images_are_found(
-    near: VectorIndex, exact: VectorIndex, calls: list[int], weight: float
-) -> None:
-    found = near.search_images(QUERIES, 10, global_weight=weight)
-    expected = exact.search_images(QUERIES, 10, global_weight=weight)
+def test_the_same_images_are_found(near: VectorIndex, exact: VectorIndex, calls: list[int]) -> None:
+    found = near.search_images(QUERIES, 10)
+    expected = exact.search_images(QUERIES, 10)
     assert len(calls) >= len(QUERIES)
     assert share(images(found), images(expected)) >= 0.9
     for one, other in zip(found, expected, strict=True):
@@ -198,11 +195,11 @@ def test_a_query_finds_the_same_alone_and_beside_others(
     monkeypatch.setattr("indexer.store.vectors.ivf_search.WINDOWS_AN_IMAGE", 1)
     index = VectorIndex(DIMENSION, SEGMENTS, IvfIndex(ivf.index, ivf.index_type, nprobe=1))
     together = index.search(QUERIES, k)
-    images_together = index.search_images(QUERIES, k, global_weight=0.5)
+    images_together = index.search_images(QUERIES, k)
     for i in range(len(QUERIES)):
         query = QUERIES[i : i + 1]
         check_same(index.search(query, k), together[i : i + 1])
-        check_same(index.search_images(query, k, global_weight=0.5), images_together[i : i + 1])
+        check_same(index.search_images(query, k), images_together[i : i + 1])
 
 
 def test_all_rows_in_the_ivf_index(ivf: IvfIndex) -> None:
