@@ -100,8 +100,8 @@ def _package_file(package: str, file: str) -> Path | None:
 
 LITE_WHITENINGS = (
     {"grid": "6a4f4b152c69cb73", "sliding": "23680a237934e8ab"},
-    {"grid": "95b6a4a4a6475191"},
-    {"grid": "81b4949bb1438b25"},
+    {"grid": "95b6a4a4a6475191", "sliding": "1b90e38b9a02a379"},
+    {"grid": "81b4949bb1438b25", "sliding": "fd6a57a09763dafc"},
 )  # of lite0, lite1 and lite2, made by indexer.learn
 
 
