@@ -8,14 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from indexer.choices import MAX_PIXELS
-from indexer.errors import UnreadableImageError
+from indexer.choices import MAX_PIXELS, Damaged
+from indexer.errors import NoImagesError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
 from indexer.progress import Progress, no_progress
-from indexer.scan import Task, scan_places
+from indexer.scan import Scan, ScanOptions, Task, scan_places
 from indexer.store.records import Entry, KnownFile
 from indexer.store.store import Store
 
@@ -27,12 +27,15 @@ COMMIT_S = 30.0
 class BuildOptions:
     """Choices of an index run.
 
-    `max_pixels` is the limit of one image; `workers` are threads, as many as the processor can
-    use unless given.
+    `max_pixels` is the limit of one image; `sniff` finds images without a known suffix, and
+    `damaged` says what becomes of images whose files call their pixels damaged. `workers` are
+    threads, as many as the processor can use unless given.
     """
 
     max_pixels: int = MAX_PIXELS
     exclude: tuple[str, ...] = ()
+    sniff: bool = False
+    damaged: Damaged = "skip"
     strict: bool = False
     retry_failed: bool = False
     workers: int | None = None
@@ -40,7 +43,12 @@ class BuildOptions:
 
 @dataclass
 class IndexReport:
-    """What an index run did, as counts of images; `failed` holds (path, reason)."""
+    """What an index run did, as counts of images.
+
+    `failed` holds (path, reason) of images without vectors, `warnings` of what else was wrong:
+    folders that cannot be read, damage beside the pixels. `skipped` counts files that are no images
+    by suffix, and `pages_passed_over` the further pages of files with several.
+    """
 
     added: int = 0
     updated: int = 0
@@ -48,6 +56,9 @@ class IndexReport:
     moved: int = 0
     removed: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
+    pages_passed_over: int = 0
     regions: int = 0
     elapsed_s: float = 0.0
 
@@ -94,16 +105,18 @@ class Builder:
     def run(self, places: Sequence[Path]) -> IndexReport:
         """Index the images at `places` and remove those whose files are missing.
 
-        Raises `NoImagesError`, `StoreLockedError`, and with `strict` the first `ImageError`.
+        Raises `NoImagesError`, `StoreLockedError`, and with `strict` the first `ImageError`, or
+        `NoImagesError` for a folder that cannot be read.
         """
         started = time.monotonic()
         with self.store.writing():
+            options = self.options
             scan = scan_places(
                 self.store,
                 places,
-                exclude=self.options.exclude,
-                retry_failed=self.options.retry_failed,
+                ScanOptions(options.exclude, options.sniff, options.retry_failed),
             )
+            self._note_problems(scan)
             self._note_known(scan.unchanged)
             gone = [row.id for row in scan.missing if row.reason]
             for row in scan.missing:
@@ -119,6 +132,12 @@ class Builder:
         self.report.removed = len(vanished)
         self.report.elapsed_s = time.monotonic() - started
         return self.report
+
+    def _note_problems(self, scan: Scan) -> None:
+        if self.options.strict and scan.problems:
+            raise NoImagesError("{}: {}".format(*scan.problems[0]))
+        self.report.warnings += scan.problems
+        self.report.skipped = dict(sorted(scan.skipped.items()))
 
     def _note_known(self, rows: Iterable[KnownFile]) -> None:
         roots = self.store.roots()
@@ -142,6 +161,7 @@ class Builder:
             workers=self.options.workers,
             part=SLIDING_PART if self.store.spec.regions == "sliding" else PART,
             max_pixels=self.options.max_pixels,
+            damaged=self.options.damaged,
         )
         with closing(pipeline.run(tasks)) as parts:
             for items in parts:
@@ -181,6 +201,8 @@ class Builder:
         else:
             self.report.updated += 1
         self.report.regions += len(features.boxes)
+        self.report.pages_passed_over += item.pages - 1
+        self.report.warnings += [(str(item.task.path), warning) for warning in item.warnings]
         replaces = known.id if known else None
         self._pending.append(Entry(item.file, item.facts, features, replaces=replaces))
 

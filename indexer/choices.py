@@ -18,6 +18,9 @@ Pooling = Literal["spoc", "mac", "gem", "rmac"]
 Scheme = Literal["grid", "sliding", "none"]
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 
+Damaged = Literal["skip", "take"]
+"""What becomes of images whose files say that their pixels are damaged."""
+
 Resampling = Literal["linear", "bicubic"]
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 

@@ -3,6 +3,7 @@
     CbirError
     ├── ImageError                  one image cannot be used: path, reason
     │   ├── UnreadableImageError    empty, truncated, corrupt or not an image
+    │   │   └── DamagedImageError   its own checksums or its decoder say so
     │   └── ImageTooLargeError      over the pixel limit
     ├── NoImagesError               a place to index holds nothing to index
     ├── InvalidRegionError          a box that does not lie inside its image
@@ -43,6 +44,10 @@ class ImageError(CbirError):
 
 class UnreadableImageError(ImageError):
     """The file is empty, truncated, corrupt or not an image."""
+
+
+class DamagedImageError(UnreadableImageError):
+    """The file itself says that its pixels are damaged: a checksum, or the decoder's warnings."""
 
 
 class ImageTooLargeError(ImageError):

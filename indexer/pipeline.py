@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 from indexer.arrays import Pixels
-from indexer.choices import MAX_PIXELS
+from indexer.choices import MAX_PIXELS, Damaged
 from indexer.errors import ImageError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.images.decode import load_image
@@ -40,6 +40,8 @@ class Item:
     facts: ImageFacts | None = None
     features: ImageFeatures | None = None
     reason: str | None = None
+    pages: int = 1
+    warnings: tuple[str, ...] = ()
 
 
 class Pipeline:
@@ -59,10 +61,12 @@ class Pipeline:
         workers: int | None = None,
         part: int = PART,
         max_pixels: int = MAX_PIXELS,
+        damaged: Damaged = "skip",
     ) -> None:
         self.workers = workers or (os.cpu_count() or 2) + SPARE_WORKERS
         self.part = part
         self.max_pixels = max_pixels
+        self.damaged: Damaged = damaged
         self._load_extractor = load_extractor
         self._is_known = is_known
         self._extractor: FeatureExtractor | None = None
@@ -121,10 +125,12 @@ class Pipeline:
                 at_least=self.extractor.pixels_needed,
                 max_pixels=self.max_pixels,
                 name=str(item.task.path),
+                damaged=self.damaged,
             )
         except ImageError as error:
             return replace(item, reason=error.reason), None
-        return replace(item, facts=loaded.facts), loaded.pixels
+        decoded = replace(item, facts=loaded.facts, pages=loaded.pages, warnings=loaded.warnings)
+        return decoded, loaded.pixels
 
     def _describe(self, loaded: Sequence[tuple[Item, Pixels | None]]) -> list[Item]:
         """Return the items with the features of their pixels."""

@@ -24,7 +24,8 @@ def report_as_dict(report: IndexReport) -> dict[str, Any]:
     """Return an index report as the command line's JSON has it."""
     fields = asdict(report)
     return fields | {
-        "failed": [{"path": path, "reason": reason} for path, reason in report.failed],
+        "failed": _pairs(report.failed),
+        "warnings": _pairs(report.warnings),
         "elapsed_s": round(report.elapsed_s, 3),
         "images_per_s": round(report.images_per_s, 2),
     }
@@ -39,13 +40,34 @@ def report_as_text(report: IndexReport, store: Store) -> str:
     )
     rate = f", {report.images_per_s:.0f} images/s" if report.added + report.updated else ""
     lines = [f"{counts}, {len(report.failed)} failed in {report.elapsed_s:.1f} s{rate}."]
-    for path, reason in report.failed[:SHOWN_FAILURES]:
-        lines.append(f"  skipped {printable(path)}: {printable(reason)}")
-    if len(report.failed) > SHOWN_FAILURES:
-        rest = len(report.failed) - SHOWN_FAILURES
-        lines.append(f"  … and {rest} more; cbir info --json lists them all.")
+    lines += _listed("skipped", report.failed, "cbir info --json lists them all.")
+    lines += _listed("warning:", report.warnings, "--json lists them all.")
+    if report.skipped:
+        total = sum(report.skipped.values())
+        kinds = ", ".join(
+            f"{count} {suffix or 'without a suffix'}"
+            for suffix, count in sorted(report.skipped.items(), key=lambda item: -item[1])
+        )
+        lines.append(f"  {total} other files passed over: {printable(kinds)}")
+    if report.pages_passed_over:
+        lines.append(f"  {report.pages_passed_over} further pages passed over")
     lines.append(f"Store: {printable(shorten(store.path))}")
     return "\n".join(lines)
+
+
+def _pairs(found: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"path": path, "reason": reason} for path, reason in found]
+
+
+def _listed(word: str, found: list[tuple[str, str]], where: str) -> list[str]:
+    """Return a line for each of the first, and how many there are more."""
+    lines = [
+        f"  {word} {printable(path)}: {printable(reason)}"
+        for path, reason in found[:SHOWN_FAILURES]
+    ]
+    if len(found) > SHOWN_FAILURES:
+        lines.append(f"  … and {len(found) - SHOWN_FAILURES} more; {where}")
+    return lines
 
 
 def summary_as_dict(store: Store) -> dict[str, Any]:
@@ -53,7 +75,7 @@ def summary_as_dict(store: Store) -> dict[str, Any]:
     summary = summarize(store)
     return asdict(summary) | {
         "store": str(store.path),
-        "failed": [{"path": path, "reason": reason} for path, reason in summary.failed],
+        "failed": _pairs(summary.failed),
         "spec": asdict(store.spec),
         "fingerprint": store.spec.fingerprint,
         "index_type": store.index_type,

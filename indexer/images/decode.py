@@ -5,44 +5,53 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import simplejpeg
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from indexer.arrays import Pixels
-from indexer.choices import MAX_PIXELS
-from indexer.errors import ImageTooLargeError, UnreadableImageError
+from indexer.choices import MAX_PIXELS, Damaged
+from indexer.errors import DamagedImageError, ImageTooLargeError, UnreadableImageError
+from indexer.images.colour import ProfileError, to_srgb
+from indexer.images.deep import (
+    TIFF_STARTS,
+    has_subpictures,
+    is_deep,
+    read_deep,
+    read_subpicture,
+    tiff_size,
+    to_image,
+)
 from indexer.images.facts import PARSER_FAULTS, ImageFacts, read_facts
+from indexer.images.ground import flatten, seek_content
+from indexer.images.jpeg import decode_jpeg
+from indexer.images.pages import choose_page
+from indexer.images.png import SIGNATURE, DamagedPngError, check_png
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF")  # and HEIF
-LARGEST_JPEG = 64 << 20  # bytes held at once; Pillow streams larger files
-
-# How pixels become upright, by EXIF orientation.
-_TURNS: dict[Any, Callable[[Pixels], Pixels]] = {
-    2: lambda pixels: pixels[:, ::-1],
-    3: lambda pixels: pixels[::-1, ::-1],
-    4: lambda pixels: pixels[::-1],
-    5: lambda pixels: pixels.transpose(1, 0, 2),
-    6: lambda pixels: pixels[::-1].transpose(1, 0, 2),
-    7: lambda pixels: pixels[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda pixels: pixels[:, ::-1].transpose(1, 0, 2),
-}
+FORMATS = (  # and HEIF
+    *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF"),
+    *("JPEG2000", "PPM", "TGA"),
+)
+ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")
 
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """Upright RGB `pixels` (H, W, 3), perhaps fewer than the file has, and the file's `facts`."""
+    """Upright RGB `pixels` (H, W, 3), perhaps fewer than the file has, and the file's `facts`.
+
+    `pages` is how many pictures the file holds, of which this is one, and `warnings` say what in it
+    is damaged beside the pixels.
+    """
 
     pixels: Pixels
     facts: ImageFacts
+    pages: int = 1
+    warnings: tuple[str, ...] = ()
 
     @property
     def image(self) -> Image.Image:
@@ -57,21 +66,27 @@ def load_image(
     part: tuple[int, int, int, int] | None = None,
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
+    damaged: Damaged = "skip",
 ) -> LoadedImage:
-    """Decode an image upright and in RGB, transparency on white, the first frame of several.
+    """Decode an image upright, in RGB and in the colours of its profile.
+
+    Values of more than 8 bits are scaled by what they hold. Transparency is on white, or on a
+    ground on which the drawing shows. Of an animation the first frame that shows something is
+    taken, of several pages the first, or the largest where the first is a thumbnail.
 
     `at_least` allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size, as long as the result
     covers at least `at_least`² pixels of area in the original's shape; with `part`, a box (x0, y0,
     x1, y1) of the upright original, as long as that does. `name` stands for the source in errors.
 
-    Raises `ImageTooLargeError` before decoding where the image has more than `max_pixels`, and
-    `UnreadableImageError` for anything that cannot be decoded.
+    Raises `ImageTooLargeError` before decoding where the image has more than `max_pixels`,
+    `DamagedImageError` where the file itself says that pixels are damaged, unless `damaged` is
+    take, and `UnreadableImageError` for anything that cannot be decoded.
     """
     label = name or (str(source) if isinstance(source, str | os.PathLike) else "image")
     stream = BytesIO(source) if isinstance(source, bytes) else source
+    wanted = _Wanted(at_least, part, max_pixels, label, damaged)
     try:
-        with _open(stream) as image:
-            return _decode(image, at_least, part, max_pixels, label)
+        return _load(stream, wanted)
     except FileNotFoundError as error:
         raise UnreadableImageError(label, "no such file") from error
     except IsADirectoryError as error:
@@ -88,11 +103,97 @@ def load_image(
         raise UnreadableImageError(label, _reason(error, stream)) from error
 
 
-def _open(stream: str | os.PathLike[str] | IO[bytes]) -> Image.Image:
+@dataclass(frozen=True)
+class _Wanted:
+    """What `load_image` was asked for."""
+
+    at_least: int | None
+    part: tuple[int, int, int, int] | None
+    max_pixels: int
+    label: str
+    damaged: Damaged
+
+    def check_size(self, width: int, height: int) -> None:
+        if width * height > self.max_pixels:
+            raise ImageTooLargeError(
+                self.label,
+                f"{width} × {height} = {width * height / 1e6:.0f} megapixels is over the limit of "
+                f"{self.max_pixels / 1e6:.0f}; raise it with --max-megapixels",
+            )
+
+    def note_damage(self, what: str, warnings: list[str]) -> None:
+        """Refuse damaged pixels, or warn of them where they are to be taken."""
+        if self.damaged == "skip":
+            raise DamagedImageError(self.label, f"{what}; --damaged take uses what can be read")
+        warnings.append(what)
+
+
+def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: _Wanted) -> LoadedImage:
+    warnings: list[str] = []
     try:
-        return Image.open(stream, formats=FORMATS)
+        opened = Image.open(stream, formats=FORMATS)
     except UnidentifiedImageError:
-        return Image.open(stream, formats=_load_heif())
+        data = _read(stream)
+        if data.startswith(TIFF_STARTS):
+            return _load_odd_tiff(data, wanted)
+        if data.startswith(SIGNATURE):
+            data = _checked_png(data, wanted, warnings)
+            opened = Image.open(BytesIO(data), formats=FORMATS)
+        else:
+            opened = Image.open(stream, formats=_load_heif())
+    with opened as image:
+        if image.format == "PNG" and image.fp is not None:
+            data = _read(image.fp)
+            checked = _checked_png(data, wanted, warnings)
+            if checked is not data:
+                with Image.open(BytesIO(checked), formats=FORMATS) as clean:
+                    return _decode(clean, wanted, warnings)
+        return _load_subpicture(image, wanted, warnings) or _decode(image, wanted, warnings)
+
+
+def _load_subpicture(
+    image: ImageFile.ImageFile, wanted: _Wanted, warnings: list[str]
+) -> LoadedImage | None:
+    """Return the picture of a TIFF whose pages are but thumbnails of it, None for any other."""
+    if image.format != "TIFF" or image.fp is None or not has_subpictures(image):
+        return None
+    area = choose_page(image).area
+    found = read_subpicture(_read(image.fp), area, wanted.check_size)
+    if found is None:
+        return None
+    facts = replace(read_facts(image), width=found.width, height=found.height)
+    rgb = _to_rgb(found, image.info.get("icc_profile"), warnings)
+    return LoadedImage(np.asarray(rgb), facts, 1, tuple(warnings))
+
+
+def _read(stream: str | os.PathLike[str] | IO[bytes]) -> bytes:
+    """Return all bytes of a file; a stream stays where it is."""
+    if isinstance(stream, str | os.PathLike):
+        return Path(stream).read_bytes()
+    place = stream.tell()
+    stream.seek(0)
+    data = stream.read()
+    stream.seek(place)
+    return data
+
+
+def _load_odd_tiff(data: bytes, wanted: _Wanted) -> LoadedImage:
+    """Decode a TIFF that Pillow does not know."""
+    wanted.check_size(*tiff_size(data))
+    image = read_deep(data, "TIFF")
+    facts = ImageFacts(image.width, image.height, "TIFF", None, None)
+    return LoadedImage(np.asarray(_to_rgb(image, None, [])), facts)
+
+
+def _checked_png(data: bytes, wanted: _Wanted, warnings: list[str]) -> bytes:
+    """Return a PNG without its damaged chunks that pixels do not need."""
+    try:
+        data, left_out = check_png(data)
+    except DamagedPngError as error:
+        wanted.note_damage(str(error), warnings)
+    else:
+        warnings += [f"its {name} is damaged and was ignored" for name in left_out]
+    return data
 
 
 @cache
@@ -104,76 +205,55 @@ def _load_heif() -> tuple[str, ...]:
     return ("HEIF",)
 
 
-def _decode(
-    image: Image.Image,
-    at_least: int | None,
-    part: tuple[int, int, int, int] | None,
-    max_pixels: int,
-    label: str,
-) -> LoadedImage:
+def _decode(image: ImageFile.ImageFile, wanted: _Wanted, warnings: list[str]) -> LoadedImage:
+    pages = choose_page(image)
     width, height = image.size
-    if width * height > max_pixels:
-        raise ImageTooLargeError(
-            label,
-            f"{width} × {height} = {width * height / 1e6:.0f} megapixels is over the limit of "
-            f"{max_pixels / 1e6:.0f}; raise it with --max-megapixels",
-        )
+    wanted.check_size(width, height)
+    is_not_8_bit = image.fp is not None and is_deep(image)
+    deep = _read(image.fp) if is_not_8_bit and image.fp is not None else None
     facts = read_facts(image)
-    x0, y0, x1, y1 = part or (0, 0, width, height)
+    x0, y0, x1, y1 = wanted.part or (0, 0, width, height)
     area = (x1 - x0) * (y1 - y0)
-    if at_least is not None and area > at_least**2:
-        scale = at_least / math.sqrt(area)
+    if wanted.at_least is not None and area > wanted.at_least**2:
+        scale = wanted.at_least / math.sqrt(area)
         image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
-    pixels = _decode_jpeg(image)
-    if pixels is None:
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-        pixels = np.asarray(_to_rgb(image))
-    return LoadedImage(pixels, facts)
+    profile = image.info.get("icc_profile")
+    pixels = decode_jpeg(image, lambda what: wanted.note_damage(what, warnings))
+    if deep is not None:
+        read = read_deep(deep, image.format, pages.chosen)
+        pixels = np.asarray(_to_rgb(read, profile, warnings))
+    elif pixels is None:
+        pixels = np.asarray(_to_rgb(_decode_other(image), profile, warnings))
+    elif profile:
+        grey = image.mode == "L"
+        plain = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
+        pixels = np.asarray(_to_rgb(plain, profile, warnings))
+    return LoadedImage(pixels, facts, pages.count, tuple(warnings))
 
 
-def _decode_jpeg(image: Image.Image) -> Pixels | None:
-    """Return the upright RGB pixels of a common JPEG at the size of its draft.
-
-    None for anything else, and for any oddity in the file, which is Pillow's to judge. Both use
-    libjpeg-turbo and give the same pixels; Pillow takes half as long again to hand them out.
-    """
-    if not isinstance(image, JpegImageFile) or image.mode not in ("RGB", "L") or not image.fp:
-        return None
-    if image.fp.seek(0, os.SEEK_END) > LARGEST_JPEG:
-        return None  # a film or a backup may be appended to it
-    image.fp.seek(0)
-    data = image.fp.read()
-    width, height = image.size
-    try:
-        if simplejpeg.decode_jpeg_header(data, height, width)[:2] != (height, width):
-            return None
-        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width)
-    except ValueError:
-        return None
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+def _decode_other(image: ImageFile.ImageFile) -> Image.Image:
+    """Return what is no common JPEG, upright."""
+    if getattr(image, "is_animated", False) and image.format in ANIMATED:
+        seek_content(image)
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, profile: bytes | None, warnings: list[str]) -> Image.Image:
+    """Return an image in RGB, without transparency, in the colours of its profile."""
     if image.mode.startswith("I") or image.mode == "F":
-        return _to_8_bits(image).convert("RGB")
+        image = to_image(np.asarray(image))
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        canvas = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(canvas, rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale 9–32-bit and float greys to 8 bits: integers by their bit depth, floats by range."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if image.mode != "F" and low >= 0:
-        low, high = 0.0, 2.0 ** max(8, math.ceil(math.log2(high + 1))) - 1
-    scaled = (values - low) / max(high - low, 1e-12) * 255
-    return Image.fromarray(scaled.round().astype(np.uint8))
+        image = flatten(image)
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("RGB")
+    if profile:
+        try:
+            return to_srgb(image, profile)
+        except ProfileError as error:
+            warnings.append(f"its colour profile {error} and was ignored")
+    return image.convert("RGB")
 
 
 def _reason(error: BaseException, stream: object) -> str:

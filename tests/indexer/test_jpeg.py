@@ -14,8 +14,8 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from indexer.arrays import Pixels
-from indexer.errors import UnreadableImageError
-from indexer.images import decode
+from indexer.errors import DamagedImageError, UnreadableImageError
+from indexer.images import jpeg
 from indexer.images.decode import load_image
 
 
@@ -100,13 +100,17 @@ def test_a_jpeg_in_cmyk_is_left_to_pillow() -> None:
     assert np.array_equal(load_image(data).pixels, by_pillow(data))
 
 
-def test_spoilt_bytes_are_read_as_pillow_reads_them() -> None:
+def test_spoilt_bytes_are_refused_or_taken_with_a_warning() -> None:
     whole = bytearray(to_jpeg(photo(), restart_marker_rows=1))
     middle = whole.index(b"\xff\xd3") + 8
     whole[middle : middle + 40] = bytes(40)
     expected = by_pillow(bytes(whole))
 
-    assert np.array_equal(load_image(bytes(whole)).pixels, expected)
+    with pytest.raises(DamagedImageError, match=r"is damaged \(.*--damaged take"):
+        load_image(bytes(whole))
+    taken = load_image(bytes(whole), damaged="take")
+    assert np.array_equal(taken.pixels, expected)
+    assert [warning.split(" (")[0] for warning in taken.warnings] == ["is damaged"]
     assert not np.array_equal(expected, by_pillow(to_jpeg(photo())))
 
 
@@ -120,9 +124,25 @@ def test_a_jpeg_with_much_behind_it_is_not_held_whole(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the file was read whole")
 
-    monkeypatch.setattr(decode, "LARGEST_JPEG", 1 << 20)
+    monkeypatch.setattr(jpeg, "LARGEST_JPEG", 1 << 20)
     monkeypatch.setattr(simplejpeg, "decode_jpeg_header", refuse)
     assert np.array_equal(load_image(path).pixels, whole)
+
+
+def test_a_cut_jpeg_may_be_taken() -> None:
+    data = to_jpeg(photo())
+    taken = load_image(data[: len(data) // 2], damaged="take")
+    assert taken.warnings == ("is truncated",)
+    whole = load_image(data).pixels
+    assert np.array_equal(taken.pixels[:80], whole[:80])
+
+
+def test_bytes_between_the_parts_of_a_picture_do_no_harm() -> None:
+    data = to_jpeg(photo())
+    padded = data[:-2] + bytes(7) + data[-2:]
+    loaded = load_image(padded)
+    assert np.array_equal(loaded.pixels, load_image(data).pixels)
+    assert loaded.warnings == ()
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.99])

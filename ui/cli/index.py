@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import MAX_PIXELS, IndexChoice, Pooling, Scheme
+from indexer.choices import MAX_PIXELS, Damaged, IndexChoice, Pooling, Scheme
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
@@ -94,6 +94,17 @@ def index(
         list[str] | None,
         typer.Option(help="Skip files and folders whose name or path matches this glob."),
     ] = None,
+    sniff: Annotated[
+        bool,
+        typer.Option("--sniff", help="Index files of other suffixes, too, that begin like images."),
+    ] = False,
+    damaged: Annotated[
+        Damaged,
+        typer.Option(
+            help="Images whose own checksums or decoder call them damaged: skip them, or take what "
+            "can be read."
+        ),
+    ] = "skip",
     index_type: Annotated[
         IndexChoice | None,
         typer.Option(
@@ -116,7 +127,8 @@ def index(
         bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")
+        bool,
+        typer.Option("--strict", help="Stop at the first file or folder that cannot be read."),
     ] = False,
     rebuild: Annotated[
         bool,
@@ -152,6 +164,8 @@ def index(
     options = BuildOptions(
         max_pixels=round(max_megapixels * 1e6),
         exclude=tuple(exclude or ()),
+        sniff=sniff,
+        damaged=damaged,
         strict=strict,
         retry_failed=retry_failed,
     )

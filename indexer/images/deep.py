@@ -1,0 +1,180 @@
+"""Deep pictures: those with more than 8 bits a value, or values that are no whole numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image, ImageFile
+
+from indexer.arrays import BoolArray
+from indexer.images.tones import Values, to_8_bits
+from indexer.images.upright import turn_upright
+
+BITS, SAMPLE_FORMAT, NO_DATA = 258, 339, 42113  # tags of TIFF
+UNSIGNED, WHITE_IS_ZERO, SEPARATE = 1, 0, 2
+PICTURES = {0, 1, 2, 6}  # photometric interpretations: grey, RGB, YCbCr
+SUBPICTURES = 330  # the tag of TIFF that points at them
+PLAIN_BITS = {1, 2, 4, 8}
+HEADER = 1000  # bytes of a file in which its depth is found
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PPM_HEADER = re.compile(rb"P[36](?:\s+(?:#[^\n]*\n\s*)*\d+){2}\s+(?:#[^\n]*\n\s*)*(\d+)\s")
+
+
+def is_deep(image: ImageFile.ImageFile) -> bool:
+    """Whether Pillow cuts the values of an opened picture to 8 bits, or misreads them."""
+    if image.format == "TIFF":
+        tags: Any = getattr(image, "tag_v2", {})
+        bits, formats = tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+        return not set(bits) <= PLAIN_BITS or any(f != UNSIGNED for f in formats)
+    if image.format not in ("PNG", "JPEG2000", "PPM") or image.fp is None:
+        return False
+    place = image.fp.tell()
+    image.fp.seek(0)
+    data = image.fp.read(HEADER)
+    image.fp.seek(place)
+    if image.format == "PNG":
+        return bool(data[24:25] == b"\x10")
+    if image.format == "JPEG2000":
+        return _jpeg2000_bits(data) > 8
+    header = PPM_HEADER.match(data)
+    return image.mode == "RGB" and header is not None and int(header[1]) > 255
+
+
+def has_subpictures(image: ImageFile.ImageFile) -> bool:
+    """Whether a TIFF has pictures below its pages."""
+    return SUBPICTURES in getattr(image, "tag_v2", {})
+
+
+def read_deep(data: bytes, file_format: str | None, page: int = 0) -> Image.Image:
+    """Return a deep picture in 8 bits, of mode L or RGB; RGBA where a part is transparent.
+
+    A page of a TIFF comes out upright. Raises `ValueError` and others for what is not supported.
+    """
+    if file_format == "TIFF":
+        return _read_tiff(data, page)
+    if file_format == "PPM":
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        return to_image(np.asarray(values)[:, :, ::-1])
+    import imagecodecs
+
+    decode = imagecodecs.png_decode if file_format == "PNG" else imagecodecs.jpeg2k_decode
+    return to_image(np.asarray(decode(data)))
+
+
+def tiff_size(data: bytes, page: int = 0) -> tuple[int, int]:
+    """Return (width, height) of a page of a TIFF as it is stored."""
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        opened: Any = file.pages[page]
+        return int(opened.imagewidth), int(opened.imagelength)
+
+
+def to_image(
+    values: Values, *, no_data: float | None = None, white_is_zero: bool = False
+) -> Image.Image:
+    """Return pixel values of any type in 8 bits, of mode L or RGB; RGBA where some have no data.
+
+    Of two channels the second, of four the last one is transparency.
+    """
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] > 4):
+        raise ValueError(f"pictures of {' x '.join(map(str, values.shape))} values")
+    alpha = None
+    if values.ndim == 3 and values.shape[2] in (2, 4):
+        values, alpha = values[:, :, :-1], values[:, :, -1]
+        values = values[:, :, 0] if values.shape[2] == 1 else values
+    valid = _valid(values, no_data)
+    if values.dtype == np.uint8:
+        tones = Image.fromarray(255 - values if white_is_zero else values)
+    else:
+        tones = Image.fromarray(to_8_bits(values, valid, white_is_zero=white_is_zero))
+    if alpha is None and valid.all():
+        return tones
+    opaque = np.where(valid, 255, 0).astype(np.uint8)
+    if alpha is not None:
+        opaque = np.minimum(opaque, _opacity(alpha))
+    rgba = tones.convert("RGBA")
+    rgba.putalpha(Image.fromarray(opaque))
+    return rgba
+
+
+def read_subpicture(data: bytes, area: int, check_size: Callable[[int, int], None]) -> Any:
+    """Return the largest picture below the pages of a TIFF, None where none exceeds `area` pixels.
+
+    Camera RAW keeps its preview there, and thumbnails come with the picture itself. It comes out
+    upright. `check_size` is asked before it is decoded.
+    """
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        pages: list[Any] = list(file.pages)
+        below = [sub for page in pages for sub in (page.pages or ()) if _is_picture(sub)]
+        largest = max(below, key=lambda page: page.imagewidth * page.imagelength, default=None)
+        if largest is None or largest.imagewidth * largest.imagelength <= area:
+            return None
+        check_size(largest.imagewidth, largest.imagelength)
+        first = pages[0].tags.get(ExifTags.Base.Orientation)
+        return _to_upright_image(largest, first.value if first else None)
+
+
+def _is_picture(page: Any) -> bool:
+    """Whether a page of a TIFF is something to look at, and not the values of a sensor."""
+    return page.photometric is not None and int(page.photometric) in PICTURES
+
+
+def _read_tiff(data: bytes, page: int) -> Image.Image:
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        opened: Any = file.pages[page]
+        orientation = opened.tags.get(ExifTags.Base.Orientation)
+        return _to_upright_image(opened, orientation.value if orientation else None)
+
+
+def _to_upright_image(page: Any, orientation: object) -> Image.Image:
+    values = np.asarray(page.asarray())
+    if page.planarconfig == SEPARATE and values.ndim == 3:
+        values = np.moveaxis(values, 0, -1)
+    no_data = page.tags.get(NO_DATA)
+    return to_image(
+        turn_upright(values, orientation),
+        no_data=_no_data(no_data.value if no_data else None),
+        white_is_zero=page.photometric == WHITE_IS_ZERO,
+    )
+
+
+def _jpeg2000_bits(data: bytes) -> int:
+    """Return how many bits the first component has, 8 where the file does not say."""
+    box = data.find(b"ihdr", 0, 200)
+    place = box + 14 if box >= 0 else 42  # after the size of the image, or in the SIZ marker
+    return (data[place] & 0x7F) + 1 if len(data) > place else 8
+
+
+def _opacity(alpha: Values) -> Values:
+    full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1.0
+    return np.rint(np.clip(alpha.astype(np.float64) / full, 0, 1) * 255).astype(np.uint8)
+
+
+def _valid(values: Values, no_data: float | None) -> BoolArray:
+    """Return which pixels (H, W) have data: finite values, and not the one that says otherwise."""
+    valid = np.ones(values.shape, bool)
+    if values.dtype.kind == "f":
+        valid &= np.isfinite(values)
+    if no_data is not None:
+        valid &= values != no_data
+    return valid if values.ndim == 2 else np.asarray(valid.all(axis=2))
+
+
+def _no_data(tag: object) -> float | None:
+    """Return the value of GDAL's tag for pixels without data."""
+    with contextlib.suppress(TypeError, ValueError):
+        return float(str(tag).strip("\0 "))
+    return None

@@ -1,0 +1,60 @@
+"""Ground: drawings on transparency, laid on a ground on which they show."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageSequence
+
+from indexer.arrays import FloatArray
+
+GROUNDS = (255, 0, 128)  # white, unless most of the drawing would vanish on it
+ALIKE = 32  # of 255: tones this near to the ground do not show on it
+CONTENT = 8.0  # deviation of the brightness of a picture that shows something
+FRAMES = 100  # of an animation that are looked at
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """Return an image with transparency in RGB, on white, or else on black or grey.
+
+    Another ground than white is taken where more than half of the drawing would not show on it.
+    """
+    rgba = image.convert("RGBA")
+    canvas = Image.new("RGBA", rgba.size, (_ground_of(rgba),) * 3)
+    return Image.alpha_composite(canvas, rgba).convert("RGB")
+
+
+def _ground_of(rgba: Image.Image) -> int:
+    pixels = np.asarray(rgba)
+    alpha = pixels[:, :, 3].astype(np.float32)
+    drawn = float(alpha.sum())
+    if drawn == 0:
+        return GROUNDS[0]
+    tones = np.asarray(rgba.convert("RGB").convert("L"), np.float32)
+    lost = [float(alpha[abs(tones - ground) <= ALIKE].sum()) / drawn for ground in GROUNDS]
+    return GROUNDS[0] if lost[0] <= 0.5 else GROUNDS[int(np.argmin(lost))]
+
+
+def seek_content(image: Image.Image) -> None:
+    """Move an animation to the first frame that shows something.
+
+    That is one with at least half of the contrast of the frame that has most; the first one where
+    it shows something itself.
+    """
+    contrasts: list[float] = []
+    for number, frame in enumerate(ImageSequence.Iterator(image)):
+        contrasts.append(contrast(np.asarray(_plain(frame).convert("L"), np.float32)))
+        if number == 0 and contrasts[0] >= CONTENT:
+            break
+        if len(contrasts) == FRAMES:
+            break
+    best = max(contrasts)
+    image.seek(next(i for i, c in enumerate(contrasts) if c >= best / 2))
+
+
+def contrast(tones: FloatArray) -> float:
+    """Return the standard deviation of the brightness (H, W) of a picture, of 255."""
+    return float(tones.std())
+
+
+def _plain(frame: Image.Image) -> Image.Image:
+    return flatten(frame) if frame.has_transparency_data else frame

@@ -1,0 +1,101 @@
+"""Pixel values of every type and range become the picture that they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.images.decode import load_image
+from indexer.images.deep import to_image
+from indexer.images.tones import to_8_bits
+from tests.sample import SAMPLE
+
+COLOUR = load_image(SAMPLE / "images" / "cat-1.jpg").pixels[::2, ::2]
+GREY = COLOUR[:, :, 1]
+INTEGERS = ("uint8", "uint16", "uint32", "int8", "int16", "int32")
+FLOATS = ("float16", "float32", "float64")
+
+
+def likeness(tones: npt.NDArray[Any], original: npt.NDArray[Any]) -> float:
+    return float(np.corrcoef(tones.ravel().astype(float), original.ravel().astype(float))[0, 1])
+
+
+@st.composite
+def stored(draw: st.DrawFn) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """A picture as an instrument stores it, and what it shows."""
+    original = draw(st.sampled_from([GREY, COLOUR]))
+    dtype = np.dtype(draw(st.sampled_from((*INTEGERS, *FLOATS))))
+    if dtype.kind == "f":
+        # Half floats have 11 bits: far from zero they hold no picture of 8.
+        span = draw(st.sampled_from([1e-3, 1.0, 255.0] if dtype == np.float16 else [1e-6, 1, 1e9]))
+        offset = draw(st.sampled_from([0.0, -0.5, 1.0])) * span
+        largest = float(np.finfo(dtype).max)
+    else:
+        limits: Any = np.iinfo(str(dtype))
+        bits = draw(st.integers(7 if dtype == np.int8 else 8, limits.bits - (dtype.kind == "i")))
+        span, largest = 2.0**bits - 1, float(limits.max)
+        offset = float(draw(st.integers(int(limits.min), int(limits.max - span))))
+    values = (original / 255 * span + offset).astype(dtype)
+    count = int(draw(st.sampled_from([0, 0.001])) * values.size)
+    if count:
+        random = np.random.default_rng(draw(st.integers(0, 9)))
+        hot = min(offset + span * draw(st.floats(1, 100)), largest)
+        values.flat[random.choice(values.size, count, replace=False)] = hot
+    return values, original
+
+
+@given(stored(), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_what_is_stored_is_what_is_seen(
+    case: tuple[npt.NDArray[Any], npt.NDArray[Any]], white_is_zero: bool
+) -> None:
+    values, original = case
+    tones = to_8_bits(values, white_is_zero=white_is_zero)
+    assert tones.dtype == np.uint8
+    assert tones.shape == values.shape
+    assert likeness(tones, original) * (-1 if white_is_zero else 1) >= 0.98
+
+
+def test_a_deep_copy_is_as_bright_as_its_8_bit_original() -> None:
+    for scale, dtype in (
+        (1, "uint16"),
+        (257, "uint16"),
+        (1 / 255, "float32"),
+        (16843009, "uint32"),
+    ):
+        assert abs(to_8_bits((COLOUR * float(scale)).astype(dtype)).astype(int) - COLOUR).max() <= 1
+
+
+def test_a_drawing_of_few_pixels_is_no_outlier() -> None:
+    values = np.zeros((100, 100), np.uint16)
+    values[50, 40:50] = 60_000
+    tones = to_8_bits(values)
+    assert (tones[50, 40:50] > 200).all()
+    assert np.count_nonzero(tones) == 10
+
+
+def test_pixels_without_data_are_transparent_and_do_not_count() -> None:
+    values = GREY.astype(np.float32) * 10
+    values[:20, :30] = -9999
+    values[30:40, 60:70] = np.nan
+    image = to_image(values, no_data=-9999)
+    assert image.mode == "RGBA"
+    alpha = np.asarray(image)[:, :, 3]
+    assert not alpha[:20, :30].any()
+    assert not alpha[30:40, 60:70].any()
+    assert likeness(np.asarray(image)[:, :, 0][alpha > 0], GREY[alpha > 0]) > 0.999
+
+
+@pytest.mark.parametrize("values", [np.full((4, 4), 7, np.uint16), np.full((4, 4), np.nan)])
+def test_values_without_a_picture(values: npt.NDArray[Any]) -> None:
+    assert len(np.unique(to_8_bits(values))) == 1
+
+
+def test_complex_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="complex"):
+        to_8_bits(np.zeros((2, 2), np.complex64))
