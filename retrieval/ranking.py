@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from indexer.choices import Verdict
 from indexer.store.records import ImageInfo
@@ -40,10 +41,36 @@ def rank(
     if first.verify or first.rerank:
         steps = RERANK_STEPS if first.rerank else VERIFY_STEPS
         found = [
-            _apply(steps, collection, Question(query, own.own[0]), candidates)
+            _apply(steps, collection, *_with_own(collection, query, own, candidates))
             for query, own, candidates in zip(queries, vectors, found, strict=True)
         ]
     return _to_hits(collection, queries, [candidates[: first.k] for candidates in found])
+
+
+def _with_own(
+    collection: Collection, query: Query, vectors: QueryVectors, candidates: list[Candidate]
+) -> tuple[Question, list[Candidate]]:
+    """Return a query for the steps, and candidates among which are the query's own images."""
+    own = _own_images(collection, query)
+    missing = own - {candidate.image_id for candidate in candidates}
+    if missing:
+        alone = replace(query, allowed=missing, k=None)
+        [found] = find_candidates(collection, [alone], [vectors])
+        candidates = candidates + found
+    return Question(query, vectors.own[0], own), candidates
+
+
+def _own_images(collection: Collection, query: Query) -> frozenset[int]:
+    """Return the images that are the query's own: the same file, or a copy of it."""
+    if query.image_id is not None:
+        own = {query.image_id}
+    else:
+        try:
+            data = query.data if query.path is None else Path(query.path).read_bytes()
+        except OSError:  # gone since it was described
+            data = None
+        own = set(collection.same_files(data or b""))
+    return frozenset(own if query.allowed is None else own & query.allowed)
 
 
 def _apply(

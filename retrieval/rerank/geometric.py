@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 from indexer.arrays import one_blas_thread
 from indexer.features.local import SIDE_PX, LocalFeatures
@@ -13,7 +12,6 @@ from retrieval.collection import Collection
 from retrieval.describe import load_crop
 from retrieval.geometry import GeometricMatch, QueryKeypoints
 from retrieval.picture import DECODERS
-from retrieval.query import Query
 from retrieval.rerank.step import Candidate, Question
 
 MIRRORED = 20  # candidates that are compared with the mirrored query too: copies score high
@@ -29,7 +27,6 @@ class GeometricVerification:
     def apply(
         self, collection: Collection, question: Question, candidates: list[Candidate]
     ) -> tuple[Question, list[Candidate]]:
-        own = _own_images(collection, question.query)
         keypoints = question.keypoints or QueryKeypoints.of(
             load_crop(collection, question.query, SIDE_PX), is_picture=question.query.box is None
         )
@@ -42,21 +39,10 @@ class GeometricVerification:
         for place, image, match in zip(unseen, images, matches, strict=True):
             if match is not None and image is not None:
                 verified[place] = _with_match(candidates[place], match, image.size)
-        verified = [replace(c, is_own=True) if c.image_id in own else c for c in verified]
+        verified = [replace(c, is_own=c.image_id in question.own) for c in verified]
         proved = sorted((c for c in verified if c.is_proved), key=_order)
         rest = [c for c in verified if not c.is_proved]
         return replace(question, keypoints=keypoints), proved + rest
-
-
-def _own_images(collection: Collection, query: Query) -> set[int]:
-    """Return the images that are the query's own: the same file, or a copy of it."""
-    if query.image_id is not None:
-        return {query.image_id}
-    try:
-        data = query.data if query.path is None else Path(query.path).read_bytes()
-    except OSError:  # gone since it was described
-        return set()
-    return set(collection.same_files(data or b""))
 
 
 def _find_matches(

@@ -40,12 +40,14 @@ class Candidate:
 class Question:
     """The query as the steps see it.
 
-    `vector` (D,) is its vector. What steps have learned so far is added: its `keypoints`, and
+    `vector` (D,) is its vector, and `own` are the images that are the very file that was asked
+    with, or copies of it. What steps have learned so far is added: its `keypoints`, and
     `expanded` (E,), the vector in the collection's own space with the vectors of hits added to it.
     """
 
     query: Query
     vector: FloatArray
+    own: frozenset[int] = frozenset()
     keypoints: QueryKeypoints | None = None
     expanded: FloatArray | None = None
 

@@ -45,6 +45,19 @@ def test_the_scenes_of_a_subject_are_proved_and_boxed(
         assert hit.region.iou(SCENES[hit.path.name][subject]) > 0.45
 
 
+def test_the_own_image_is_found_however_few_candidates_there_are(sample: Sample) -> None:
+    path = sample.path("scene-cat-and-cup.jpg")
+    box = Region(0, 0, 60, 50)  # a corner without either
+    plain = Query(path=path, box=box, k=None)
+    last = names(sample.search.search(plain)).index(path.name)
+    assert last > 1
+    hits = sample.search.search(replace(plain, verify=True, candidates=1, k=3))
+    assert names(hits)[0] == path.name
+    others = frozenset(range(1, 500)) - {hits[0].image_id}
+    elsewhere = sample.search.search(replace(plain, verify=True, candidates=1, allowed=others))
+    assert path.name not in names(elsewhere)
+
+
 @pytest.mark.parametrize("search", ["image", "region"])
 def test_only_the_order_and_the_proved_boxes_change(sample: Sample, search: Scope) -> None:
     path = sample.path("coffee-2.jpg")
