@@ -48,9 +48,9 @@ def report_as_text(report: IndexReport, store: Store) -> str:
             f"{count} {suffix or 'without a suffix'}"
             for suffix, count in sorted(report.skipped.items(), key=lambda item: -item[1])
         )
-        lines.append(f"  {total} other files passed over: {printable(kinds)}")
+        lines.append(f"  other files passed over: {total} ({printable(kinds)})")
     if report.pages_passed_over:
-        lines.append(f"  {report.pages_passed_over} further pages passed over")
+        lines.append(f"  further pages passed over: {report.pages_passed_over}")
     lines.append(f"Store: {printable(shorten(store.path))}")
     return "\n".join(lines)
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from indexer import build
 from indexer.build import Builder, BuildOptions, IndexingStopped, index_photos
@@ -257,6 +259,91 @@ def test_an_empty_drive_is_not_taken_for_deleted_photos(desk: Desk) -> None:
     with pytest.raises(NoImagesError, match="no file or folder"):
         desk.index()
     assert desk.paths() == ["sub/a.png"]
+
+
+def test_one_bad_place_among_several_is_a_warning(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    (desk.photos.parent / "empty").mkdir()
+    nowhere, empty = desk.photos.parent / "nowhere", desk.photos.parent / "empty"
+    report = desk.index(nowhere, desk.photos, empty)
+    assert report.added == 1
+    assert [path for path, _ in report.warnings] == [str(nowhere), str(empty)]
+    with pytest.raises(NoImagesError, match="nowhere"):
+        desk.index(nowhere, desk.photos, options=BuildOptions(strict=True))
+    with pytest.raises(NoImagesError, match="nowhere"):
+        desk.index(nowhere, empty)
+
+
+def test_a_subfolder_that_is_suddenly_empty_keeps_its_images(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    plain(desk.photos / "drive" / "b.png", BLUE)
+    plain(desk.photos / "drive" / "deep" / "c.png", GREEN)
+    desk.index()
+    shutil.rmtree(desk.photos / "drive")
+    (desk.photos / "drive").mkdir()
+    report = desk.index()
+    assert (report.unchanged, report.removed) == (1, 0)
+    [(path, reason)] = report.warnings
+    assert path == str(desk.photos / "drive")
+    assert "knows 2 images below it" in reason
+    assert "mounted" in reason
+    assert desk.paths() == ["a.png", "drive/b.png", "drive/deep/c.png"]
+    (desk.photos / "drive").rmdir()  # now it is gone, and not empty
+    assert desk.index().removed == 2
+
+
+def test_what_is_known_below_an_unreadable_folder_is_kept(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain(desk.photos / "a.png", RED)
+    plain(desk.photos / "private" / "b.png", BLUE)
+    desk.index()
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == "private":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        report = desk.index()
+        assert (report.unchanged, report.removed) == (1, 0)
+        assert report.warnings == [
+            (str(desk.photos / "private"), "cannot be read (Permission denied)")
+        ]
+        with pytest.raises(NoImagesError, match="private"):
+            desk.index(options=BuildOptions(strict=True))
+    assert desk.index().unchanged == 2
+
+
+def test_damage_is_skipped_or_taken_with_a_warning(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    data = bytearray(plain(desk.photos / "b.png", BLUE).read_bytes())
+    place = data.index(b"IEND") - 8
+    data[place] ^= 0xFF  # the checksum of the pixels
+    (desk.photos / "b.png").write_bytes(data)
+    report = desk.index()
+    assert report.added == 1
+    [(path, reason)] = report.failed
+    assert path.endswith("b.png")
+    assert "--damaged take" in reason
+    options = BuildOptions(damaged="take", retry_failed=True)
+    report = desk.index(options=options)
+    assert (report.added, report.failed) == (1, [])
+    [(path, reason)] = report.warnings
+    assert path.endswith("b.png")
+    assert "checksum" in reason
+
+
+def test_other_files_and_further_pages_are_counted(desk: Desk) -> None:
+    first, second = Image.new("RGB", (16, 16), RED), Image.new("RGB", (16, 16), BLUE)
+    first.save(desk.photos / "two.tif", save_all=True, append_images=[second, second])
+    (desk.photos / "film.mp4").write_bytes(b"x")
+    report = desk.index()
+    assert report.added == 1
+    assert report.pages_passed_over == 2
+    assert report.skipped == {".mp4": 1}
 
 
 def test_a_run_that_is_told_to_stop_keeps_what_it_has(

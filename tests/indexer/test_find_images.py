@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from indexer.images.find import find_images
+from indexer.images.find import Walk, find_images
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -80,3 +81,69 @@ def test_names_that_are_not_text(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9\xff.jpg")
     touch(tmp_path, name)
     assert names(tmp_path) == [name]
+
+
+# --- what cannot be read, and what is passed over -------------------------------------------------
+
+
+def test_files_that_are_no_images_are_counted_by_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "film.MP4", "sub/b.mp4", "notes.txt", "README", ".hidden.txt")
+    walk = Walk()
+    assert len(list(find_images(tmp_path, walk=walk))) == 1
+    assert walk.skipped == {".mp4": 2, ".txt": 1, "": 1}
+    assert walk.problems == []
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, name: str, error: OSError) -> None:
+    """Let a folder of this name be one that cannot be listed, whoever asks."""
+    real = os.scandir
+
+    def scandir(path: Path) -> object:
+        if Path(path).name == name:
+            raise error
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (FileNotFoundError(2, "No such file or directory"), "No such file"),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str
+) -> None:
+    touch(tmp_path, "a.jpg", "lost+found/b.jpg", "z/c.jpg")
+    refuse(monkeypatch, "lost+found", error)
+    walk = Walk()
+    found = [entry.name for entry in find_images(tmp_path, walk=walk)]
+    assert found == ["a.jpg", "c.jpg"]
+    [(path, told)] = walk.problems
+    assert path == str(tmp_path / "lost+found")
+    assert reason in told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such links and pipes")
+def test_loops_pipes_and_dead_links_end_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    (tmp_path / "round").symlink_to(tmp_path)
+    (tmp_path / "dead.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    walk = Walk()
+    assert [entry.name for entry in find_images(tmp_path, sniff=True, walk=walk)] == ["a.jpg"]
+    assert {Path(path).name for path, _ in walk.problems} <= {"loop.jpg"}
+
+
+def test_sniffing_finds_images_of_other_suffixes(tmp_path: Path) -> None:
+    for name, format_ in (("scan", "PNG"), ("pic.dat", "JPEG"), ("x.img", "WEBP"), ("g", "GIF")):
+        Image.new("RGB", (4, 4)).save(tmp_path / name, format_)
+    touch(tmp_path, "text", "short")
+    (tmp_path / "empty").write_bytes(b"")
+    assert names(tmp_path) == []
+    found = [entry.name for entry in find_images(tmp_path, sniff=True)]
+    assert found == ["g", "pic.dat", "scan", "x.img"]

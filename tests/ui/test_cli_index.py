@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import Result
 
 from indexer.store.store import Store
@@ -149,8 +150,34 @@ def test_a_first_run_that_failed_does_not_bind_the_next(here: Path, cbir: Run) -
     assert json.loads(cbir("info", "--json").stdout)["spec"]["pooling"] == "rmac"
 
 
-def test_a_short_run_away_from_a_terminal_says_nothing_on_stderr(album: Album) -> None:
-    assert album.indexed.stderr == ""
+def test_a_short_run_away_from_a_terminal_says_nothing_on_stderr(
+    here: Path, cbir: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.progress.LINE_EVERY_S", 1e9)  # however slow this machine is
+    plain(here / "photos" / "a.png", RED)
+    assert cbir("index", "photos").stderr == ""
+
+
+def test_what_was_passed_over_is_told(here: Path, cbir: Run) -> None:
+    photos = here / "photos"
+    plain(photos / "a.png", RED)
+    first = Image.new("RGB", (16, 16), RED)
+    first.save(photos / "scan.tif", save_all=True, append_images=[first])
+    for name in ("film.mp4", "clip.MP4", "README", "notes.txt"):
+        (photos / name).write_text("no picture")
+    plain(photos / "b.png", BLUE).rename(photos / "downloaded")
+    done = cbir("index", "photos", "nowhere")
+    assert done.exit_code == 0
+    assert f"warning: {here / 'nowhere'}: There is no file or folder" in done.stdout
+    assert "other files passed over: 5 (2 without a suffix, 2 .mp4, 1 .txt)" in done.stdout
+    assert "further pages passed over: 1" in done.stdout
+    report = json.loads(cbir("index", "photos", "--sniff", "--json").stdout)
+    assert (report["added"], report["unchanged"]) == (1, 2)
+    assert report["skipped"] == {"": 1, ".mp4": 2, ".txt": 1}
+    assert report["warnings"] == []
+    strict = cbir("index", "photos", "nowhere", "--strict")
+    assert strict.exit_code == 1
+    assert "nowhere" in strict.stderr
 
 
 def test_rebuild_starts_anew_with_other_features(here: Path, cbir: Run) -> None:
