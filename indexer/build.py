@@ -114,7 +114,11 @@ class Builder:
             scan = scan_places(
                 self.store,
                 places,
-                ScanOptions(options.exclude, options.sniff, options.retry_failed),
+                ScanOptions(
+                    exclude=options.exclude,
+                    sniff=options.sniff,
+                    retry_failed=options.retry_failed or options.damaged == "take",
+                ),
             )
             self._note_problems(scan)
             self._note_known(scan.unchanged)
@@ -227,6 +231,8 @@ class Builder:
         if self.options.strict:
             raise UnreadableImageError(path, reason)
         self.report.failed.append((path, reason))
+        if not item.is_lasting:
+            return  # what the store knows stays, and the next run tries again
         known = item.task.known
         replaces = known.id if known else None
         self._pending.append(Entry(item.file, reason=reason, replaces=replaces))

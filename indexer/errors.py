@@ -3,7 +3,8 @@
     CbirError
     ├── ImageError                  one image cannot be used: path, reason
     │   ├── UnreadableImageError    empty, truncated, corrupt or not an image
-    │   │   └── DamagedImageError   its own checksums or its decoder say so
+    │   │   ├── DamagedImageError       its own checksums or its decoder say so
+    │   │   └── InaccessibleImageError  no permission, a fault of the disk
     │   └── ImageTooLargeError      over the pixel limit
     ├── NoImagesError               a place to index holds nothing to index
     ├── InvalidRegionError          a box that does not lie inside its image
@@ -34,7 +35,12 @@ class CbirError(Exception):
 
 
 class ImageError(CbirError):
-    """One image cannot be used."""
+    """One image cannot be used.
+
+    It `is_lasting` where the file's own bytes are the cause: as long as they stay, so does it.
+    """
+
+    is_lasting = True
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -50,8 +56,16 @@ class DamagedImageError(UnreadableImageError):
     """The file itself says that its pixels are damaged: a checksum, or the decoder's warnings."""
 
 
+class InaccessibleImageError(UnreadableImageError):
+    """The file cannot be read now: no permission, a fault of the disk, too little memory."""
+
+    is_lasting = False
+
+
 class ImageTooLargeError(ImageError):
     """The image has more pixels than the limit allows."""
+
+    is_lasting = False
 
 
 class NoImagesError(CbirError):

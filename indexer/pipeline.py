@@ -14,7 +14,7 @@ from pathlib import Path
 
 from indexer.arrays import Pixels
 from indexer.choices import MAX_PIXELS, Damaged
-from indexer.errors import ImageError, UnreadableImageError
+from indexer.errors import ImageError, InaccessibleImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
@@ -32,7 +32,8 @@ HELD_BYTES = 4 << 20  # of one file; a larger one is read a second time when it 
 class Item:
     """What became of a file: its `features`, or the `reason` why there are none.
 
-    Neither of them where its bytes are known already.
+    Neither of them where its bytes are known already. A reason that does not last, such as missing
+    permission, is tried again at the next run.
     """
 
     task: Task
@@ -40,6 +41,7 @@ class Item:
     facts: ImageFacts | None = None
     features: ImageFeatures | None = None
     reason: str | None = None
+    is_lasting: bool = True
     pages: int = 1
     warnings: tuple[str, ...] = ()
 
@@ -113,7 +115,7 @@ class Pipeline:
         try:
             data, content_hash = _read(task.path)
         except ImageError as error:
-            return Item(task, task.file, reason=error.reason), None
+            return Item(task, task.file, reason=error.reason, is_lasting=error.is_lasting), None
         item = Item(task, replace(task.file, content_hash=content_hash))
         return (item, None) if self._is_known(task, content_hash) else self._decode(item, data)
 
@@ -128,7 +130,7 @@ class Pipeline:
                 damaged=self.damaged,
             )
         except ImageError as error:
-            return replace(item, reason=error.reason), None
+            return replace(item, reason=error.reason, is_lasting=error.is_lasting), None
         decoded = replace(item, facts=loaded.facts, pages=loaded.pages, warnings=loaded.warnings)
         return decoded, loaded.pixels
 
@@ -161,7 +163,7 @@ def _read(path: Path) -> tuple[bytes | None, bytes]:
                 return None, hashlib.file_digest(file, "sha256").digest()
             data = file.readall()
     except FileNotFoundError as error:
-        raise UnreadableImageError(str(path), "vanished during the run") from error
+        raise InaccessibleImageError(str(path), "vanished during the run") from error
     except OSError as error:
-        raise UnreadableImageError(str(path), f"cannot be read ({error.strerror})") from error
+        raise InaccessibleImageError(str(path), f"cannot be read ({error.strerror})") from error
     return data, hashlib.sha256(data).digest()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from indexer.arrays import MIN_LENGTH, FloatArray
-from indexer.features.engines.openvino_runtime import new_core, ov
+from indexer.features.engines.openvino_runtime import compile_model, new_core, ov
 from indexer.features.whitening import PcaProjection, Whitening
 
 op = ov.opset13
@@ -44,7 +44,7 @@ class CompiledWhitening:
             vectors = _project(vectors, adaptation)
         options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         model = ov.Model([op.result(vectors)], inputs)
-        self._model = new_core().compile_model(model, "CPU", options)
+        self._model = compile_model(new_core(), model, options)
         self._idle: SimpleQueue[Any] = SimpleQueue()
 
     def apply(self, pooled: Mapping[str, FloatArray]) -> FloatArray:

@@ -16,7 +16,12 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from indexer.arrays import Pixels
 from indexer.choices import MAX_PIXELS, Damaged
-from indexer.errors import DamagedImageError, ImageTooLargeError, UnreadableImageError
+from indexer.errors import (
+    DamagedImageError,
+    ImageTooLargeError,
+    InaccessibleImageError,
+    UnreadableImageError,
+)
 from indexer.images.colour import ProfileError, to_srgb
 from indexer.images.deep import (
     TIFF_STARTS,
@@ -88,11 +93,11 @@ def load_image(
     try:
         return _load(stream, wanted)
     except FileNotFoundError as error:
-        raise UnreadableImageError(label, "no such file") from error
+        raise InaccessibleImageError(label, "no such file") from error
     except IsADirectoryError as error:
-        raise UnreadableImageError(label, "is a folder, not an image") from error
+        raise InaccessibleImageError(label, "is a folder, not an image") from error
     except PermissionError as error:
-        raise UnreadableImageError(label, "permission denied") from error
+        raise InaccessibleImageError(label, "permission denied") from error
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(
             label,
@@ -100,7 +105,9 @@ def load_image(
             "cbir command does",
         ) from error
     except PARSER_FAULTS as error:
-        raise UnreadableImageError(label, _reason(error, stream)) from error
+        by_system = isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
+        kind = InaccessibleImageError if by_system else UnreadableImageError
+        raise kind(label, _reason(error, stream)) from error
 
 
 @dataclass(frozen=True)

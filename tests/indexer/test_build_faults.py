@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from indexer import build, pipeline
 from indexer.arrays import Pixels
 from indexer.build import BuildOptions
 from indexer.features.engines.protocols import Activations
+from indexer.images.decode import LoadedImage, load_image
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
-from tests.pictures import BLUE, RED, Colour, plain, set_time, shades
+from tests.pictures import BLUE, GREEN, ORANGE, RED, Colour, plain, set_time, shades
 
 
 def test_one_bad_image_never_stops_a_run_and_is_remembered(desk: Desk) -> None:
@@ -46,13 +48,58 @@ def test_a_mended_image_is_taken_up(desk: Desk) -> None:
     desk.check_vectors()
 
 
-def test_failed_images_are_tried_again_on_request(desk: Desk) -> None:
-    plain(desk.photos / "big.png", RED, (100, 100))
-    desk.index(options=BuildOptions(max_pixels=100))
+def test_failed_images_are_tried_again_on_request(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = desk.photos / "bad.png"
+    path.write_text("no picture")
+    set_time(path, 1_000)
+    desk.index()
+    tried: list[str] = []
+    real = load_image
+
+    def load(*arguments: Any, **options: Any) -> LoadedImage:
+        tried.append(options["name"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, "load_image", load)
     assert len(desk.index().failed) == 1
-    report = desk.index(options=BuildOptions(retry_failed=True))
+    assert tried == []
+    assert len(desk.index(options=BuildOptions(retry_failed=True)).failed) == 1
+    assert tried == [str(path)]
+
+
+def test_an_image_over_the_limit_is_tried_at_every_run(desk: Desk) -> None:
+    plain(desk.photos / "big.png", RED, (100, 100))
+    for _ in range(2):
+        report = desk.index(options=BuildOptions(max_pixels=100))
+        assert (report.added, len(report.failed)) == (0, 1)
+    report = desk.index()
     assert (report.added, report.failed) == (1, [])
-    assert desk.index().failed == []
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "I/O")])
+def test_what_cannot_be_read_for_now_is_tried_at_every_run(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    plain(desk.photos / "a.png", RED)
+    old = plain(desk.photos / "b.png", BLUE)
+    desk.index()
+    plain(old, GREEN)
+    set_time(old, 1_000)
+    plain(desk.photos / "new.png", ORANGE)
+
+    def refuse(_: Path) -> object:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "FileIO", refuse)
+        report = desk.index()
+    assert (report.unchanged, len(report.failed)) == (1, 2)
+    assert desk.paths() == ["a.png", "b.png"]  # as it was known before
+    report = desk.index()
+    assert (report.added, report.updated, report.failed) == (1, 1, [])
+    desk.check_vectors()
 
 
 def test_an_image_that_broke_is_no_hit_any_more(desk: Desk) -> None:

@@ -14,7 +14,12 @@ import numpy as np
 from indexer.arrays import Pixels
 from indexer.features.backbones import Backbone
 from indexer.features.engines.openvino_conversion import find_or_convert
-from indexer.features.engines.openvino_runtime import choose_precision, new_core, ov
+from indexer.features.engines.openvino_runtime import (
+    choose_precision,
+    compile_model,
+    new_core,
+    ov,
+)
 from indexer.features.engines.protocols import Activations, T
 
 Hint = Literal["LATENCY", "THROUGHPUT"]
@@ -65,7 +70,7 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": hint,
             "ENABLE_CPU_PINNING": False,  # every model and process would pin the same cores
         }
-        return self._core.compile_model(self._core.read_model(self.model_file), "CPU", options)
+        return compile_model(self._core, self._core.read_model(self.model_file), options)
 
 
 class _Model:

@@ -37,7 +37,14 @@ else:
 # import runs in one thread only, so it is filled here.
 ov.Type.u8.to_dtype()
 
-__all__ = ["cache_folder", "choose_precision", "load_converter", "new_core", "ov"]
+__all__ = [
+    "cache_folder",
+    "choose_precision",
+    "compile_model",
+    "load_converter",
+    "new_core",
+    "ov",
+]
 
 
 def load_converter() -> Callable[..., Any]:
@@ -58,6 +65,18 @@ def new_core() -> ov.Core:
     core = ov.Core()
     core.set_property({"CACHE_DIR": str(cache_folder() / "compiled")})
     return core
+
+
+def compile_model(core: ov.Core, model: ov.Model, options: dict[str, Any]) -> Any:
+    """Return a model compiled for the CPU, from the cache if it is there.
+
+    Where that fails, it is compiled without the cache: processes that fill it at the same time get
+    in each other's way.
+    """
+    try:
+        return core.compile_model(model, "CPU", options)
+    except RuntimeError:
+        return ov.Core().compile_model(model, "CPU", options)
 
 
 def choose_precision() -> str:

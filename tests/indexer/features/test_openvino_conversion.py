@@ -15,7 +15,7 @@ from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
 from indexer.features.engines import openvino_conversion
 from indexer.features.engines.openvino import OpenVinoEngine
 from indexer.features.engines.openvino_conversion import find_or_convert
-from indexer.features.engines.openvino_runtime import ov
+from indexer.features.engines.openvino_runtime import compile_model, ov
 from indexer.features.extractor import FeatureExtractor
 
 op = ov.opset13
@@ -152,3 +152,15 @@ def test_a_conversion_cut_short_leaves_nothing_that_looks_like_a_model(
     model = ov.Core().compile_model(find_or_convert(backbone, ["head"]), "CPU", options)
     [pixel] = model([np.ones((1, 1, 1, 3), np.uint8)])[0].reshape(1, 3)
     assert pixel.tolist() == [8, 8, 8]
+
+
+def test_a_cache_that_fails_is_done_without() -> None:
+    """As when two processes fill it at the same time."""
+
+    class Disturbed:
+        def compile_model(self, *_: object) -> None:
+            raise RuntimeError("Can't get permissions: No such file or directory")
+
+    core: Any = Disturbed()
+    compiled = compile_model(core, doubling(), {"INFERENCE_PRECISION_HINT": "f32"})
+    assert np.all(compiled(np.ones((1, 2, 2, 3), np.uint8))[0] == 8)
