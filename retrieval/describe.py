@@ -245,10 +245,11 @@ def load_query(
         if info is None:
             raise _unknown_image(query.image_id)
         source = info.path
+    limit = query.max_pixels
     needed = side_px or collection.store.spec.size_px
     if query.box is None:
-        return load_image(source, at_least=needed).pixels, None
-    loaded = load_image(source, at_least=needed, part=query.box.as_tuple())
+        return load_image(source, at_least=needed, max_pixels=limit).pixels, None
+    loaded = load_image(source, at_least=needed, part=query.box.as_tuple(), max_pixels=limit)
     size = (loaded.facts.width, loaded.facts.height)
     query.box.require_inside(*size)
     height, width = loaded.pixels.shape[:2]

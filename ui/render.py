@@ -20,6 +20,11 @@ def printable(text: object) -> str:
     )
 
 
+def source_name(query: Query) -> str:
+    """Return what a query image is called: its path, - where it came from standard input."""
+    return "-" if query.path is None else str(query.path)
+
+
 def hit_as_dict(hit: Hit) -> dict[str, Any]:
     """Return a hit as the command line's JSON has it."""
     return {
@@ -45,7 +50,7 @@ def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[
     """Return a query and its hits as the command line's JSON has them."""
     return {
         "query": {
-            "path": str(query.path),
+            "path": source_name(query),
             "box": list(query.box.as_tuple()) if query.box else None,
         },
         "search": query.search,
@@ -82,8 +87,8 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
     console = Console()
     box = f", box {query.box}" if query.box else ""
     table = Table(
-        title=f"{escape(printable(query.path))}{box} · {query.search} search by {query.feature} · "
-        f"{elapsed_s * 1000:.0f} ms",
+        title=f"{escape(printable(source_name(query)))}{box} · {query.search} search by "
+        f"{query.feature} · {elapsed_s * 1000:.0f} ms",
         title_justify="left",
     )
     table.add_column("rank", justify="right")

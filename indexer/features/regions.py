@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from indexer.errors import InvalidRegionError
@@ -27,14 +28,14 @@ class Region:
 
     @classmethod
     def parse(cls, text: str) -> Region:
-        """Read `X0,Y0,X1,Y1`; raises `InvalidRegionError`."""
+        """Read `X0,Y0,X1,Y1`, fractions rounded outwards; raises `InvalidRegionError`."""
         try:
-            x0, y0, x1, y1 = (int(part) for part in text.split(","))
-        except ValueError as error:
+            x0, y0, x1, y1 = (float(part) for part in text.split(","))
+            return cls(math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
+        except (ValueError, OverflowError) as error:
             raise InvalidRegionError(
-                f"The box {text!r} cannot be read: it needs four whole numbers X0,Y0,X1,Y1."
+                f"The box {text!r} cannot be read: it needs four numbers X0,Y0,X1,Y1."
             ) from error
-        return cls(x0, y0, x1, y1)
 
     def require_inside(self, width: int, height: int) -> None:
         """Raise `InvalidRegionError`, naming box and size, unless the box lies in the image."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from tests.ui.conftest import Album
+from ui.cli import app
 
 Run = Callable[..., Result]
 
@@ -263,3 +264,65 @@ def test_a_store_with_keypoints_verifies_by_default(
         cbir("query", tmp_path / "small.png", "--store", store, "--json", "--no-verify")
     )
     assert not any(hit["inliers"] for hit in plain["hits"])
+
+
+# --- other ways to ask --------------------------------------------------------------------------
+
+
+def test_a_batch_with_a_byte_order_mark_and_fractional_boxes(
+    ask: Run, album: Album, tmp_path: Path
+) -> None:
+    image = str(album.photos / "coffee.jpg")
+    batch = tmp_path / "queries.jsonl"
+    queries = [{"id": "1", "image": image, "box": box} for box in ([10.4, 20, 110.2, 120.9], None)]
+    batch.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(map(json.dumps, queries)).encode())
+    done = ask("--batch", batch, "-k", 1)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert all(line["hits"][0]["path"] == image for line in lines(done))
+
+
+def test_a_batch_in_csv_gives_what_json_lines_give(ask: Run, album: Album, tmp_path: Path) -> None:
+    images = [str(album.photos / name) for name in ("coffee.jpg", "rocket.jpg")]
+    as_json = [
+        {"id": "a", "image": images[0], "box": [10, 20, 110, 120]},
+        {"id": "b", "image": images[1], "box": None},
+    ]
+    table = tmp_path / "queries.csv"
+    table.write_text(f'id,image,box\na,{images[0]},"10,20,110,120"\nb,{images[1]},\n', "utf-8")
+    expected = lines(ask("--batch", write_batch(tmp_path, *as_json), "-k", 2))
+    assert lines(ask("--batch", table, "-k", 2)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,place\na,b\n", "neither JSON lines"),
+        ("id,image\n1,a.jpg,extra\n", "Line 2 of"),
+        ("id,image\n1,\n", "Line 2 of"),
+    ],
+)
+def test_a_csv_that_is_no_batch(ask: Run, tmp_path: Path, text: str, message: str) -> None:
+    table = tmp_path / "queries.csv"
+    table.write_text(text)
+    done = ask("--batch", table)
+    assert done.exit_code == 1
+    assert message in done.stderr
+
+
+def test_an_image_and_a_batch_from_standard_input(album: Album, ask: Run) -> None:
+    path = album.photos / "coffee.jpg"
+    [by_path] = lines(ask(path, "--json"))
+    store = ["--store", str(album.store)]
+    image = path.read_bytes()
+    [by_stdin] = lines(CliRunner().invoke(app, ["query", "-", "--json", *store], input=image))
+    assert by_stdin["query"] == {"path": "-", "box": None}
+    assert by_stdin["hits"] == by_path["hits"]
+    query = json.dumps({"id": "1", "image": str(path)}).encode()
+    done = CliRunner().invoke(app, ["query", "--batch", "-", *store], input=query)
+    assert lines(done)[0]["hits"] == by_path["hits"]
+
+
+def test_a_query_over_the_limit(ask: Run, album: Album) -> None:
+    done = ask(album.photos / "coffee.jpg", "--max-megapixels", 0.01)
+    assert done.exit_code == 1
+    assert "--max-megapixels" in done.stderr

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from indexer.choices import MAX_PIXELS
 from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
+from ui.cli.shell import EngineOption, JsonOption, LimitOption, StoreOption, app
 
 
 @app.command()
@@ -37,6 +38,7 @@ def localize(
             help="Look for the query's keypoints first: they prove the match and outline it.",
         ),
     ] = True,
+    max_megapixels: LimitOption = MAX_PIXELS / 1e6,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -50,8 +52,16 @@ def localize(
     configure_images()
     searcher = SearchEngine.open(store, engine=engine)
     region = None if box is None else Region.parse(box)
-    asked = Query(path=image, box=region, context=context, search="region", verify=verify)
-    found = find(searcher.collection, asked, load_image(target).image)
+    max_pixels = round(max_megapixels * 1e6)
+    asked = Query(
+        path=image,
+        box=region,
+        context=context,
+        search="region",
+        verify=verify,
+        max_pixels=max_pixels,
+    )
+    found = find(searcher.collection, asked, load_image(target, max_pixels=max_pixels).image)
     files: dict[str, Path] = {}
     if out is not None:
         from ui.overlay import write_overlays

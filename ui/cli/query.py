@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import Scope, TapKind
-from indexer.errors import CbirError, InvalidQueryError
+from indexer.choices import MAX_PIXELS, Scope, TapKind
+from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
+from ui.cli.batch import STDIN, read_batch
+from ui.cli.shell import EngineOption, JsonOption, LimitOption, StoreOption, app
 
 BATCH = 16  # queries that are forwarded and compared together
 
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 @app.command()
 def query(
     image: Annotated[
-        Path | None, typer.Argument(help="The query image, in the index or not.")
+        Path | None,
+        typer.Argument(
+            help="The query image, in the index or not; - reads it from standard input."
+        ),
     ] = None,
     store: StoreOption = None,
     k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = Query.k
@@ -73,7 +78,10 @@ def query(
     ] = Query.min_confidence,
     batch: Annotated[
         Path | None,
-        typer.Option(help="Answer many: a file of JSON lines with id, image and box (or null)."),
+        typer.Option(
+            help="Answer many: a file, or - for standard input, of JSON lines or CSV with id, "
+            "image and box (or nothing)."
+        ),
     ] = None,
     as_json: JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print the hits as CSV.")] = False,
@@ -83,6 +91,7 @@ def query(
     html: Annotated[
         Path | None, typer.Option(help="Write query and hits as one self-contained page.")
     ] = None,
+    max_megapixels: LimitOption = MAX_PIXELS / 1e6,
     engine: EngineOption = "auto",
 ) -> None:
     """Find the images nearest to an image, or to a box in it."""
@@ -111,6 +120,7 @@ def query(
         "rerank": rerank,
         "candidates": candidates,
         "min_confidence": min_confidence,
+        "max_pixels": round(max_megapixels * 1e6),
     }
     if batch:
         with _showing_progress(searcher, settings):
@@ -160,7 +170,11 @@ def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str
     if box is not None and not isinstance(box, str):
         box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
     region = None if box is None else Region.parse(box)
-    return Query.for_store(searcher.store.spec, path=Path(line["image"]), box=region, **settings)
+    path = Path(line["image"])
+    source: dict[str, Any] = {"path": path}
+    if path == STDIN:
+        source = {"data": sys.stdin.buffer.read()}
+    return Query.for_store(searcher.store.spec, box=region, **source, **settings)
 
 
 def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv: bool) -> None:
@@ -179,7 +193,7 @@ def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any],
 
     answers: list[tuple[str | None, list[Hit]]] = []
     failed = 0
-    lines = list(_read_batch(batch))
+    lines = list(read_batch(batch))
     size = 1 if settings["rerank"] else BATCH
     for start in range(0, len(lines), size):
         part = lines[start : start + size]
@@ -213,27 +227,3 @@ def _answer(
             queries.append(error)
     found = iter(searcher.search_many([q for q in queries if not isinstance(q, CbirError)]))
     return [q if isinstance(q, CbirError) else next(found) for q in queries]
-
-
-def _read_batch(batch: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = batch.read_text("utf-8")
-    except OSError as error:
-        raise InvalidQueryError(f"{batch} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InvalidQueryError(f"{batch} is not a text file in UTF-8.") from error
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            parsed = json.loads(line)
-            if not isinstance(parsed, dict) or not {"id", "image"} <= parsed.keys():
-                raise ValueError("id and image are needed")
-            if not isinstance(parsed["image"], str):
-                raise ValueError("image must be a path")
-        except ValueError as error:
-            raise InvalidQueryError(
-                f"Line {number} of {batch} is not a query like "
-                f'{{"id": "1", "image": "cat.jpg", "box": null}}: {error}.'
-            ) from error
-        yield parsed

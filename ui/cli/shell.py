@@ -50,6 +50,10 @@ StoreOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line on stdout, and nothing else.")
 ]
+LimitOption = Annotated[
+    float,
+    typer.Option("--max-megapixels", min=0.001, help="Refuse images with more pixels than this."),
+]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 
 

@@ -20,7 +20,22 @@ def test_a_box_without_area_or_outside_the_axes(box: tuple[int, int, int, int]) 
         Region(*box)
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1.5,2,3,4", "0;0;5;5"])
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ("10.0,20.0,110.0,120.0", (10, 20, 110, 120)),
+        ("10.4,20.6,110.2,120.9", (10, 20, 111, 121)),
+        ("0.2, 0.7, 0.3, 0.9", (0, 0, 1, 1)),
+        ("1e1,2,30,4e1", (10, 2, 30, 40)),
+    ],
+)
+def test_fractions_are_rounded_outwards(text: str, box: tuple[int, int, int, int]) -> None:
+    assert Region.parse(text).as_tuple() == box
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "nan,2,3,4", "1,2,inf,4", "0;0;5;5"]
+)
 def test_unreadable_text_is_quoted_in_the_error(text: str) -> None:
     with pytest.raises(InvalidRegionError, match="X0,Y0,X1,Y1") as caught:
         Region.parse(text)
