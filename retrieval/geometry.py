@@ -55,6 +55,7 @@ class GeometricMatch:
     points: Points
     quad: Quad
     mirrored: bool = False
+    inverted: bool = False
 
     @property
     def is_proof(self) -> bool:
@@ -86,7 +87,7 @@ class GeometricMatch:
 
 @dataclass(frozen=True)
 class QueryKeypoints:
-    """The keypoints of a query, and those of its mirror image.
+    """The keypoints of a query, of its mirror image and of its negative.
 
     `is_picture` says that the query is a whole picture, of which an image may show a part; a box is
     drawn round one thing.
@@ -94,18 +95,27 @@ class QueryKeypoints:
 
     plain: LocalFeatures
     mirrored: LocalFeatures
+    inverted: LocalFeatures
     is_picture: bool
 
     @classmethod
     def of(cls, pixels: Pixels, *, is_picture: bool) -> QueryKeypoints:
         """Find the keypoints of a query, upright RGB pixels (H, W, 3)."""
         found = find_local_features(pixels)
-        return cls(found, found.mirrored(), is_picture)
+        return cls(found, found.mirrored(), found.inverted(), is_picture)
 
-    def find_match(self, image: LocalFeatures, *, mirrored: bool = True) -> GeometricMatch | None:
-        """Return how the query lies in the image; where that proves nothing, mirrored if asked."""
+    def find_match(
+        self, image: LocalFeatures, *, inverted: bool = True, mirrored: bool = True
+    ) -> GeometricMatch | None:
+        """Return how the query lies in the image; where that proves nothing, its other forms."""
         match = find_match(self.plain, image, is_picture=self.is_picture)
-        if mirrored and not (match and match.is_proof):
+        if match and match.is_proof:
+            return match
+        if inverted:
+            negative = find_match(self.inverted, image, is_picture=self.is_picture)
+            if negative and negative.is_proof:
+                return replace(negative, inverted=True)
+        if mirrored:
             turned = find_match(self.mirrored, image, is_picture=self.is_picture)
             if turned and turned.is_proof:
                 return _mirror_query(turned, self.plain.size)

@@ -109,7 +109,7 @@ class Hit:
 
     Where geometry proved the hit, `inliers` is how many keypoints agree and `quad` the outline of
     the query in the image, four corners x, y in pixels from the query's own upper left, clockwise
-    unless `mirrored`.
+    unless `mirrored`. `inverted` says that light and dark are exchanged.
 
     `confidence` is the probability that none of the images searched would score as high by chance,
     None in a store too small to tell; for a proved hit it is that of the proof. `verdict` says in
@@ -124,5 +124,6 @@ class Hit:
     quad: Quad | None = None
     inliers: int | None = None
     mirrored: bool = False
+    inverted: bool = False
     confidence: float | None = None
     verdict: Verdict | None = None

@@ -122,6 +122,7 @@ def _to_hit(query: Query, candidate: Candidate, info: ImageInfo, confidence: flo
         quad=match.quad if match else None,
         inliers=match.inliers if match else None,
         mirrored=match is not None and match.mirrored,
+        inverted=match is not None and match.inverted,
         confidence=confidence,
         verdict=_judge(query, candidate, info, confidence),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.features.regions import Region
+from retrieval.geometry import GeometricMatch
 from retrieval.query import Hit, Quad, Query
 
 
@@ -38,6 +39,7 @@ def hit_as_dict(hit: Hit) -> dict[str, Any]:
         "quad": quad_as_list(hit.quad),
         "inliers": hit.inliers,
         "mirrored": hit.mirrored,
+        "inverted": hit.inverted,
     }
 
 
@@ -120,9 +122,14 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
 def verdict_text(hit: Hit) -> str:
     """Return what a verdict rests on, in a few words; empty where there is none."""
     if hit.inliers is not None:
-        mirrored = ", mirrored" if hit.mirrored else ""
-        return f"{hit.verdict} ({hit.inliers} points{mirrored})"
+        return f"{hit.verdict} ({points_text(hit.inliers, hit)})"
     return hit.verdict or ""
+
+
+def points_text(inliers: int, found: Hit | GeometricMatch) -> str:
+    """Return how many keypoints prove a match, and in which form of the query."""
+    forms = [name for name in ("mirrored", "inverted") if getattr(found, name)]
+    return ", ".join([f"{inliers} points", *forms])
 
 
 def shorten(path: Path) -> Path:

@@ -62,6 +62,17 @@ class LocalFeatures:
         turned = np.ascontiguousarray(cells[..., -np.arange(8) % 8]).reshape(-1, 128)
         return LocalFeatures(points, turned, self.size)
 
+    def inverted(self) -> LocalFeatures:
+        """Return the features of the negative (light and dark exchanged), without a look at it.
+
+        All gradients turn round, and the keypoint with them; in its own frame, that exchanges up
+        and down, and left and right.
+        """
+        points = self.points.copy()
+        points[:, 3] = (points[:, 3] + 180) % 360
+        cells = self.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, ::-1]
+        return LocalFeatures(points, np.ascontiguousarray(cells).reshape(-1, 128), self.size)
+
 
 def find_local_features(pixels: Pixels, size: tuple[int, int] | None = None) -> LocalFeatures:
     """Return the SIFT keypoints (Lowe 2004) of an upright RGB image (H, W, 3).

@@ -14,7 +14,8 @@ from retrieval.geometry import GeometricMatch, QueryKeypoints
 from retrieval.picture import DECODERS
 from retrieval.rerank.step import Candidate, Question
 
-MIRRORED = 20  # candidates that are compared with the mirrored query too: copies score high
+INVERTED = 100  # candidates that are compared with the negative of the query too
+MIRRORED = 20  # the same with its mirror image: copies score high
 
 
 class GeometricVerification:
@@ -50,7 +51,9 @@ def _find_matches(
 ) -> list[GeometricMatch | None]:
     def find(place: int) -> GeometricMatch | None:
         image = images[place]
-        return None if image is None else keypoints.find_match(image, mirrored=place < MIRRORED)
+        if image is None:
+            return None
+        return keypoints.find_match(image, inverted=place < INVERTED, mirrored=place < MIRRORED)
 
     with one_blas_thread(), ThreadPoolExecutor(DECODERS, "verify") as threads:
         return list(threads.map(find, range(len(images))))

@@ -79,13 +79,28 @@ def test_a_mirrored_picture_is_proved_by_the_mirrored_query_only() -> None:
     height, width = pixels.shape[:2]
     query = QueryKeypoints.of(pixels, is_picture=False)
     image = find_local_features(np.ascontiguousarray(pixels[:, ::-1]))
-    plain = query.find_match(image, mirrored=False)
+    plain = query.find_match(image, inverted=False, mirrored=False)
     assert plain is None or not plain.is_proof
     found = query.find_match(image)
     assert found is not None
     assert found.is_proof
     assert found.mirrored
     expected = [(width, 0), (0, 0), (0, height), (width, height)]
+    np.testing.assert_allclose(np.array(found.quad), expected, atol=4)
+
+
+def test_a_negative_is_proved_by_the_negative_query_only() -> None:
+    pixels = picture("coffee-1.jpg")
+    height, width = pixels.shape[:2]
+    query = QueryKeypoints.of(pixels, is_picture=True)
+    image = find_local_features(255 - pixels)
+    plain = query.find_match(image, inverted=False)
+    assert plain is None or not plain.is_proof
+    found = query.find_match(image)
+    assert found is not None
+    assert found.is_proof
+    assert (found.inverted, found.mirrored) == (True, False)
+    expected = [(0, 0), (width, 0), (width, height), (0, height)]
     np.testing.assert_allclose(np.array(found.quad), expected, atol=4)
 
 

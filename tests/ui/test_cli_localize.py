@@ -52,7 +52,7 @@ def test_an_answer_in_json(ask: Run, album: Album, scene: Path) -> None:
     assert (done.exit_code, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
     names = {"query", "target", "box", "score", "quad", "inliers", "mirrored", "mask_pixels"}
-    assert set(answer) == names | {"files"}
+    assert set(answer) == names | {"files", "inverted"}
     assert answer["query"] == {"path": str(album.photos / "chelsea.jpg"), "box": None}
     assert (answer["target"], answer["files"]) == (str(scene), {})
     assert Region(*answer["box"]).iou(PLACE) > 0.9

@@ -31,7 +31,7 @@ def lines(done: Result) -> list[dict[str, Any]]:
 
 FIELDS = {
     *("rank", "image_id", "path", "score", "confidence", "verdict"),
-    *("box", "quad", "inliers", "mirrored"),
+    *("box", "quad", "inliers", "mirrored", "inverted"),
 }
 
 

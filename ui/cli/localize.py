@@ -48,6 +48,7 @@ def localize(
     from retrieval.engine import SearchEngine
     from retrieval.localize import localize as find
     from ui.process import configure_images
+    from ui.render import points_text, quad_as_list
 
     configure_images()
     searcher = SearchEngine.open(store, engine=engine)
@@ -74,8 +75,6 @@ def localize(
             ) from error
     proof = found.proof
     if as_json:
-        from ui.render import quad_as_list
-
         answer = {
             "query": {"path": str(image), "box": list(region.as_tuple()) if region else None},
             "target": str(target),
@@ -84,13 +83,13 @@ def localize(
             "quad": quad_as_list(found.quad),
             "inliers": proof.inliers if proof else None,
             "mirrored": proof is not None and proof.mirrored,
+            "inverted": proof is not None and proof.inverted,
             "mask_pixels": int(found.mask.sum()),
             "files": {name: str(path) for name, path in files.items()},
         }
         typer.echo(json.dumps(answer))
         return
-    mirrored = ", mirrored" if proof and proof.mirrored else ""
-    proved = f"proved by {proof.inliers} points{mirrored}" if proof else "not proved"
+    proved = f"proved by {points_text(proof.inliers, proof)}" if proof else "not proved"
     pixels = int(found.mask.sum())
     typer.echo(f"box {found.box}  score {found.score:.3f}  {proved}  mask {pixels} pixels")
     for path in files.values():

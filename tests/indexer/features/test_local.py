@@ -57,6 +57,16 @@ def test_mirrored_features_are_those_of_the_mirror_image(name: str) -> None:
     assert distances(find_local_features(pixels), expected)[1] < 0.9
 
 
+@pytest.mark.parametrize("name", ["coffee-1.jpg", "cat-1.jpg", "clock-1.jpg"])
+def test_inverted_features_are_those_of_the_negative(name: str) -> None:
+    pixels = picture(name)
+    expected = find_local_features(255 - pixels)
+    gap, cosine = distances(find_local_features(pixels).inverted(), expected)
+    assert gap < 1
+    assert cosine > 0.97
+    assert distances(find_local_features(pixels), expected)[1] < 0.9
+
+
 def test_twice_mirrored_is_the_same() -> None:
     found = find_local_features(noise(1, 120, 90))
     again = found.mirrored().mirrored()
