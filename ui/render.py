@@ -61,8 +61,11 @@ def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[
     }
 
 
-def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> str:
-    """Return the hits of queries as CSV with a header; the query's id where it has one."""
+def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> bytes:
+    """Return the hits of queries as CSV with a header; the query's id where it has one.
+
+    It is UTF-8, but for paths, which keep every byte that they have on disk.
+    """
     out = io.StringIO()
     names = ["rank", "image_id", "path", "score", "confidence", "verdict", "box", "inliers"]
     with_id = any(query_id is not None for query_id, _ in answers)
@@ -77,7 +80,7 @@ def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> str:
         for hit in hits:
             row = hit_as_dict(hit) | {"box": str(hit.region or "")}
             writer.writerow(row | ({"query": query_id} if with_id else {}))
-    return out.getvalue()
+    return out.getvalue().encode("utf-8", "surrogateescape")
 
 
 def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
@@ -100,7 +103,7 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
         table.add_column("verdict")
     with_boxes = any(hit.region for hit in hits)
     if with_boxes:
-        table.add_column("box")
+        table.add_column("box", no_wrap=True)
     table.add_column("image", overflow="fold")
     for place, hit in enumerate(hits):
         row = [str(hit.rank), f"{hit.score:.3f}"]

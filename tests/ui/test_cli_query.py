@@ -4,8 +4,10 @@ import base64
 import csv
 import io
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from tests.pictures import RED, plain
 from tests.ui.conftest import Album
 from ui.cli import app
 
@@ -326,3 +329,25 @@ def test_a_query_over_the_limit(ask: Run, album: Album) -> None:
     done = ask(album.photos / "coffee.jpg", "--max-megapixels", 0.01)
     assert done.exit_code == 1
     assert "--max-megapixels" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux only")
+def test_csv_keeps_every_byte_of_a_name(here: Path, cbir: Run) -> None:
+    path = here / "photos" / os.fsdecode(b"caf\xe9 \xf0\x9f\x90\x88.png")
+    plain(path, RED)
+    assert cbir("index", "photos").exit_code == 0
+    done = cbir("query", path, "--csv")
+    assert done.exit_code == 0
+    assert os.fsencode(path) in done.stdout_bytes
+
+
+def test_boxes_are_whole_in_a_narrow_table(
+    ask: Run, album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    image = album.photos / "coffee.jpg"
+    asked = (image, "--box", "10,20,200,220", "-k", 2)
+    [answer] = lines(ask(*asked, "--json"))
+    table = ask(*asked).stdout
+    for hit in answer["hits"]:
+        assert ",".join(map(str, hit["box"])) in table
