@@ -117,7 +117,7 @@ def _scan_place(
 def _really_missing(
     absent: list[tuple[Path, KnownFile]], walk: Walk, scan: Scan
 ) -> list[KnownFile]:
-    """Return the rows whose files are gone, and not just out of sight.
+    """Return the rows whose files are gone, and not just unreachable.
 
     Below a folder that cannot be read, or that is suddenly empty as a mount point is, they may
     still be there.
