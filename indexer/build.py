@@ -123,7 +123,7 @@ class Builder:
             self._note_problems(scan)
             self._note_known(scan.unchanged)
             gone = [row.id for row in scan.missing if row.reason]
-            for row in scan.missing:
+            for row in (*scan.missing, *scan.lost):
                 if row.reason is None:
                     self._missing.setdefault(row.file.content_hash, []).append(row)
             try:
@@ -131,7 +131,10 @@ class Builder:
             finally:
                 # Also on Ctrl-C: what is described already is kept.
                 self._commit()
-            vanished = [row.id for rows in self._missing.values() for row in rows]
+            # What is left of lost roots stays: a drive may only be unplugged.
+            lost = {row.id for row in scan.lost}
+            unmoved = {row.id for rows in self._missing.values() for row in rows}
+            vanished = sorted(unmoved - lost)
             self.store.remove(gone + vanished)
         self.report.removed = len(vanished)
         self.report.elapsed_s = time.monotonic() - started

@@ -29,6 +29,7 @@ class Task:
 class Scan:
     """The outcome of a scan: `tasks` to do, `unchanged` rows, and rows whose file is `missing`.
 
+    `lost` are rows of roots that are not there any more: renamed folders, drives at another place.
     `problems` are (path, reason) of what could not be read, and `skipped` counts files that are no
     images by suffix.
     """
@@ -36,6 +37,7 @@ class Scan:
     tasks: list[Task] = field(default_factory=list)
     unchanged: list[KnownFile] = field(default_factory=list)
     missing: list[KnownFile] = field(default_factory=list)
+    lost: list[KnownFile] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -70,6 +72,8 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
             scan.problems.append((str(place), str(error)))
     if refused and len(refused) == len(places):
         raise refused[0]
+    gone = {i for i, root in store.roots().items() if not root.exists()}
+    scan.lost = [row for row in known.values() if row.file.root_id in gone]
     return scan
 
 

@@ -11,6 +11,7 @@ from indexer import build
 from indexer.build import Builder, BuildOptions, IndexingStopped, index_photos
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.store.store import Store
+from retrieval.query import Query
 from tests.colour_grid import colour_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, ORANGE, RED, plain, set_time, shades
@@ -259,6 +260,40 @@ def test_an_empty_drive_is_not_taken_for_deleted_photos(desk: Desk) -> None:
     with pytest.raises(NoImagesError, match="no file or folder"):
         desk.index()
     assert desk.paths() == ["sub/a.png"]
+
+
+def test_a_renamed_root_keeps_its_vectors(desk: Desk) -> None:
+    for i, colour in enumerate(shades(12)):
+        plain(desk.photos / f"{i % 3}" / f"{i:02}.png", colour)
+    desk.index()
+    loads = desk.loads
+    renamed = desk.photos.with_name("pictures")
+    desk.photos.rename(renamed)
+    plain(renamed / "new.png", ORANGE)
+    report = desk.index(renamed)
+    assert (report.moved, report.added, report.removed) == (12, 1, 0)
+    assert desk.loads == loads + 1  # for the new one only
+    paths = [info.path for info in desk.store.image_infos(range(1, 50)).values()]
+    assert len(paths) == len(set(paths)) == 13
+    assert all(path.is_relative_to(renamed) and path.exists() for path in paths)
+    hits = desk.search().search(Query(path=renamed / "0" / "03.png", k=None))
+    assert len(hits) == 13
+    assert hits[0].path == renamed / "0" / "03.png"
+    report = desk.index(renamed)
+    assert (report.unchanged, report.moved) == (13, 0)
+
+
+def test_photos_of_an_unplugged_drive_are_kept(desk: Desk) -> None:
+    drive, other = desk.photos / "drive", desk.photos / "other"
+    plain(drive / "a.png", RED)
+    plain(drive / "b.png", BLUE)
+    plain(other / "c.png", GREEN)
+    desk.index(drive)
+    drive.rename(desk.photos / "unplugged")
+    report = desk.index(other)
+    assert (report.added, report.removed) == (1, 0)
+    (desk.photos / "unplugged").rename(drive)
+    assert desk.index(drive).unchanged == 2
 
 
 def test_one_bad_place_among_several_is_a_warning(desk: Desk) -> None:
