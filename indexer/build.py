@@ -16,7 +16,7 @@ from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
 from indexer.progress import Progress, no_progress
 from indexer.scan import Scan, ScanOptions, Task, scan_places
-from indexer.store.records import Entry, KnownFile
+from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
@@ -100,6 +100,7 @@ class Builder:
         self._stop = stop
         self._missing: dict[bytes, list[KnownFile]] = {}
         self._pending: list[Entry] = []
+        self._moves: list[tuple[int, FileState]] = []
         self._committed_at = time.monotonic()
 
     def run(self, places: Sequence[Path]) -> IndexReport:
@@ -175,7 +176,8 @@ class Builder:
                 for item in items:
                     self._take(item, pipeline)
                 late = time.monotonic() - self._committed_at > COMMIT_S
-                if len(self._pending) >= COMMIT_IMAGES or (late and self._pending):
+                waiting = len(self._pending) + len(self._moves)
+                if waiting >= COMMIT_IMAGES or (late and waiting):
                     self._commit()
                 done += len(items)
                 self._report_progress(done, len(tasks))
@@ -217,7 +219,7 @@ class Builder:
         """Handle a file whose bytes are known: touched only, or moved. False if it is neither."""
         known = item.task.known
         if known is not None and _is_same(item.task, item.file.content_hash):
-            self.store.move(known.id, item.file)
+            self._moves.append((known.id, item.file))
             self.report.unchanged += 1
             return True
         rows = self._missing.get(item.file.content_hash)
@@ -225,7 +227,7 @@ class Builder:
             return False
         if known is not None:
             self.store.remove([known.id])
-        self.store.move(rows.pop().id, item.file)
+        self._moves.append((rows.pop().id, item.file))
         self.report.moved += 1
         return True
 
@@ -241,8 +243,10 @@ class Builder:
         self._pending.append(Entry(item.file, reason=reason, replaces=replaces))
 
     def _commit(self) -> None:
+        if self._moves:
+            self.store.move(self._moves)
         self.store.commit(self._pending)
-        self._pending = []
+        self._moves, self._pending = [], []
         self._committed_at = time.monotonic()
 
 

@@ -165,10 +165,11 @@ class Store(StoreReader):
                 self.vectors.append(change, kind.name, ids, owners, vectors)
         self.vectors.sync()
 
-    def move(self, image_id: int, file: FileState) -> None:
-        """Note that an image's file has a new place or time stamp; its vectors stay."""
+    def move(self, moves: Sequence[tuple[int, FileState]]) -> None:
+        """Note that the files of images have new places or time stamps; their vectors stay."""
         with self.catalog.transaction() as change:
-            change.move_image(image_id, file)
+            for image_id, file in moves:
+                change.move_image(image_id, file)
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove images at once; their ids are never used again."""
