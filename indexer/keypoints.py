@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from indexer.choices import MAX_PIXELS
 from indexer.errors import ImageError, StoreError
 from indexer.features.local import SIDE_PX, LocalFeatures, find_local_features
 from indexer.images.decode import load_image
@@ -31,7 +32,12 @@ def keypoints_of(store: StoreReader, info: ImageInfo) -> LocalFeatures | None:
     if kept is not None:
         return kept
     try:
-        loaded = load_image(info.path, at_least=SIDE_PX)
+        loaded = load_image(
+            info.path,
+            at_least=SIDE_PX,
+            max_pixels=max(MAX_PIXELS, info.width * info.height),
+            damaged="take",
+        )
     except ImageError:
         return None
     if (loaded.facts.width, loaded.facts.height) != size:

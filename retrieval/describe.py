@@ -240,16 +240,21 @@ def load_query(
     a square of `side_px`, or else of the network's input.
     """
     source: Path | bytes = query.path if query.path is not None else query.data or b""
+    info = None
     if query.image_id is not None:
         info = collection.info(query.image_id)
         if info is None:
             raise _unknown_image(query.image_id)
         source = info.path
-    limit = query.max_pixels
+    limit, damaged = query.max_pixels, query.damaged
+    if info is not None:  # it was accepted when it was indexed
+        limit, damaged = max(limit, info.width * info.height), "take"
     needed = side_px or collection.store.spec.size_px
     if query.box is None:
-        return load_image(source, at_least=needed, max_pixels=limit).pixels, None
-    loaded = load_image(source, at_least=needed, part=query.box.as_tuple(), max_pixels=limit)
+        found = load_image(source, at_least=needed, max_pixels=limit, damaged=damaged)
+        return found.pixels, None
+    part = query.box.as_tuple()
+    loaded = load_image(source, at_least=needed, part=part, max_pixels=limit, damaged=damaged)
     size = (loaded.facts.width, loaded.facts.height)
     query.box.require_inside(*size)
     height, width = loaded.pixels.shape[:2]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import Boxes, FloatArray, Pixels, cosines, unit_rows
-from indexer.choices import EngineName, Scope, TapKind
+from indexer.choices import MAX_PIXELS, EngineName, Scope, TapKind
 from indexer.errors import ImageError
 from indexer.features.engines.load import load_engine
 from indexer.features.engines.protocols import Activations, activations_of
@@ -156,7 +156,9 @@ class LayerLab:
     def _load(self, info: ImageInfo) -> Pixels | None:
         try:
             size_px = self.collection.extractor.spec.size_px
-            return load_image(info.path, at_least=size_px).pixels
+            limit = max(MAX_PIXELS, info.width * info.height)
+            loaded = load_image(info.path, at_least=size_px, max_pixels=limit, damaged="take")
+            return loaded.pixels
         except ImageError:
             return None
 

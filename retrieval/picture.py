@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.arrays import Pixels
+from indexer.choices import MAX_PIXELS
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
 from indexer.images.resize import resize_pixels
@@ -31,7 +32,13 @@ class Picture:
         Raises `ImageError` as `load_image` does.
         """
         square = min(size)
-        loaded = load_image(path, at_least=side_px, part=(0, 0, square, square))
+        loaded = load_image(
+            path,
+            at_least=side_px,
+            part=(0, 0, square, square),
+            max_pixels=max(MAX_PIXELS, size[0] * size[1]),
+            damaged="take",
+        )
         return cls.keep(loaded.pixels, (loaded.facts.width, loaded.facts.height), side_px)
 
     @classmethod

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.choices import MAX_PIXELS, SCOPES, TAP_KINDS, Scope, TapKind, Verdict
+from indexer.choices import MAX_PIXELS, SCOPES, TAP_KINDS, Damaged, Scope, TapKind, Verdict
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
@@ -30,7 +30,8 @@ class Query:
     the same object come first; `rerank` does that, and looks for more images like them: it needs a
     search of regions by conv features. `k` is how many hits at most; None is all. Hits below
     `min_confidence` are left out. `allowed` restricts the hits to these image ids, inside the
-    search. A query image of more than `max_pixels` is refused. Raises `InvalidQueryError` for
+    search. A query image of more than `max_pixels` is refused, and one whose file
+    calls its pixels damaged, unless `damaged` is take. Raises `InvalidQueryError` for
     impossible combinations.
     """
 
@@ -49,6 +50,7 @@ class Query:
     min_confidence: float = 0.0
     allowed: frozenset[int] | None = None
     max_pixels: int = MAX_PIXELS
+    damaged: Damaged = "skip"
 
     @property
     def counts_whole(self) -> bool:

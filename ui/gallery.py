@@ -90,7 +90,7 @@ class Gallery:
 
 def fitted(source: Path | bytes, side_px: int) -> Image.Image:
     """Return the upright RGB pixels of an image file within `side_px` × `side_px`."""
-    pixels = load_image(source, at_least=side_px).image
+    pixels = load_image(source, at_least=side_px, damaged="take").image
     pixels.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     return pixels
 

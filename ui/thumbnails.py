@@ -25,7 +25,7 @@ def draw_thumbnail(
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
     try:
-        loaded = load_image(source, at_least=side_px)
+        loaded = load_image(source, at_least=side_px, damaged="take")
     except ImageError:
         plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
         ImageDraw.Draw(plate).text((12, 12), "missing or unreadable file", fill="black")

@@ -331,6 +331,17 @@ def test_a_query_over_the_limit(ask: Run, album: Album) -> None:
     assert "--max-megapixels" in done.stderr
 
 
+def test_a_damaged_query_is_refused_or_taken(ask: Run, album: Album, tmp_path: Path) -> None:
+    data = (album.photos / "coffee.jpg").read_bytes()
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(data[: len(data) * 9 // 10])
+    refused = ask(cut)
+    assert refused.exit_code == 1
+    assert "is truncated; --damaged take" in refused.stderr
+    [answer] = lines(ask(cut, "--damaged", "take", "--json"))
+    assert answer["hits"][0]["path"].endswith("coffee.jpg")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes on Linux only")
 def test_csv_keeps_every_byte_of_a_name(here: Path, cbir: Run) -> None:
     path = here / "photos" / os.fsdecode(b"caf\xe9 \xf0\x9f\x90\x88.png")

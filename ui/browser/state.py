@@ -173,7 +173,9 @@ def take_image(image_id: int, box: Region | None = None) -> None:
 def take_upload(data: bytes, name: str) -> None:
     """Make an uploaded image the query; an unusable one sets an error message."""
     try:
-        loaded = load_image(data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name)
+        loaded = load_image(
+            data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name, damaged="take"
+        )
     except CbirError as error:
         st.session_state.error = str(error).removesuffix("; raise it with --max-megapixels")
         return
@@ -252,6 +254,7 @@ def make_query(**changes: Any) -> Query:
         "rerank": by_region and bool(values.get("rerank")),
         "k": DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1],
         "allowed": allowed_ids(session(), wanted) if wanted else None,
+        "damaged": "take",  # the user sees what was uploaded
     }
     return Query.for_store(spec, **(fields | changes))
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import MAX_PIXELS, Damaged, IndexChoice, Pooling, Scheme
+from indexer.choices import MAX_PIXELS, IndexChoice, Pooling, Scheme
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
+from ui.cli.shell import DamagedOption, EngineOption, JsonOption, StoreOption, app
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.store.store import Store
@@ -98,13 +98,7 @@ def index(
         bool,
         typer.Option("--sniff", help="Index files of other suffixes, too, that begin like images."),
     ] = False,
-    damaged: Annotated[
-        Damaged,
-        typer.Option(
-            help="Images whose own checksums or decoder call them damaged: skip them, or take what "
-            "can be read."
-        ),
-    ] = "skip",
+    damaged: DamagedOption = "skip",
     index_type: Annotated[
         IndexChoice | None,
         typer.Option(

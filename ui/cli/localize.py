@@ -11,7 +11,7 @@ import typer
 from indexer.choices import MAX_PIXELS
 from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.shell import EngineOption, JsonOption, LimitOption, StoreOption, app
+from ui.cli.shell import DamagedOption, EngineOption, JsonOption, LimitOption, StoreOption, app
 
 
 @app.command()
@@ -39,6 +39,7 @@ def localize(
         ),
     ] = True,
     max_megapixels: LimitOption = MAX_PIXELS / 1e6,
+    damaged: DamagedOption = "skip",
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -61,8 +62,10 @@ def localize(
         search="region",
         verify=verify,
         max_pixels=max_pixels,
+        damaged=damaged,
     )
-    found = find(searcher.collection, asked, load_image(target, max_pixels=max_pixels).image)
+    looked_in = load_image(target, max_pixels=max_pixels, damaged=damaged).image
+    found = find(searcher.collection, asked, looked_in)
     files: dict[str, Path] = {}
     if out is not None:
         from ui.overlay import write_overlays

@@ -15,7 +15,7 @@ from indexer.choices import MAX_PIXELS, Scope, TapKind
 from indexer.errors import CbirError
 from retrieval.query import Query
 from ui.cli.batch import STDIN, read_batch
-from ui.cli.shell import EngineOption, JsonOption, LimitOption, StoreOption, app
+from ui.cli.shell import DamagedOption, EngineOption, JsonOption, LimitOption, StoreOption, app
 
 BATCH = 16  # queries that are forwarded and compared together
 
@@ -92,6 +92,7 @@ def query(
         Path | None, typer.Option(help="Write query and hits as one self-contained page.")
     ] = None,
     max_megapixels: LimitOption = MAX_PIXELS / 1e6,
+    damaged: DamagedOption = "skip",
     engine: EngineOption = "auto",
 ) -> None:
     """Find the images nearest to an image, or to a box in it."""
@@ -121,6 +122,7 @@ def query(
         "candidates": candidates,
         "min_confidence": min_confidence,
         "max_pixels": round(max_megapixels * 1e6),
+        "damaged": damaged,
     }
     if batch:
         with _showing_progress(searcher, settings):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from indexer.choices import EngineName
+from indexer.choices import Damaged, EngineName
 from indexer.errors import CbirError
 
 if TYPE_CHECKING:  # a command that needs no store does not load it
@@ -53,6 +53,14 @@ JsonOption = Annotated[
 LimitOption = Annotated[
     float,
     typer.Option("--max-megapixels", min=0.001, help="Refuse images with more pixels than this."),
+]
+DamagedOption = Annotated[
+    Damaged,
+    typer.Option(
+        "--damaged",
+        help="Images whose own checksums or decoder call them damaged: skip them, or take what can "
+        "be read.",
+    ),
 ]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 
