@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scoreboard import open_store
-from indexer.features.local import LocalFeatures, find_local_features
+from indexer.features.local import find_local_features
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
 from retrieval.confidence import CONFIDENT
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest, ManifestQuery
-from retrieval.geometry import find_match
+from retrieval.geometry import QueryKeypoints
 from retrieval.query import Query
 
 UNRELATED = 150
@@ -36,23 +36,23 @@ WRONG_SHARE = 0.1
 AREAS = (0.03, 0.3)  # of a crop, as shares of the photo's
 
 
-def keypoints(path: Path, box: Region | None) -> LocalFeatures:
-    """Return the keypoints of a photo, or of a box in it."""
-    pixels = load_image(path).pixels
+def keypoints(query: ManifestQuery) -> QueryKeypoints:
+    """Return the keypoints of a query."""
+    pixels, box = load_image(query.image).pixels, query.box
     if box is not None:
         pixels = pixels[box.y0 : box.y1, box.x0 : box.x1]
-    return find_local_features(pixels)
+    return QueryKeypoints.of(pixels, is_picture=box is None)
 
 
 def count_false_proofs(
     queries: list[ManifestQuery], photos: list[Path], pairs: int
 ) -> tuple[int, int]:
-    """Return how many pairs of a query and a photo were compared, and proved."""
-    asked = [keypoints(query.image, query.box) for query in queries]
-    others = [keypoints(path, None) for path in photos]
+    """Return how many pairs of a query and a photo were compared, in every form, and proved."""
+    asked = [keypoints(query) for query in queries]
+    others = [find_local_features(load_image(path).pixels) for path in photos]
     compared = proved = 0
     for query, photo in islice(product(asked, others), pairs):
-        match = find_match(query, photo)
+        match = query.find_match(photo)
         compared += 1
         proved += match is not None and match.is_proof
     return compared, proved
