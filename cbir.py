@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
     from collections.abc import Callable, Sequence
 
-    from indexer.build import BuildOptions, IndexingStopped, IndexReport
     from indexer.errors import CbirError
     from indexer.features.regions import Region
     from indexer.features.spec import FeatureSpec
     from indexer.progress import Progress
+    from indexer.run import BuildOptions, IndexingStopped, IndexReport
     from retrieval.engine import SearchEngine
     from retrieval.localize import Localization
     from retrieval.query import Hit, Query
@@ -46,12 +46,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BuildOptions": "indexer.build",
+    "BuildOptions": "indexer.run",
     "CbirError": "indexer.errors",
     "FeatureSpec": "indexer.features.spec",
     "Hit": "retrieval.query",
-    "IndexReport": "indexer.build",
-    "IndexingStopped": "indexer.build",
+    "IndexReport": "indexer.run",
+    "IndexingStopped": "indexer.run",
     "Localization": "retrieval.localize",
     "Progress": "indexer.progress",
     "Query": "retrieval.query",
@@ -71,9 +71,10 @@ def index_photos(
 ) -> IndexReport:
     """Bring the store at `store`, which is created if there is none, up to date with `photos`.
 
-    `photos` are folders, searched recursively, or image files. `spec` says how a new store
-    describes them, `FeatureSpec.create()` unless given; an existing store keeps its own. `progress`
-    is told how far the work is, and `stop` is asked now and then whether it should end.
+    `photos` are folders, searched recursively, or image files; without any, all that the store
+    knows is brought up to date. `spec` says how a new store describes them, `FeatureSpec.create()`
+    unless given; an existing store keeps its own. `progress` is told how far the work is, and
+    `stop` is asked now and then whether it should end.
 
     Raises `NoImagesError` for a place without images, `SpecMismatchError` for another spec than the
     store's, `StoreLockedError` while another process writes to it, and `IndexingStopped`.

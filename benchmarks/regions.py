@@ -17,11 +17,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from indexer.build import Builder, IndexReport
+from indexer.build import Builder
 from indexer.choices import EngineName
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import update_indexes
+from indexer.run import IndexReport
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine

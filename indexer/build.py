@@ -3,77 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
-from indexer.choices import MAX_PIXELS, Damaged
 from indexer.errors import NoImagesError, UnreadableImageError
-from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.features.extractor import FeatureExtractor
+from indexer.images.page_paths import name_page, page_of
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
 from indexer.progress import Progress, no_progress
-from indexer.scan import Scan, ScanOptions, Task, scan_places
+from indexer.run import BuildOptions, IndexingStopped, IndexReport
+from indexer.scan import REMEDY, Scan, Task, scan_places
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Choices of an index run.
-
-    `max_pixels` is the limit of one image; `sniff` finds images without a known suffix, and
-    `damaged` says what becomes of images whose files call their pixels damaged. `workers` are
-    threads, as many as the processor can use unless given.
-    """
-
-    max_pixels: int = MAX_PIXELS
-    exclude: tuple[str, ...] = ()
-    sniff: bool = False
-    damaged: Damaged = "skip"
-    strict: bool = False
-    retry_failed: bool = False
-    workers: int | None = None
-
-
-@dataclass
-class IndexReport:
-    """What an index run did, as counts of images.
-
-    `failed` holds (path, reason) of images without vectors, `warnings` of what else was wrong:
-    folders that cannot be read, damage beside the pixels. `skipped` counts files that are no images
-    by suffix, and `pages_passed_over` the further pages of files with several.
-    """
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    moved: int = 0
-    removed: int = 0
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    warnings: list[tuple[str, str]] = field(default_factory=list)
-    skipped: dict[str, int] = field(default_factory=dict)
-    pages_passed_over: int = 0
-    regions: int = 0
-    elapsed_s: float = 0.0
-
-    @property
-    def images_per_s(self) -> float:
-        """Images that were decoded and described, per second of the whole run."""
-        return (self.added + self.updated) / self.elapsed_s if self.elapsed_s else 0.0
-
-
-class IndexingStopped(KeyboardInterrupt):
-    """An index run was stopped; `report` says what it did until then, all of which is committed."""
-
-    def __init__(self, report: IndexReport) -> None:
-        super().__init__()
-        self.report = report
+BLANK = "shows nothing but one even colour; it is kept, but no search finds it"
 
 
 class Builder:
@@ -98,45 +49,40 @@ class Builder:
         self._load_extractor = load_extractor
         self._progress = progress
         self._stop = stop
-        self._missing: dict[bytes, list[KnownFile]] = {}
+        self._missing: dict[bytes, list[list[KnownFile]]] = {}
         self._pending: list[Entry] = []
         self._moves: list[tuple[int, FileState]] = []
+        self._outdated: list[int] = []
         self._committed_at = time.monotonic()
 
-    def run(self, places: Sequence[Path]) -> IndexReport:
+    def run(self, places: Sequence[Path] = ()) -> IndexReport:
         """Index the images at `places` and remove those whose files are missing.
+
+        Without places, all folders that the store knows are brought up to date.
 
         Raises `NoImagesError`, `StoreLockedError`, and with `strict` the first `ImageError`, or
         `NoImagesError` for a folder that cannot be read.
         """
         started = time.monotonic()
         with self.store.writing():
-            options = self.options
-            scan = scan_places(
-                self.store,
-                places,
-                ScanOptions(
-                    exclude=options.exclude,
-                    sniff=options.sniff,
-                    retry_failed=options.retry_failed or options.damaged == "take",
-                ),
-            )
+            scan = scan_places(self.store, places, self.options.scan_options())
             self._note_problems(scan)
             self._note_known(scan.unchanged)
             gone = [row.id for row in scan.missing if row.reason]
-            for row in (*scan.missing, *scan.lost):
-                if row.reason is None:
-                    self._missing.setdefault(row.file.content_hash, []).append(row)
+            guarded = [row for _, row in scan.guarded]
+            self._missing = _group_by_content([*scan.missing, *scan.lost, *guarded])
             try:
                 self._work(scan.tasks)
             finally:
                 # Also on Ctrl-C: what is described already is kept.
                 self._commit()
             # What is left of lost roots stays: a drive may only be unplugged.
-            lost = {row.id for row in scan.lost}
-            unmoved = {row.id for rows in self._missing.values() for row in rows}
-            vanished = sorted(unmoved - lost)
+            unmoved = {row.id for files in self._missing.values() for rows in files for row in rows}
+            kept = {row.id for row in (*scan.lost, *guarded)}
+            vanished = sorted(unmoved - kept)
             self.store.remove(gone + vanished)
+            self._remember(scan)
+        self._note_guarded(Counter(folder for folder, row in scan.guarded if row.id in unmoved))
         self.report.removed = len(vanished)
         self.report.elapsed_s = time.monotonic() - started
         return self.report
@@ -146,6 +92,23 @@ class Builder:
             raise NoImagesError("{}: {}".format(*scan.problems[0]))
         self.report.warnings += scan.problems
         self.report.skipped = dict(sorted(scan.skipped.items()))
+
+    def _note_guarded(self, known_below: Mapping[str, int]) -> None:
+        """Tell of folders that are suddenly empty, but for what was found at other places."""
+        problems = [
+            (folder, f"is empty now, but the store knows {count} images below it; {REMEDY}")
+            for folder, count in known_below.items()
+        ]
+        if problems and self.options.strict:
+            raise NoImagesError("{} {}".format(*problems[0]))
+        self.report.warnings += problems
+
+    def _remember(self, scan: Scan) -> None:
+        """Keep what a run to its end has found out about the files and folders."""
+        if scan.stamped:
+            self.store.move(scan.stamped)
+        for root_id, options in scan.options.items():
+            self.store.remember_root(root_id, options=options, skipped=scan.other_files[root_id])
 
     def _note_known(self, rows: Iterable[KnownFile]) -> None:
         roots = self.store.roots()
@@ -168,18 +131,15 @@ class Builder:
             self._is_known,
             workers=self.options.workers,
             part=SLIDING_PART if self.store.spec.regions == "sliding" else PART,
-            max_pixels=self.options.max_pixels,
-            damaged=self.options.damaged,
         )
         with closing(pipeline.run(tasks)) as parts:
             for items in parts:
-                for item in items:
-                    self._take(item, pipeline)
+                self._take_all(items, pipeline)
                 late = time.monotonic() - self._committed_at > COMMIT_S
                 waiting = len(self._pending) + len(self._moves)
                 if waiting >= COMMIT_IMAGES or (late and waiting):
                     self._commit()
-                done += len(items)
+                done += len({item.task.path for item in items})
                 self._report_progress(done, len(tasks))
                 if self._stop():
                     raise KeyboardInterrupt
@@ -191,62 +151,78 @@ class Builder:
         """Whether a file was only touched, or is perhaps one that is missing, under a new name."""
         return _is_same(task, content_hash) or content_hash in self._missing
 
-    def _take(self, item: Item, pipeline: Pipeline) -> None:
-        """Queue what was described for the next commit."""
-        if item.features is None and item.reason is None:
-            if self._keep_vectors(item):
-                return
-            # Two new files with the bytes of one missing file: only one of them was moved.
-            item = pipeline.describe(item)
-        if item.features is not None:
-            self._add(item, item.features)
-        else:
-            self._fail(item, item.reason or "")
+    def _take_all(self, items: Sequence[Item], pipeline: Pipeline) -> None:
+        """Queue what was described for the next commit, file by file."""
+        for _, group in groupby(items, key=lambda item: item.task.path):
+            of_file = list(group)
+            first = of_file[0]
+            if _has_known_bytes(first):
+                if self._keep_vectors(first):
+                    continue
+                # Two new files with the bytes of one missing file: only one of them was moved.
+                of_file = pipeline.describe(first)
+            for item in of_file:
+                self._take(item)
+            if all(item.is_lasting for item in of_file):
+                paths = {item.file.path for item in of_file}
+                known = [row for row in first.task.known if row.file.path not in paths]
+                self._outdated += [row.id for row in known]
 
-    def _add(self, item: Item, features: ImageFeatures) -> None:
-        known = item.task.known
+    def _take(self, item: Item) -> None:
+        known = next((k for k in item.task.known if k.file.path == item.file.path), None)
+        if item.reason is not None:
+            self._fail(item, known)
+            return
         if known is None or known.reason:
             self.report.added += 1
         else:
             self.report.updated += 1
-        self.report.regions += len(features.boxes)
-        self.report.pages_passed_over += item.pages - 1
-        self.report.warnings += [(str(item.task.path), warning) for warning in item.warnings]
-        replaces = known.id if known else None
-        self._pending.append(Entry(item.file, item.facts, features, replaces=replaces))
+        if item.features is not None:
+            self.report.regions += len(item.features.boxes)
+        else:
+            self.report.warnings.append((item.path, BLANK))
+        if item.page is None or item.taken == 1:
+            self.report.pages_passed_over += item.pages - item.taken
+        self.report.warnings += [(item.path, warning) for warning in item.warnings]
+        self._pending.append(_entry_of(item, known))
 
     def _keep_vectors(self, item: Item) -> bool:
         """Handle a file whose bytes are known: touched only, or moved. False if it is neither."""
         known = item.task.known
-        if known is not None and _is_same(item.task, item.file.content_hash):
-            self._moves.append((known.id, item.file))
-            self.report.unchanged += 1
+        if _is_same(item.task, item.file.content_hash):
+            self._move(known, item.file)
+            self.report.unchanged += len(known)
             return True
-        rows = self._missing.get(item.file.content_hash)
-        if not rows:
+        files = self._missing.get(item.file.content_hash)
+        if not files:
             return False
-        if known is not None:
-            self.store.remove([known.id])
-        self._moves.append((rows.pop().id, item.file))
-        self.report.moved += 1
+        self._outdated += [row.id for row in known]
+        rows = files.pop()
+        self._move(rows, item.file)
+        self.report.moved += len(rows)
         return True
 
-    def _fail(self, item: Item, reason: str) -> None:
-        path = str(item.task.path)
+    def _move(self, rows: Sequence[KnownFile], file: FileState) -> None:
+        """Note that the pictures of a file are found at another place, or have another date."""
+        for row in rows:
+            path = name_page(file.path, page_of(row.file.path)[1])
+            self._moves.append((row.id, replace(file, path=path)))
+
+    def _fail(self, item: Item, known: KnownFile | None) -> None:
+        reason = item.reason or ""
         if self.options.strict:
-            raise UnreadableImageError(path, reason)
-        self.report.failed.append((path, reason))
-        if not item.is_lasting:
-            return  # what the store knows stays, and the next run tries again
-        known = item.task.known
-        replaces = known.id if known else None
-        self._pending.append(Entry(item.file, reason=reason, replaces=replaces))
+            raise UnreadableImageError(item.path, reason)
+        self.report.failed.append((item.path, reason))
+        if item.is_lasting:  # else what the store knows stays, and the next run tries again
+            self._pending.append(_entry_of(item, known))
 
     def _commit(self) -> None:
+        if self._outdated:
+            self.store.remove(self._outdated)
         if self._moves:
             self.store.move(self._moves)
         self.store.commit(self._pending)
-        self._moves, self._pending = [], []
+        self._moves, self._pending, self._outdated = [], [], []
         self._committed_at = time.monotonic()
 
 
@@ -279,5 +255,37 @@ def index_photos(
 
 def _is_same(task: Task, content_hash: bytes) -> bool:
     """Whether a readable image was only touched: another time stamp, the same bytes."""
-    known = task.known
-    return known is not None and known.reason is None and known.file.content_hash == content_hash
+    return (
+        bool(task.known)
+        and not task.again
+        and all(k.reason is None and k.file.content_hash == content_hash for k in task.known)
+    )
+
+
+def _entry_of(item: Item, known: KnownFile | None) -> Entry:
+    """Return what is committed of an item; it takes the place of what is known of its image."""
+    return Entry(
+        file=item.file,
+        facts=item.facts,
+        features=item.features,
+        reason=item.reason,
+        replaces=known.id if known else None,
+        pages=item.pages,
+        is_blank=item.is_blank,
+    )
+
+
+def _has_known_bytes(item: Item) -> bool:
+    return item.features is None and item.reason is None and not item.is_blank
+
+
+def _group_by_content(rows: Iterable[KnownFile]) -> dict[bytes, list[list[KnownFile]]]:
+    """Return the readable images by the bytes of their files, the pages of a file together."""
+    files: dict[tuple[int, str], list[KnownFile]] = {}
+    for row in rows:
+        if row.reason is None:
+            files.setdefault((row.file.root_id, page_of(row.file.path)[0]), []).append(row)
+    groups: dict[bytes, list[list[KnownFile]]] = {}
+    for pages in files.values():
+        groups.setdefault(pages[0].file.content_hash, []).append(pages)
+    return groups

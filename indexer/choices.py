@@ -21,6 +21,13 @@ SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
 Damaged = Literal["skip", "take"]
 """What becomes of images whose files say that their pixels are damaged."""
 
+PageChoice = Literal["auto", "all", "first", "largest"]
+"""Which pages of a file with several pictures are images: auto is the first, or the largest where
+the first is a thumbnail."""
+
+Oversize = Literal["skip", "reduce"]
+"""What becomes of images with more pixels than the limit, in formats that can be read smaller."""
+
 Resampling = Literal["linear", "bicubic"]
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 

@@ -9,6 +9,8 @@
     ├── NoImagesError               a place to index holds nothing to index
     ├── InvalidRegionError          a box that does not lie inside its image
     ├── InvalidQueryError           a query that cannot be answered
+    │   └── BlankQueryError         it shows nothing but one even colour
+    ├── FetchError                  a URL that cannot be fetched: URL, reason
     ├── InvalidLabelsError          a labels file that is not valid
     ├── OutsideRootsError           an image outside the folders of photos
     ├── FeatureError
@@ -78,6 +80,19 @@ class InvalidRegionError(CbirError):
 
 class InvalidQueryError(CbirError):
     """A query cannot be answered as asked."""
+
+
+class BlankQueryError(InvalidQueryError):
+    """A query shows nothing but one even colour, so there is nothing to compare."""
+
+
+class FetchError(CbirError):
+    """A URL cannot be fetched; `url` is without user and password."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url}: {reason}")
+        self.url = url
+        self.reason = reason
 
 
 class InvalidLabelsError(CbirError):

@@ -6,10 +6,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from indexer.choices import MAX_PIXELS
 from indexer.errors import ImageError, StoreError
 from indexer.features.local import SIDE_PX, LocalFeatures, find_local_features
-from indexer.images.decode import load_image
+from indexer.images.accepted import load_accepted
 from indexer.progress import Progress, no_progress
 from indexer.store.local_features import (
     has_local_features,
@@ -32,12 +31,7 @@ def keypoints_of(store: StoreReader, info: ImageInfo) -> LocalFeatures | None:
     if kept is not None:
         return kept
     try:
-        loaded = load_image(
-            info.path,
-            at_least=SIDE_PX,
-            max_pixels=max(MAX_PIXELS, info.width * info.height),
-            damaged="take",
-        )
+        loaded = load_accepted(info.path, size, at_least=SIDE_PX)
     except ImageError:
         return None
     if (loaded.facts.width, loaded.facts.height) != size:

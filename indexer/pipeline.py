@@ -6,18 +6,21 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import FileIO
+from itertools import islice
 from pathlib import Path
 
 from indexer.arrays import Pixels
-from indexer.choices import MAX_PIXELS, Damaged
+from indexer.choices import PageChoice
 from indexer.errors import ImageError, InaccessibleImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
+from indexer.images.ground import is_blank
+from indexer.images.page_paths import name_page
 from indexer.scan import Task
 from indexer.store.records import FileState
 
@@ -32,8 +35,10 @@ HELD_BYTES = 4 << 20  # of one file; a larger one is read a second time when it 
 class Item:
     """What became of a file: its `features`, or the `reason` why there are none.
 
-    Neither of them where its bytes are known already. A reason that does not last, such as missing
-    permission, is tried again at the next run.
+    Neither of them where its bytes are known already, or where it `is_blank`. A reason that does
+    not last, such as missing permission, is tried again at the next run. `pages` is how many
+    pictures the file holds, `page` the one that this is, where it is not the file's main picture,
+    and `taken` how many of them are taken.
     """
 
     task: Task
@@ -42,8 +47,25 @@ class Item:
     features: ImageFeatures | None = None
     reason: str | None = None
     is_lasting: bool = True
+    is_blank: bool = False
     pages: int = 1
+    page: int | None = None
+    taken: int = 1
     warnings: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The path of the image, which may be a page of the file."""
+        return name_page(str(self.task.path), self.page)
+
+    def with_page(self, page: int | None) -> Item:
+        """Return the item as that of another page of its file."""
+        path = name_page(self.task.file.path, page)
+        return replace(self, page=page, file=replace(self.file, path=path))
+
+
+_Decoded = tuple[Item, Pixels | None]
+"""An item, and its pixels where it is to be described."""
 
 
 class Pipeline:
@@ -62,13 +84,9 @@ class Pipeline:
         *,
         workers: int | None = None,
         part: int = PART,
-        max_pixels: int = MAX_PIXELS,
-        damaged: Damaged = "skip",
     ) -> None:
         self.workers = workers or (os.cpu_count() or 2) + SPARE_WORKERS
         self.part = part
-        self.max_pixels = max_pixels
-        self.damaged: Damaged = damaged
         self._load_extractor = load_extractor
         self._is_known = is_known
         self._extractor: FeatureExtractor | None = None
@@ -91,13 +109,12 @@ class Pipeline:
         finally:
             workers.shutdown(wait=True, cancel_futures=True)
 
-    def describe(self, item: Item) -> Item:
-        """Return an item with its features, or why it has none, whether its bytes are known or not.
+    def describe(self, item: Item) -> list[Item]:
+        """Return the items of a file, described whether its bytes are known or not.
 
         The file is read again.
         """
-        [described] = self._describe([self._decode(item, None)])
-        return described
+        return self._describe_all(self._decode(item, None))
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -108,33 +125,78 @@ class Pipeline:
             return self._extractor
 
     def _describe_files(self, tasks: Sequence[Task]) -> list[Item]:
-        return self._describe([self._load(task) for task in tasks])
+        return self._describe_all(loaded for task in tasks for loaded in self._load(task))
 
-    def _load(self, task: Task) -> tuple[Item, Pixels | None]:
+    def _describe_all(self, loaded: Iterable[_Decoded]) -> list[Item]:
+        """Describe a few images at a time: a file may hold hundreds of pages."""
+        items: list[Item] = []
+        remaining = iter(loaded)
+        while part := list(islice(remaining, self.part)):
+            items += self._describe(part)
+        return items
+
+    def _load(self, task: Task) -> Iterator[_Decoded]:
         """Read and decode a file; there are no pixels where none are needed, or it failed."""
         try:
             data, content_hash = _read(task.path)
         except ImageError as error:
-            return Item(task, task.file, reason=error.reason, is_lasting=error.is_lasting), None
+            yield Item(task, task.file, reason=error.reason, is_lasting=error.is_lasting), None
+            return
         item = Item(task, replace(task.file, content_hash=content_hash))
-        return (item, None) if self._is_known(task, content_hash) else self._decode(item, data)
+        if self._is_known(task, content_hash):
+            yield item, None
+        else:
+            yield from self._decode(item, data)
 
-    def _decode(self, item: Item, data: bytes | None) -> tuple[Item, Pixels | None]:
-        """Decode a file, whose bytes are `data` where they were kept."""
+    def _decode(self, item: Item, data: bytes | None) -> Iterator[_Decoded]:
+        """Decode the pages of a file, whose bytes are `data` where they were kept."""
+        main, pixels = self._decode_page(item, data)
+        wanted = item.task.options.pages
+        chosen, main = main.page, main.with_page(None)
+        if main.pages == 1 or wanted == "auto":
+            yield main, pixels
+            return
+        if wanted == "all":
+            yield replace(main, taken=main.pages), pixels
+            for page in range(main.pages):
+                if page != chosen:
+                    decoded, pixels = self._decode_page(item.with_page(page), data)
+                    yield replace(decoded.with_page(page), taken=main.pages), pixels
+            return
+        other, other_pixels = self._decode_page(item, data, wanted)
+        if other.page != chosen:
+            main, pixels = other.with_page(other.page), other_pixels
+        yield main, pixels
+
+    def _decode_page(
+        self, item: Item, data: bytes | None, wanted: PageChoice | None = None
+    ) -> _Decoded:
+        """Decode one picture of a file: its page, or the one that is wanted."""
+        options = item.task.options
         try:
             loaded = load_image(
                 item.task.path if data is None else data,
                 at_least=self.extractor.pixels_needed,
-                max_pixels=self.max_pixels,
-                name=str(item.task.path),
-                damaged=self.damaged,
+                max_pixels=options.max_pixels,
+                name=item.path,
+                damaged=options.damaged,
+                oversize=options.oversize,
+                page=item.page if wanted is None else wanted,
             )
         except ImageError as error:
             return replace(item, reason=error.reason, is_lasting=error.is_lasting), None
-        decoded = replace(item, facts=loaded.facts, pages=loaded.pages, warnings=loaded.warnings)
+        decoded = replace(
+            item,
+            facts=loaded.facts,
+            pages=loaded.pages,
+            page=loaded.page if loaded.pages > 1 else None,
+            warnings=loaded.warnings,
+        )
+        if is_blank(loaded.pixels):
+            return replace(decoded, is_blank=True), None
         return decoded, loaded.pixels
 
-    def _describe(self, loaded: Sequence[tuple[Item, Pixels | None]]) -> list[Item]:
+    def _describe(self, loaded: Sequence[_Decoded]) -> list[Item]:
         """Return the items with the features of their pixels."""
         images = [pixels for _, pixels in loaded if pixels is not None]
         described = iter(self.extractor.extract(images) if images else ())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from glob import escape
 from pathlib import Path
 
 from indexer.errors import NoImagesError
@@ -11,10 +13,11 @@ from indexer.store.filters import images_at
 from indexer.store.store import Store
 
 
-def remove_images(store: Store, places: Sequence[Path]) -> int:
+def remove_images(store: Store, places: Sequence[Path], *, exclude: bool = False) -> int:
     """Forget the images that `places` (files, or folders with all below) name; return how many.
 
-    Raises `NoImagesError`, before anything is removed, for a place the store knows nothing of.
+    With `exclude`, later index runs leave these places out. Raises `NoImagesError`, before anything
+    is removed, for a place the store knows nothing of.
     """
     with store.writing():
         chosen: dict[int, bool] = {}
@@ -24,4 +27,19 @@ def remove_images(store: Store, places: Sequence[Path]) -> int:
                 raise NoImagesError(f"The store knows no image at {place}; nothing was removed.")
             chosen |= here
         store.remove(list(chosen))
+        if exclude:
+            for place in places:
+                _exclude(store, Path(os.path.abspath(place)))
     return sum(chosen.values())
+
+
+def _exclude(store: Store, place: Path) -> None:
+    """Leave a place out of later runs; a folder of photos as a whole is forgotten."""
+    for root_id, root in store.roots().items():
+        if root.is_relative_to(place):
+            store.remove_root(root_id)
+        elif place.is_relative_to(root):
+            options = store.root_options()[root_id]
+            glob = "/" + escape(place.relative_to(root).as_posix())
+            kept = dict.fromkeys((*options.exclude, glob))
+            store.remember_root(root_id, options=replace(options, exclude=tuple(kept)))

@@ -2,148 +2,251 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from indexer.errors import NoImagesError
-from indexer.images.find import Walk, find_images
+from indexer.images.find import Excluded, Walk, find_images
+from indexer.images.page_paths import page_of
+from indexer.reading import ReadingOptions
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
 REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
+PAGED_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".hif", ".mpo", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A file to read: `known` is its row in the catalogue, if any."""
+    """A file to read: `known` are its rows in the catalogue, one for each of its pictures.
+
+    It is described `again` where its bytes are known already, but not as `options` have it.
+    """
 
     path: Path
     file: FileState
-    known: KnownFile | None
+    known: tuple[KnownFile, ...] = ()
+    options: ReadingOptions = field(default_factory=ReadingOptions)
+    again: bool = False
 
 
 @dataclass
 class Scan:
     """The outcome of a scan: `tasks` to do, `unchanged` rows, and rows whose file is `missing`.
 
-    `lost` are rows of roots that are not there any more: renamed folders, drives at another place.
-    `problems` are (path, reason) of what could not be read, and `skipped` counts files that are no
-    images by suffix.
+    `lost` are rows of roots that are not there any more: renamed folders, drives at another place;
+    `guarded` are (folder, row) below folders that are suddenly empty, as a mount point is.
+    `stamped` are unchanged rows with what the store did not know of their files yet. `problems` are
+    (path, reason) of what could not be read, and `skipped` counts files that are no images by
+    suffix; `options` and `other_files` are what to remember of each root.
     """
 
     tasks: list[Task] = field(default_factory=list)
     unchanged: list[KnownFile] = field(default_factory=list)
+    stamped: list[tuple[int, FileState]] = field(default_factory=list)
     missing: list[KnownFile] = field(default_factory=list)
     lost: list[KnownFile] = field(default_factory=list)
+    guarded: list[tuple[str, KnownFile]] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    options: dict[int, ReadingOptions] = field(default_factory=dict)
+    other_files: dict[int, Counter[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """Choices of a scan, see `find_images`; `retry_failed` reads unchanged failures again."""
+    """Choices of a scan: `given` are those `ReadingOptions` that differ from what is remembered.
 
-    exclude: tuple[str, ...] = ()
-    sniff: bool = False
+    `retry_failed` reads unchanged failures again, and `check` every file.
+    """
+
+    given: Mapping[str, Any] = field(default_factory=dict)
     retry_failed: bool = False
+    check: bool = False
 
 
 def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | None = None) -> Scan:
     """Compare the files at `places` (folders or single images) with the catalogue.
 
-    Only names, sizes and time stamps are read. A file inside a folder that is a root already
-    belongs to that root. What cannot be read is a problem, and what the store knows there is kept.
-    Raises `NoImagesError` where every place does not exist or is empty of images.
+    Without places, all that the store knows is brought up to date. Only names, sizes, dates and
+    inodes are read. A file inside a folder that is a root already belongs to that root. What cannot
+    be read is a problem, and what the store knows there is kept. Raises `NoImagesError` where every
+    place does not exist or is empty of images, and where there is none.
     """
-    options = options or ScanOptions()
-    known = store.known_files()
-    scan = Scan()
-    seen: set[tuple[int, str]] = set()
+    scanner = _Scanner(store, options or ScanOptions())
+    if not (places or scanner.remembered):
+        raise NoImagesError("The store knows no folder yet. Name one: cbir index PHOTOS.")
     refused: list[NoImagesError] = []
-    places = list(dict.fromkeys(Path(os.path.abspath(p)) for p in places))
-    for place in places:
+    asked = list(dict.fromkeys(Path(os.path.abspath(p)) for p in places)) or scanner.all_places()
+    for place in asked:
         try:
-            _scan_place(store, place, options, scan, known, seen)
+            scanner.scan(place)
         except NoImagesError as error:
             refused.append(error)
-            scan.problems.append((str(place), str(error)))
-    if refused and len(refused) == len(places):
+            scanner.found.problems.append((str(place), str(error)))
+    if refused and len(refused) == len(asked) and places:
         raise refused[0]
-    gone = {i for i, root in store.roots().items() if not root.exists()}
-    scan.lost = [row for row in known.values() if row.file.root_id in gone]
-    return scan
+    return scanner.finish()
 
 
-def _scan_place(
-    store: Store,
-    place: Path,
-    options: ScanOptions,
-    scan: Scan,
-    known: dict[tuple[int, str], KnownFile],
-    seen: set[tuple[int, str]],
-) -> None:
-    """Add what is at one place to a scan; `seen` are the files that were there already."""
-    roots = store.roots()
-    walk = Walk()
-    found = _files_at(place, options, store.path, walk)
-    folder = place if place.is_dir() else place.parent
-    within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
-    nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
-    scope = {*within, *nested}
-    scan.problems += walk.problems
-    scan.skipped += walk.skipped
-    if not found:
-        _refuse_empty(place, [k for k in known.values() if k.file.root_id in scope], walk)
-    root_id = next(iter(within)) if within else store.add_root(folder)
-    scope.add(root_id)
-    roots.setdefault(root_id, folder)
-    for path, stat in found:
-        owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)
-        key = (owner, _path_below(roots[owner], path))
-        if key not in seen:
-            seen.add(key)
-            file = FileState(*key, stat.st_size, stat.st_mtime_ns)
-            _sort_in(scan, path, file, known.get(key), options.retry_failed)
-    if place.is_dir():
-        absent = [
-            (roots[key[0]] / key[1], row)
-            for key, row in known.items()
-            if key not in seen and key[0] in scope
+class _Scanner:
+    """A scan in progress."""
+
+    def __init__(self, store: Store, options: ScanOptions) -> None:
+        self.store = store
+        self.options = options
+        self.found = Scan()
+        self.remembered = store.root_options()
+        self.known: dict[tuple[int, str], list[KnownFile]] = {}
+        for (root_id, path), row in store.known_files().items():
+            self.known.setdefault((root_id, page_of(path)[0]), []).append(row)
+        self._seen: set[tuple[int, str]] = set()
+
+    def all_places(self) -> list[Path]:
+        """Return what a run without places looks at: folders, and files that were given by name."""
+        places = []
+        for root_id, root in self.store.roots().items():
+            files = [root / path for owner, path in self.known if owner == root_id]
+            if self._options_of(root_id).known_only and root.is_dir():
+                places += [file for file in files if file.is_file()]
+                self._note_gone([file for file in files if not file.exists()], root_id, root)
+            elif files or root.is_dir():
+                places.append(root)
+        return places
+
+    def _note_gone(self, files: Sequence[Path], root_id: int, root: Path) -> None:
+        for file in files:
+            key = (root_id, _path_below(root, file))
+            self._seen.add(key)
+            self.found.missing += self.known[key]
+
+    def _options_of(self, root_id: int) -> ReadingOptions:
+        return self.remembered.get(root_id, ReadingOptions())
+
+    def scan(self, place: Path) -> None:
+        """Add what is at one place."""
+        roots = self.store.roots()
+        folder = place if place.is_dir() else place.parent
+        within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
+        nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
+        root_id = next(iter(within), None)
+        before = ReadingOptions() if root_id is None else self._options_of(root_id)
+        options = dataclasses.replace(before, **self.options.given)
+        top = folder if root_id is None else roots[root_id]
+        walk = Walk()
+        excluded = self._excluded(top, options, nested)
+        found = self._files_at(place, top, options, excluded, walk)
+        self.found.problems += walk.problems
+        self.found.skipped += walk.skipped
+        scope = {*within, *nested}
+        if not found:
+            paths = [roots[key[0]] / key[1] for key in self.known if key[0] in scope]
+            _refuse_empty(place, sum(path.is_relative_to(place) for path in paths), walk)
+        if root_id is None:
+            options = dataclasses.replace(options, known_only=not place.is_dir())
+            root_id = self.store.add_root(folder, options)
+            roots[root_id], before = folder, options
+        elif place == top:
+            options = dataclasses.replace(options, known_only=False)
+        if place == top:
+            self.found.options[root_id] = options
+            self.found.other_files[root_id] = walk.skipped
+        for path, stat in found:
+            owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)
+            self._sort_in(owner, roots[owner], path, stat, before, options)
+        if place.is_dir():
+            self._note_missing(place, {*scope, root_id}, roots, walk)
+
+    def _excluded(self, top: Path, options: ReadingOptions, nested: Mapping[int, Path]) -> Excluded:
+        """Return what is left out of a root and of those inside it."""
+        globs = {root: self._options_of(root_id).exclude for root_id, root in nested.items()}
+        return Excluded({top: options.exclude} | globs)
+
+    def _files_at(
+        self, place: Path, top: Path, options: ReadingOptions, excluded: Excluded, walk: Walk
+    ) -> list[tuple[Path, os.stat_result]]:
+        if place.is_file():
+            return [(place, place.stat())]
+        if not place.is_dir():
+            raise NoImagesError(f"There is no file or folder {place}.")
+        found = []
+        for entry in find_images(
+            place, top=top, excluded=excluded, skip=self.store.path, sniff=options.sniff, walk=walk
+        ):
+            try:
+                found.append((Path(entry.path), entry.stat()))
+            except OSError as error:
+                walk.note(entry.path, error)
+        return found
+
+    def _sort_in(
+        self,
+        root_id: int,
+        root: Path,
+        path: Path,
+        stat: os.stat_result,
+        before: ReadingOptions,
+        options: ReadingOptions,
+    ) -> None:
+        key = (root_id, _path_below(root, path))
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        file = FileState.of(*key, stat)
+        rows = self.known.get(key, [])
+        again = options.pages != before.pages and any(_may_have_pages(row) for row in rows)
+        retried = (self.options.retry_failed or options.damaged != before.damaged) and any(
+            row.reason for row in rows
+        )
+        same = bool(rows) and all(row.file.is_like(file) for row in rows)
+        if not same or again or retried or self.options.check:
+            self.found.tasks.append(Task(path, file, tuple(rows), options, again))
+            return
+        self.found.unchanged += rows
+        self.found.stamped += [
+            (row.id, dataclasses.replace(file, path=row.file.path))
+            for row in rows
+            if row.file.ctime_ns is None
         ]
-        below = [(path, row) for path, row in absent if path.is_relative_to(place)]
-        scan.missing += _really_missing(below, walk, scan)
-        seen.update((row.file.root_id, row.file.path) for _, row in below)
+
+    def _note_missing(
+        self, place: Path, scope: set[int], roots: Mapping[int, Path], walk: Walk
+    ) -> None:
+        absent = [
+            (roots[key[0]] / key[1], key)
+            for key in self.known
+            if key not in self._seen and key[0] in scope
+        ]
+        below = [(path, key) for path, key in absent if path.is_relative_to(place)]
+        unread = {path for path, _ in walk.problems}
+        for path, key in below:
+            above = [str(path), *(str(parent) for parent in path.parents)]
+            empty = next((folder for folder in above if folder in walk.empty), None)
+            if empty is not None:
+                self.found.guarded += [(empty, row) for row in self.known[key]]
+            elif not unread.intersection(above):  # else it may still be there
+                self.found.missing += self.known[key]
+        self._seen.update(key for _, key in below)
+
+    def finish(self) -> Scan:
+        """Return the scan, with the rows of roots that are not there any more."""
+        gone = {i for i, root in self.store.roots().items() if not root.exists()}
+        self.found.lost = [
+            row for key, rows in self.known.items() if key[0] in gone for row in rows
+        ]
+        return self.found
 
 
-def _really_missing(
-    absent: list[tuple[Path, KnownFile]], walk: Walk, scan: Scan
-) -> list[KnownFile]:
-    """Return the rows whose files are gone, and not just unreachable.
-
-    Below a folder that cannot be read, or that is suddenly empty as a mount point is, they may
-    still be there.
-    """
-    unread = {path for path, _ in walk.problems}
-    empty = dict.fromkeys(walk.empty, 0)
-    missing = []
-    for path, row in absent:
-        above = [str(path), *(str(parent) for parent in path.parents)]
-        if unread.intersection(above):
-            continue
-        mounts = [folder for folder in above if folder in empty]
-        if mounts:
-            empty[mounts[0]] += 1
-        else:
-            missing.append(row)
-    scan.problems += [
-        (folder, f"is empty now, but the store knows {count} images below it; {REMEDY}")
-        for folder, count in empty.items()
-        if count
-    ]
-    return missing
+def _may_have_pages(row: KnownFile) -> bool:
+    """Whether a file may hold more pictures than the one of this row."""
+    if row.pages is None:
+        return page_of(row.file.path)[0].lower().endswith(PAGED_SUFFIXES)
+    return row.pages > 1
 
 
 def _path_below(root: Path, path: Path) -> str:
@@ -151,42 +254,12 @@ def _path_below(root: Path, path: Path) -> str:
     return str(path)[len(str(root).rstrip(os.sep)) + 1 :].replace(os.sep, "/")
 
 
-def _files_at(
-    place: Path, options: ScanOptions, store: Path, walk: Walk
-) -> list[tuple[Path, os.stat_result]]:
-    if place.is_dir():
-        found = []
-        for entry in find_images(
-            place, exclude=options.exclude, skip=store, sniff=options.sniff, walk=walk
-        ):
-            try:
-                found.append((Path(entry.path), entry.stat()))
-            except OSError as error:
-                walk.note(entry.path, error)
-        return found
-    if place.is_file():
-        return [(place, place.stat())]
-    raise NoImagesError(f"There is no file or folder {place}.")
-
-
-def _refuse_empty(place: Path, known: list[KnownFile], walk: Walk) -> None:
+def _refuse_empty(place: Path, known: int, walk: Walk) -> None:
     for path, reason in walk.problems:
         if path == str(place):
             raise NoImagesError(f"The folder {place} {reason}.")
     if known:
         raise NoImagesError(
-            f"{place} holds no images now, but the store knows {len(known)} there. {REMEDY}"
+            f"{place} holds no images now, but the store knows {known} there. {REMEDY}"
         )
     raise NoImagesError(f"There are no images in {place}.")
-
-
-def _sort_in(
-    scan: Scan, path: Path, file: FileState, known: KnownFile | None, retry_failed: bool
-) -> None:
-    same = known is not None and (
-        (known.file.size_bytes, known.file.mtime_ns) == (file.size_bytes, file.mtime_ns)
-    )
-    if known is not None and same and not (retry_failed and known.reason):
-        scan.unchanged.append(known)
-    else:
-        scan.tasks.append(Task(path, file, known))

@@ -154,9 +154,11 @@ class Collection:
         # Where another file has replaced it, the boxes of the store do not fit.
         return picture if picture.size == (info.width, info.height) else None
 
-    def same_files(self, data: bytes) -> list[int]:
-        """Return the ids of the images whose files have these very bytes."""
-        return self.store.reader.images_of(hashlib.sha256(data).digest())
+    def same_files(self, data: bytes, page: int | None = None) -> list[ImageInfo]:
+        """Return the images whose files have these very bytes; that page of each, from 0."""
+        found = self.store.reader.images_of(hashlib.sha256(data).digest())
+        infos = self.store.image_infos(found)
+        return [infos[i] for i in found if i in infos and infos[i].page == page]
 
     def local_features(self, image_ids: Sequence[int]) -> list[LocalFeatures | None]:
         """Return the keypoints of images, None where a file is missing, damaged or replaced.

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from indexer.arrays import FloatArray, Pixels, unit_vector
-from indexer.errors import CbirError, InvalidQueryError
+from indexer.errors import BlankQueryError, CbirError, InvalidQueryError
 from indexer.features.engines.protocols import Activations
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.preprocess import NetworkInput
 from indexer.features.regions import Region
 from indexer.features.windows import to_boxes
-from indexer.images.decode import load_image
+from indexer.images.accepted import load_accepted
+from indexer.images.decode import LoadedImage, load_image
+from indexer.images.ground import is_blank
 from retrieval.collection import Collection
 from retrieval.picture import DECODERS
 from retrieval.query import Query
@@ -26,6 +27,7 @@ from retrieval.query import Query
 QUERY_SCALES = (0.71, 1.0)
 SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 QUARTER_TURNS = 4  # in which a query with `turns` is described
+NOTHING = "The query image shows nothing but one even colour: there is nothing to find."
 TIGHTENED = -0.1  # a box is also described without its margin: people draw it with room to spare
 
 
@@ -171,6 +173,8 @@ def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | 
     try:
         _, vectors = collection.index(kind).rows_of_image(query.image_id)
     except KeyError as error:
+        if collection.info(query.image_id) is not None:
+            raise BlankQueryError(NOTHING) from error
         raise _unknown_image(query.image_id) from error
     return (vectors[0],)
 
@@ -180,12 +184,20 @@ def _views_of_ways(collection: Collection, ways: Sequence[Query]) -> list[list[_
     stored = _stored_vector(collection, ways[0])
     if stored and not ways[0].turns:
         return [[stored]]
-    turns = [load_query(collection, ways[0])]
+    turns = [_load_content(collection, ways[0])]
     while ways[0].turns and len(turns) < QUARTER_TURNS:
         turns.append(_turn(*turns[-1]))
     if stored:
         return [[stored, *(_views(collection, ways[0], *turned) for turned in turns[1:])]]
     return [[_views(collection, query, *turned) for turned in turns] for query in ways]
+
+
+def _load_content(collection: Collection, query: Query) -> tuple[Pixels, Region | None]:
+    """Do what `load_query` does; raises `BlankQueryError` for a whole picture without content."""
+    pixels, box = load_query(collection, query)
+    if box is None and is_blank(pixels):
+        raise BlankQueryError(NOTHING)
+    return pixels, box
 
 
 def _turn(pixels: Pixels, box: Region | None) -> tuple[Pixels, Region | None]:
@@ -239,26 +251,32 @@ def load_query(
     A photo is decoded at a fraction of its size where the query has enough pixels even so: those of
     a square of `side_px`, or else of the network's input.
     """
-    source: Path | bytes = query.path if query.path is not None else query.data or b""
-    info = None
-    if query.image_id is not None:
-        info = collection.info(query.image_id)
-        if info is None:
-            raise _unknown_image(query.image_id)
-        source = info.path
-    limit, damaged = query.max_pixels, query.damaged
-    if info is not None:  # it was accepted when it was indexed
-        limit, damaged = max(limit, info.width * info.height), "take"
-    needed = side_px or collection.store.spec.size_px
+    loaded = _load_source(collection, query, side_px or collection.store.spec.size_px)
     if query.box is None:
-        found = load_image(source, at_least=needed, max_pixels=limit, damaged=damaged)
-        return found.pixels, None
-    part = query.box.as_tuple()
-    loaded = load_image(source, at_least=needed, part=part, max_pixels=limit, damaged=damaged)
+        return loaded.pixels, None
     size = (loaded.facts.width, loaded.facts.height)
     query.box.require_inside(*size)
     height, width = loaded.pixels.shape[:2]
     return loaded.pixels, query.box.padded(query.context, *size).scaled(size, (width, height))
+
+
+def _load_source(collection: Collection, query: Query, side_px: int) -> LoadedImage:
+    """Decode a query's image with enough pixels for a square of `side_px`, of its box if any."""
+    part = query.box.as_tuple() if query.box else None
+    if query.image_id is not None:
+        info = collection.info(query.image_id)
+        if info is None:
+            raise _unknown_image(query.image_id)
+        return load_accepted(info.path, (info.width, info.height), at_least=side_px, part=part)
+    return load_image(
+        query.path if query.path is not None else query.data or b"",
+        at_least=side_px,
+        part=part,
+        max_pixels=query.max_pixels,
+        name=query.name,
+        damaged=query.damaged,
+        oversize=query.oversize,
+    )
 
 
 def _unknown_image(image_id: int) -> InvalidQueryError:

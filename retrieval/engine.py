@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.choices import EngineName
-from indexer.errors import CbirError
+from indexer.errors import BlankQueryError, CbirError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.store.reader import StoreReader, require_store
 from retrieval.collection import Collection
 from retrieval.describe import describe_queries
 from retrieval.query import Hit, Query
-from retrieval.ranking import rank
+from retrieval.ranking import copies_of_blank, rank
 
 ANY_BOX = Region(0, 0, 1, 1)
 
@@ -56,9 +56,12 @@ class SearchEngine:
     def search(self, query: Query) -> list[Hit]:
         """Return the hits of `query`, best first, ties by image id.
 
+        The query's own file, and copies of it, come before all others.
+
         Raises `ImageError` for an unusable query image, `InvalidRegionError` for a box outside it,
-        `InvalidQueryError` for an image id that is not in the store, and `StoreError` where the
-        store has no vectors of the kind asked for.
+        `InvalidQueryError` for an image id that is not in the store, `BlankQueryError` for one that
+        shows nothing, unless the store has its very bytes, and `StoreError` where the store has no
+        vectors of the kind asked for.
         """
         [answer] = self.search_many([query])
         if isinstance(answer, CbirError):
@@ -75,7 +78,9 @@ class SearchEngine:
         answers: list[list[Hit] | CbirError] = []
         alike: dict[Query, list[int]] = {}
         for i, (query, vector) in enumerate(zip(queries, vectors, strict=True)):
-            if isinstance(vector, CbirError):
+            if isinstance(vector, BlankQueryError):
+                answers.append(copies_of_blank(self.collection, query) or vector)
+            elif isinstance(vector, CbirError):
                 answers.append(vector)
             else:
                 answers.append([])
@@ -83,7 +88,7 @@ class SearchEngine:
         for members in alike.values():
             rows = [v for i in members if not isinstance(v := vectors[i], CbirError)]
             try:
-                found = rank(self.collection, [queries[i] for i in members], rows)
+                found = rank(self.collection, [queries[i] for i in members], rows, own_first=True)
             except CbirError as error:
                 answers = [error if i in members else a for i, a in enumerate(answers)]
             else:

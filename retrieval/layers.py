@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import Boxes, FloatArray, Pixels, cosines, unit_rows
-from indexer.choices import MAX_PIXELS, EngineName, Scope, TapKind
+from indexer.choices import EngineName, Scope, TapKind
 from indexer.errors import ImageError
 from indexer.features.engines.load import load_engine
 from indexer.features.engines.protocols import Activations, activations_of
 from indexer.features.extractor import WHOLE
 from indexer.features.pooling import pool, pool_boxes
 from indexer.features.windows import to_regions
-from indexer.images.decode import load_image
+from indexer.images.accepted import load_accepted
 from indexer.progress import Progress, no_progress
 from indexer.store.records import ImageInfo
 from retrieval.collection import Collection
@@ -156,9 +156,8 @@ class LayerLab:
     def _load(self, info: ImageInfo) -> Pixels | None:
         try:
             size_px = self.collection.extractor.spec.size_px
-            limit = max(MAX_PIXELS, info.width * info.height)
-            loaded = load_image(info.path, at_least=size_px, max_pixels=limit, damaged="take")
-            return loaded.pixels
+            size = (info.width, info.height)
+            return load_accepted(info.path, size, at_least=size_px).pixels
         except ImageError:
             return None
 

@@ -33,7 +33,7 @@ PLACE_LAYOUT = WindowLayout(scales=(0.7, 0.47, 0.31, 0.2), overlap=0.5)
 
 @dataclass(frozen=True)
 class Localization:
-    """The match of a query in one image, all in pixels of its upright original.
+    """The match of a query in one image, all in pixels of the upright `image` that was looked in.
 
     `quad` is the query's outline where geometry proves that the image shows it, and `match` the
     correspondences that were found, None without any; its `points` are in pixels of `query`, the
@@ -59,6 +59,12 @@ class Localization:
     def proof(self) -> GeometricMatch | None:
         """The correspondences, where they prove the match."""
         return self.match if self.match and self.match.is_proof else None
+
+    def place_in(self, size: tuple[int, int]) -> tuple[Region, Quad | None]:
+        """Return box and quad in pixels of an original of `size`, where `image` is smaller."""
+        x, y = size[0] / self.image.width, size[1] / self.image.height
+        quad = self.quad and tuple((px * x, py * y) for px, py in self.quad)
+        return self.box.scaled(self.image.size, size), quad
 
 
 def localize(

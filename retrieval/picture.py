@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from indexer.arrays import Pixels
-from indexer.choices import MAX_PIXELS
 from indexer.features.regions import Region
-from indexer.images.decode import load_image
+from indexer.images.accepted import load_accepted
 from indexer.images.resize import resize_pixels
 
 DECODERS = os.cpu_count() or 2  # threads that read images, where several are needed
@@ -29,16 +28,10 @@ class Picture:
     def load(cls, path: Path, size: tuple[int, int], side_px: int) -> Picture:
         """Read an image file, of `size` when it was indexed, and `keep` what is asked for.
 
-        Raises `ImageError` as `load_image` does.
+        Raises `ImageError` as `load_accepted` does.
         """
         square = min(size)
-        loaded = load_image(
-            path,
-            at_least=side_px,
-            part=(0, 0, square, square),
-            max_pixels=max(MAX_PIXELS, size[0] * size[1]),
-            damaged="take",
-        )
+        loaded = load_accepted(path, size, at_least=side_px, part=(0, 0, square, square))
         return cls.keep(loaded.pixels, (loaded.facts.width, loaded.facts.height), side_px)
 
     @classmethod

@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from indexer.choices import MAX_PIXELS, SCOPES, TAP_KINDS, Damaged, Scope, TapKind, Verdict
+from indexer.choices import (
+    MAX_PIXELS,
+    SCOPES,
+    TAP_KINDS,
+    Damaged,
+    Oversize,
+    Scope,
+    TapKind,
+    Verdict,
+)
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
+from indexer.images.page_paths import find_page
 
 CANDIDATES = 200
 
@@ -22,7 +32,8 @@ class Query:
     """A search for the images nearest to one image, or to a box in it.
 
     Exactly one of `path`, `data` (the bytes of an image file) and `image_id` (an image of the
-    store) is the source. `context` pads the box on every side by that share of its size.
+    store) is the source; `name` stands for `data` in errors and reports. `context` pads the box on
+    every side by that share of its size.
 
     `search` compares with whole images or with their regions; each image is found once, with its
     best box. `turns` asks in four rotations, a quarter turn each; an image's best score counts.
@@ -30,9 +41,9 @@ class Query:
     the same object come first; `rerank` does that, and looks for more images like them: it needs a
     search of regions by conv features. `k` is how many hits at most; None is all. Hits below
     `min_confidence` are left out. `allowed` restricts the hits to these image ids, inside the
-    search. A query image of more than `max_pixels` is refused, and one whose file
-    calls its pixels damaged, unless `damaged` is take. Raises `InvalidQueryError` for
-    impossible combinations.
+    search. A query image of more than `max_pixels` is refused, unless `oversize` is reduce and its
+    format can be read at a smaller size, and so is one whose file calls its pixels damaged, unless
+    `damaged` is take. Raises `InvalidQueryError` for impossible combinations.
     """
 
     path: Path | None = None
@@ -51,6 +62,8 @@ class Query:
     allowed: frozenset[int] | None = None
     max_pixels: int = MAX_PIXELS
     damaged: Damaged = "skip"
+    name: str | None = None
+    oversize: Oversize = "skip"
 
     @property
     def counts_whole(self) -> bool:
@@ -129,3 +142,8 @@ class Hit:
     inverted: bool = False
     confidence: float | None = None
     verdict: Verdict | None = None
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the file is not there any more: deleted, or on a drive that is not mounted."""
+        return not find_page(self.path)[0].exists()

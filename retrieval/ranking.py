@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.choices import Verdict
+from indexer.images.page_paths import find_page
 from indexer.store.records import ImageInfo
 from retrieval.candidates import find_candidates
 from retrieval.collection import Collection
@@ -28,18 +29,24 @@ RERANK_STEPS: tuple[RerankStep, ...] = (
 
 
 def rank(
-    collection: Collection, queries: Sequence[Query], vectors: Sequence[QueryVectors]
+    collection: Collection,
+    queries: Sequence[Query],
+    vectors: Sequence[QueryVectors],
+    *,
+    own_first: bool = False,
 ) -> list[list[Hit]]:
     """Return the hits of queries, each with its vectors, best first, ties by image id.
 
-    The queries differ in what is asked for only, not in how it is searched.
+    The queries differ in what is asked for only, not in how it is searched. With `own_first`, and
+    where hits are verified, the images that are the very file that was asked with come before all
+    others.
 
     Raises `StoreError` where the store has no vectors of the kind asked for.
     """
     found = find_candidates(collection, queries, vectors)
     first = queries[0]
-    if first.verify or first.rerank:
-        steps = RERANK_STEPS if first.rerank else VERIFY_STEPS
+    steps = RERANK_STEPS if first.rerank else VERIFY_STEPS if first.verify else ()
+    if steps or own_first:
         found = [
             _apply(steps, collection, *_with_own(collection, query, own, candidates))
             for query, own, candidates in zip(queries, vectors, found, strict=True)
@@ -50,13 +57,16 @@ def rank(
 def _with_own(
     collection: Collection, query: Query, vectors: QueryVectors, candidates: list[Candidate]
 ) -> tuple[Question, list[Candidate]]:
-    """Return a query for the steps, and candidates among which are the query's own images."""
+    """Return a query for the steps, and candidates with the query's own images in front."""
     own = _own_images(collection, query)
     missing = own - {candidate.image_id for candidate in candidates}
     if missing:
         alone = replace(query, allowed=missing, k=None)
         [found] = find_candidates(collection, [alone], [vectors])
         candidates = candidates + found
+    if own:
+        mine = [replace(c, is_own=True) for c in candidates if c.image_id in own]
+        candidates = mine + [c for c in candidates if c.image_id not in own]
     return Question(query, vectors.own[0], own), candidates
 
 
@@ -65,12 +75,34 @@ def _own_images(collection: Collection, query: Query) -> frozenset[int]:
     if query.image_id is not None:
         own = {query.image_id}
     else:
-        try:
-            data = query.data if query.path is None else Path(query.path).read_bytes()
-        except OSError:  # gone since it was described
-            data = None
-        own = set(collection.same_files(data or b""))
+        own = {info.id for info in _copies(collection, query)}
     return frozenset(own if query.allowed is None else own & query.allowed)
+
+
+def _copies(collection: Collection, query: Query) -> list[ImageInfo]:
+    """Return the images that have the very bytes of a query's file."""
+    if query.path is None:
+        return collection.same_files(query.data or b"")
+    file, page = find_page(Path(query.path))
+    try:
+        return collection.same_files(file.read_bytes(), page)
+    except OSError:  # gone since it was described
+        return []
+
+
+def copies_of_blank(collection: Collection, query: Query) -> list[Hit]:
+    """Return the hits of a whole picture without content: the images that have its very bytes."""
+    if query.image_id is not None or query.box is not None:
+        return []
+    found = [
+        info
+        for info in _copies(collection, query)
+        if query.allowed is None or info.id in query.allowed
+    ]
+    return [
+        Hit(rank, info.id, info.path, 1.0, confidence=1.0, verdict="same picture")
+        for rank, info in enumerate(found[: query.k], 1)
+    ]
 
 
 def _apply(

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from sqlalchemy import select
 
-from indexer.build import Builder, BuildOptions, IndexReport
+from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
+from indexer.run import BuildOptions, IndexReport
 from indexer.store.catalog.tables import RegionRow
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec

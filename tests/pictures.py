@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import colorsys
 import os
+import struct
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage import data
 
 from indexer.arrays import Pixels
@@ -25,10 +27,23 @@ QUADRANTS = ((RED, GREEN), (BLUE, WHITE))
 
 
 def plain(path: Path, colour: Colour, size: tuple[int, int] = (48, 32)) -> Path:
-    """Write a picture of one colour; the suffix chooses the format."""
+    """Write a picture of one colour but for a speck, so that it shows something.
+
+    The suffix chooses the format.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
+    coloured(colour, size).save(path)
     return path
+
+
+def coloured(colour: Colour, size: tuple[int, int] = (48, 32)) -> Image.Image:
+    """Return a picture of one colour but for a speck in a corner."""
+    image = Image.new("RGB", size, colour)
+    red, green, blue = colour
+    side = max(1, min(size) // 16)
+    corner = (size[0] - side, size[1] - side)
+    image.paste((255 - red, 255 - green, 255 - blue), (*corner, *size))
+    return image
 
 
 def shades(count: int) -> list[Colour]:
@@ -68,6 +83,21 @@ def noise(seed: int, width: int, height: int) -> Pixels:
     random = np.random.default_rng(seed)
     small = random.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def profile_of(name: Literal["LAB", "sRGB"]) -> bytes:
+    """Return a colour profile."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+
+
+def swapped_profile() -> bytes:
+    """Return a profile like sRGB in which red and blue are exchanged."""
+    data = bytearray(profile_of("sRGB"))
+    count = struct.unpack(">I", data[128:132])[0]
+    entries = {bytes(data[132 + 12 * i : 136 + 12 * i]): 136 + 12 * i for i in range(count)}
+    red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
+    data[red : red + 8], data[blue : blue + 8] = data[blue : blue + 8], data[red : red + 8]
+    return bytes(data)
 
 
 def photo(name: str) -> Image.Image:

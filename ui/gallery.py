@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from indexer.errors import ImageError, InvalidQueryError, OutsideRootsError
-from indexer.images.decode import load_image
+from indexer.images.accepted import load_accepted
+from indexer.images.page_paths import find_page, name_page
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 
@@ -46,7 +47,8 @@ class Gallery:
 
     def picture(self, image_id: int, side_px: int = SCREEN_PX) -> Image.Image:
         """Return the upright pixels within `side_px` × `side_px`; raises `CbirError`."""
-        return fitted(self.file(image_id), side_px)
+        info = self.info(image_id)
+        return fitted(self._checked(info.path), side_px, (info.width, info.height))
 
     def thumbnails(self, infos: Sequence[ImageInfo]) -> list[bytes]:
         """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
@@ -56,12 +58,12 @@ class Gallery:
     def _thumbnail(self, info: ImageInfo) -> bytes:
         try:
             path = self._checked(info.path)
-            stat = path.stat()
+            stat = find_page(path)[0].stat()
             name = f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{THUMBNAIL_PX}.jpg"
             kept = self.store.derived_file(info.id, name)
             if kept.is_file():
                 return kept.read_bytes()
-            made = as_jpeg(fitted(path, THUMBNAIL_PX))
+            made = as_jpeg(fitted(path, THUMBNAIL_PX, (info.width, info.height)))
         except OutsideRootsError:
             return as_jpeg(plate("outside the indexed folders"))
         except (ImageError, OSError):
@@ -78,19 +80,23 @@ class Gallery:
             part.replace(place)
 
     def _checked(self, path: Path) -> Path:
-        resolved = Path(os.path.realpath(path))
+        file, page = find_page(path)
+        resolved = Path(os.path.realpath(file))
         roots = [Path(os.path.realpath(root)) for root in self.store.roots().values()]
         if not any(resolved.is_relative_to(root) for root in roots):
             raise OutsideRootsError(
                 f"{path.name} lies outside the indexed folders (it is a link that leads away), so "
                 "it is not shown. Index the folder that it is in."
             )
-        return resolved
+        return Path(name_page(str(resolved), page))
 
 
-def fitted(source: Path | bytes, side_px: int) -> Image.Image:
-    """Return the upright RGB pixels of an image file within `side_px` × `side_px`."""
-    pixels = load_image(source, at_least=side_px, damaged="take").image
+def fitted(source: Path | bytes, side_px: int, size: tuple[int, int] = (0, 0)) -> Image.Image:
+    """Return the upright RGB pixels of an image file within `side_px` × `side_px`.
+
+    `size` is that of an image of the store, as for `load_accepted`.
+    """
+    pixels = load_accepted(source, size, at_least=side_px).image
     pixels.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     return pixels
 

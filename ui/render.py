@@ -13,6 +13,8 @@ from indexer.features.regions import Region
 from retrieval.geometry import GeometricMatch
 from retrieval.query import Hit, Quad, Query
 
+GONE = "file is gone"
+
 
 def printable(text: object) -> str:
     """Return text that is safe to print: control characters and stray bytes as escapes."""
@@ -22,12 +24,20 @@ def printable(text: object) -> str:
 
 
 def source_name(query: Query) -> str:
-    """Return what a query image is called: its path, - where it came from standard input."""
-    return "-" if query.path is None else str(query.path)
+    """Return what a query image is called: its URL or path, - if it came from standard input."""
+    return query.name or ("-" if query.path is None else str(query.path))
 
 
-def hit_as_dict(hit: Hit) -> dict[str, Any]:
-    """Return a hit as the command line's JSON has it."""
+def short_name(query: Query) -> str:
+    """Return what a query image is called under its picture, safe to print."""
+    return printable(query.path.name if query.path else query.name or "query")
+
+
+def hit_as_dict(hit: Hit, *, missing: bool | None = None) -> dict[str, Any]:
+    """Return a hit as the command line's JSON has it.
+
+    `missing` says whether its file is gone, where that is known already.
+    """
     return {
         "rank": hit.rank,
         "image_id": hit.image_id,
@@ -40,6 +50,7 @@ def hit_as_dict(hit: Hit) -> dict[str, Any]:
         "inliers": hit.inliers,
         "mirrored": hit.mirrored,
         "inverted": hit.inverted,
+        "missing": hit.is_missing if missing is None else missing,
     }
 
 
@@ -113,7 +124,9 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
             row.append(str(hit.region or ""))
         following = hits[place + 1 : place + 2]
         ends = hit.verdict != "weak" and any(h.verdict == "weak" for h in following)
-        table.add_row(*row, escape(printable(shorten(hit.path))), end_section=ends)
+        gone = f" ({GONE})" if hit.is_missing else ""
+        name = printable(shorten(hit.path)) + gone
+        table.add_row(*row, escape(name), end_section=ends)
     if hits:
         console.print(table)
     if not hits:
@@ -152,14 +165,13 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
             "name": printable(hit.path.name),
             "path": printable(hit.path),
             "image": _data_url(hit.path, hit.region, hit.quad),
-            "verdict": verdict_text(hit),
+            "verdict": verdict_text(hit) + (f" · {GONE}" if hit.is_missing else ""),
         }
         for hit in hits
     ]
     source = query.path or query.data or b""
-    name = printable(query.path.name) if query.path else "query"
     html = page.render(
-        query=query, name=name, image=_data_url(source, query.box, None), cards=cards
+        query=query, name=short_name(query), image=_data_url(source, query.box, None), cards=cards
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, "utf-8")

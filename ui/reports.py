@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,15 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from indexer.build import IndexReport
 from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
 from indexer.features.engines.load import choose_engine
 from indexer.features.registry import get_backbone
+from indexer.run import IndexReport
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from ui.render import printable, shorten
 
 SHOWN_FAILURES = 20
+SHOWN_SUFFIXES = 8
 
 
 def report_as_dict(report: IndexReport) -> dict[str, Any]:
@@ -43,16 +45,23 @@ def report_as_text(report: IndexReport, store: Store) -> str:
     lines += _listed("skipped", report.failed, "cbir info --json lists them all.")
     lines += _listed("warning:", report.warnings, "--json lists them all.")
     if report.skipped:
-        total = sum(report.skipped.values())
-        kinds = ", ".join(
-            f"{count} {suffix or 'without a suffix'}"
-            for suffix, count in sorted(report.skipped.items(), key=lambda item: -item[1])
-        )
-        lines.append(f"  other files passed over: {total} ({printable(kinds)})")
+        lines.append(f"  other files passed over: {printable(_count_by_suffix(report.skipped))}")
     if report.pages_passed_over:
         lines.append(f"  further pages passed over: {report.pages_passed_over}")
     lines.append(f"Store: {printable(shorten(store.path))}")
     return "\n".join(lines)
+
+
+def _count_by_suffix(counts: Mapping[str, int]) -> str:
+    """Return how many files there are, and how many of each suffix, most first."""
+    kinds = [
+        f"{count:,} {suffix or 'without a suffix'}"
+        for suffix, count in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+    shown = kinds[:SHOWN_SUFFIXES]
+    if len(kinds) > len(shown):
+        shown.append(f"and {len(kinds) - len(shown)} other kinds")
+    return f"{sum(counts.values()):,} ({', '.join(shown)})"
 
 
 def _pairs(found: list[tuple[str, str]]) -> list[dict[str, str]]:
@@ -106,6 +115,10 @@ def print_summary(store: Store) -> None:
     for root in summary.roots:
         table.add_row("photos in", escape(printable(root)))
     table.add_row("images", f"{summary.images:,}")
+    if summary.blank:
+        table.add_row("without content", f"{len(summary.blank):,} (never hits)")
+    if summary.skipped:
+        table.add_row("other files", escape(printable(_count_by_suffix(summary.skipped))))
     table.add_row("failed files", f"{len(summary.failed):,}")
     for kind, count in summary.vectors.items():
         search = _describe_search(store, kind)

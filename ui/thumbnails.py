@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from indexer.errors import ImageError
 from indexer.features.regions import Region
-from indexer.images.decode import load_image
+from indexer.images.accepted import load_accepted
 from retrieval.query import Quad
 
 BOX_COLOUR = "#ff3b30"
@@ -25,7 +25,7 @@ def draw_thumbnail(
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
     try:
-        loaded = load_image(source, at_least=side_px, damaged="take")
+        loaded = load_accepted(source, at_least=side_px)
     except ImageError:
         plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
         ImageDraw.Draw(plate).text((12, 12), "missing or unreadable file", fill="black")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -57,7 +57,9 @@ def read_deep(data: bytes, file_format: str | None, page: int = 0) -> Image.Imag
     A page of a TIFF comes out upright. Raises `ValueError` and others for what is not supported.
     """
     if file_format == "TIFF":
-        return _read_tiff(data, page)
+        with open_tiff(BytesIO(data)) as file:
+            opened = file.pages[page]
+            return read_page(opened, orientation_of(opened))
     if file_format == "PPM":
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         return to_image(np.asarray(values)[:, :, ::-1])
@@ -67,13 +69,18 @@ def read_deep(data: bytes, file_format: str | None, page: int = 0) -> Image.Imag
     return to_image(np.asarray(decode(data)))
 
 
-def tiff_size(data: bytes, page: int = 0) -> tuple[int, int]:
-    """Return (width, height) of a page of a TIFF as it is stored."""
+@contextlib.contextmanager
+def open_tiff(stream: IO[bytes]) -> Iterator[Any]:
+    """Yield the `TiffFile` of a stream, which is left where it was."""
     import tifffile
 
-    with tifffile.TiffFile(BytesIO(data)) as file:
-        opened: Any = file.pages[page]
-        return int(opened.imagewidth), int(opened.imagelength)
+    place = stream.tell()
+    stream.seek(0)
+    try:
+        with tifffile.TiffFile(stream) as file:
+            yield file
+    finally:
+        stream.seek(place)
 
 
 def to_image(
@@ -106,23 +113,16 @@ def to_image(
     return rgba
 
 
-def read_subpicture(data: bytes, area: int, check_size: Callable[[int, int], None]) -> Any:
+def find_subpicture(file: Any, area: int) -> Any:
     """Return the largest picture below the pages of a TIFF, None where none exceeds `area` pixels.
 
-    Camera RAW keeps its preview there, and thumbnails come with the picture itself. It comes out
-    upright. `check_size` is asked before it is decoded.
+    Camera RAW keeps its preview there, and thumbnails come with the picture itself.
     """
-    import tifffile
-
-    with tifffile.TiffFile(BytesIO(data)) as file:
-        pages: list[Any] = list(file.pages)
-        below = [sub for page in pages for sub in (page.pages or ()) if _is_picture(sub)]
-        largest = max(below, key=lambda page: page.imagewidth * page.imagelength, default=None)
-        if largest is None or largest.imagewidth * largest.imagelength <= area:
-            return None
-        check_size(largest.imagewidth, largest.imagelength)
-        first = pages[0].tags.get(ExifTags.Base.Orientation)
-        return _to_upright_image(largest, first.value if first else None)
+    below = [sub for page in file.pages for sub in (page.pages or ()) if _is_picture(sub)]
+    largest = max(below, key=lambda page: page.imagewidth * page.imagelength, default=None)
+    if largest is None or largest.imagewidth * largest.imagelength <= area:
+        return None
+    return largest
 
 
 def _is_picture(page: Any) -> bool:
@@ -130,23 +130,28 @@ def _is_picture(page: Any) -> bool:
     return page.photometric is not None and int(page.photometric) in PICTURES
 
 
-def _read_tiff(data: bytes, page: int) -> Image.Image:
-    import tifffile
-
-    with tifffile.TiffFile(BytesIO(data)) as file:
-        opened: Any = file.pages[page]
-        orientation = opened.tags.get(ExifTags.Base.Orientation)
-        return _to_upright_image(opened, orientation.value if orientation else None)
+def orientation_of(page: Any) -> object:
+    """Return the EXIF orientation of a page of a TIFF, None where it has none."""
+    tag = page.tags.get(ExifTags.Base.Orientation)
+    return tag.value if tag else None
 
 
-def _to_upright_image(page: Any, orientation: object) -> Image.Image:
+def no_data_of(page: Any) -> float | None:
+    """Return the value of GDAL's tag for pixels without data."""
+    tag = page.tags.get(NO_DATA)
+    with contextlib.suppress(AttributeError, ValueError):
+        return float(str(tag.value).strip("\0 "))
+    return None
+
+
+def read_page(page: Any, orientation: object) -> Image.Image:
+    """Return a page of a TIFF in 8 bits and upright, as `read_deep` does."""
     values = np.asarray(page.asarray())
     if page.planarconfig == SEPARATE and values.ndim == 3:
         values = np.moveaxis(values, 0, -1)
-    no_data = page.tags.get(NO_DATA)
     return to_image(
         turn_upright(values, orientation),
-        no_data=_no_data(no_data.value if no_data else None),
+        no_data=no_data_of(page),
         white_is_zero=page.photometric == WHITE_IS_ZERO,
     )
 
@@ -171,10 +176,3 @@ def _valid(values: Values, no_data: float | None) -> BoolArray:
     if no_data is not None:
         valid &= values != no_data
     return valid if values.ndim == 2 else np.asarray(valid.all(axis=2))
-
-
-def _no_data(tag: object) -> float | None:
-    """Return the value of GDAL's tag for pixels without data."""
-    with contextlib.suppress(TypeError, ValueError):
-        return float(str(tag).strip("\0 "))
-    return None

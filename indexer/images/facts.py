@@ -28,6 +28,10 @@ PARSER_FAULTS = (
     zlib.error,
 )
 
+BAD_EXIF = "its EXIF block is damaged and was ignored, in whole or in part"
+EMPTY_EXIF = 20  # bytes of a block without entries
+TURNED = (5, 6, 7, 8)  # EXIF orientations of which width and height are exchanged
+
 
 @dataclass(frozen=True)
 class ImageFacts:
@@ -40,20 +44,30 @@ class ImageFacts:
     camera: str | None
 
 
-def read_facts(image: Image.Image) -> ImageFacts:
-    """Read the facts of an opened image; those in a damaged EXIF block stay unknown."""
+def read_facts(image: Image.Image, warnings: list[str]) -> ImageFacts:
+    """Read the facts of an opened image.
+
+    Those in a damaged EXIF block stay unknown, and `warnings` gets one more.
+    """
     width, height = image.size
     taken_at, camera = None, None
-    with contextlib.suppress(*PARSER_FAULTS):
+    try:
         exif = image.getexif()
+        # pillow-heif takes the orientation out, which may leave a block empty.
+        is_raw = image.format not in ("HEIF", "AVIF")
+        if is_raw and not exif and len(image.info.get("exif", b"")) > EMPTY_EXIF:
+            warnings.append(BAD_EXIF)
         # Pillow already gives the upright size of a TIFF.
-        turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        turned = exif.get(ExifTags.Base.Orientation, 1) in TURNED
         if turned and image.format != "TIFF":
             width, height = height, width
         camera = _camera(exif)
         details = exif.get_ifd(ExifTags.IFD.Exif)
         taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-        taken_at = dt.datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S") if taken else None
+        with contextlib.suppress(ValueError):  # a camera whose clock was never set
+            taken_at = dt.datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S")
+    except PARSER_FAULTS:
+        warnings.append(BAD_EXIF)
     return ImageFacts(width, height, image.format or "", taken_at, camera)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+
+from indexer.images.ignore import IGNORE_FILE, IgnoreRules
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large")
 HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
@@ -45,60 +47,114 @@ class Walk:
 
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str]] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
+    empty: set[str] = field(default_factory=set)
 
-    def note(self, path: str, error: OSError) -> None:
+    def note(self, path: str, error: Exception) -> None:
         """Add a problem."""
-        self.problems.append((path, f"cannot be read ({error.strerror or type(error).__name__})"))
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self.problems.append((path, f"cannot be read ({reason})"))
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """What a walk leaves out: `globs` of names, or of paths below a folder, by that folder.
+
+    A glob that begins with a slash is one of paths only.
+    """
+
+    globs: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+
+    def __contains__(self, path: Path) -> bool:
+        """Whether a file or folder is left out."""
+        return any(
+            _matches(path.relative_to(folder).as_posix(), glob)
+            for folder, globs in self.globs.items()
+            if globs and path.is_relative_to(folder) and path != folder
+            for glob in globs
+        )
+
+
+def _matches(path: str, glob: str) -> bool:
+    if glob.startswith("/"):
+        return fnmatch(f"/{path}", glob)
+    return fnmatch(path, glob) or fnmatch(path.rsplit("/", 1)[-1], glob)
 
 
 def find_images(
     folder: Path,
     *,
-    exclude: tuple[str, ...] = (),
+    top: Path | None = None,
+    excluded: Excluded | None = None,
     skip: Path | None = None,
     sniff: bool = False,
     walk: Walk | None = None,
 ) -> Iterator[os.DirEntry[str]]:
     """Yield the image files under `folder`, recursively, in a fixed order.
 
-    Hidden files and folders, `._*` resource forks and thumbnail folders are skipped, and so are
-    files whose path under `folder` matches a glob of `exclude`, and the folder `skip`. Links to
-    files are followed; links to folders are not, so no loop is possible. With `sniff`, files of
-    other suffixes are images where they begin like one. What cannot be read never ends the walk;
-    `walk` tells.
+    Hidden files and folders, `._*` resource forks and thumbnail folders are skipped, and so is what
+    is `excluded`, what the `.cbirignore` of a folder from `top` downwards says, and the folder
+    `skip`. Links to files are followed; links to folders are not, so no loop is possible. With
+    `sniff`, files of other suffixes are images where they begin like one. What cannot be read
+    never ends the walk; `walk` tells.
     """
     walk = Walk() if walk is None else walk
-    pending = [folder]
+    excluded = excluded or Excluded()
+    above = _folders_between(top or folder, folder)
+    pending = [(folder, [rules for path in above for rules in _ignored_in(path, walk)])]
     while pending:
-        current = pending.pop()
-        try:
-            with os.scandir(current) as entries:
-                found = sorted(entries, key=lambda e: os.fsencode(e.name))
-        except OSError as error:
-            walk.note(str(current), error)
-            continue
-        if not found:
-            walk.empty.append(str(current))
+        current, ignored = pending.pop()
+        found = _entries_of(current, walk)
+        if any(entry.name == IGNORE_FILE for entry in found):
+            ignored = [*ignored, *_ignored_in(current, walk)]
         folders: list[Path] = []
         for entry in found:
-            if entry.name.startswith(".") or (
-                exclude and _is_excluded(Path(entry.path).relative_to(folder), exclude)
-            ):
+            if entry.name.startswith("."):
                 continue
             try:
-                if entry.is_dir(follow_symlinks=False):
-                    path = Path(entry.path)
+                is_folder = entry.is_dir(follow_symlinks=False)
+                path = Path(entry.path)
+                if path in excluded or any(i.matches(path, is_folder) for i in ignored):
+                    continue
+                if is_folder:
                     if entry.name not in _SKIPPED_FOLDERS and path != skip:
                         folders.append(path)
                 elif entry.is_file():
                     if _is_image(entry, sniff):
                         yield entry
                     else:
-                        walk.skipped[Path(entry.name).suffix.lower()] += 1
+                        walk.skipped[path.suffix.lower()] += 1
             except OSError as error:
                 walk.note(entry.path, error)
-        pending.extend(reversed(folders))
+        pending.extend((path, ignored) for path in reversed(folders))
+
+
+def _folders_between(top: Path, folder: Path) -> list[Path]:
+    """Return the folders from `top` to the one above `folder`."""
+    inside = [path for path in folder.parents if path.is_relative_to(top)]
+    return inside[::-1]
+
+
+def _ignored_in(folder: Path, walk: Walk) -> list[IgnoreRules]:
+    """Return the rules of a folder's ignore file; none where there is none, or it is not valid."""
+    try:
+        return [IgnoreRules.read(folder)]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        walk.note(str(folder / IGNORE_FILE), error)
+        return []
+
+
+def _entries_of(folder: Path, walk: Walk) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda e: os.fsencode(e.name))
+    except OSError as error:
+        walk.note(str(folder), error)
+        return []
+    if not found:
+        walk.empty.add(str(folder))
+    return found
 
 
 def _is_image(entry: os.DirEntry[str], sniff: bool) -> bool:
@@ -110,7 +166,3 @@ def _is_image(entry: os.DirEntry[str], sniff: bool) -> bool:
         start = file.read(16)
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     return is_webp or start.startswith(STARTS) or (start[4:8], start[8:12]) in CONTAINERS
-
-
-def _is_excluded(path: Path, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch(path.as_posix(), p) or fnmatch(path.name, p) for p in patterns)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageSequence
 
-from indexer.arrays import FloatArray
+from indexer.arrays import FloatArray, Pixels
 
 GROUNDS = (255, 0, 128)  # white, unless most of the drawing would vanish on it
 ALIKE = 32  # of 255: tones this near to the ground do not show on it
 CONTENT = 8.0  # deviation of the brightness of a picture that shows something
+NOISE = 16  # of 255: that of JPEG and of scanners on an even area stays below
+BLEMISHES = 1e-4  # share of pixels that may differ more: a hot pixel, not a drawn line
 FRAMES = 100  # of an animation that are looked at
 
 
@@ -49,6 +51,22 @@ def seek_content(image: Image.Image) -> None:
             break
     best = max(contrasts)
     image.seek(next(i for i, c in enumerate(contrasts) if c >= best / 2))
+
+
+def is_blank(pixels: Pixels) -> bool:
+    """Whether an image (H, W, 3) shows nothing: one even colour, but for noise.
+
+    All but one in ten thousand of its values lie within `NOISE` of the median of their channel. A
+    sample tells most images at once.
+    """
+    sample = pixels[:: max(1, len(pixels) // 32), :: max(1, pixels.shape[1] // 32)]
+    return _is_even(sample, 1.0) and _is_even(pixels, 1 - BLEMISHES)
+
+
+def _is_even(pixels: Pixels, share: float) -> bool:
+    values = pixels.reshape(-1, pixels.shape[2]).astype(np.int16)
+    spread = abs(values - np.median(values, axis=0).astype(np.int16)).max(axis=1)
+    return bool(np.mean(spread <= NOISE) >= share)
 
 
 def contrast(tones: FloatArray) -> float:

@@ -15,6 +15,7 @@ Values = npt.NDArray[Any]
 
 SAMPLED = 1 << 20  # values that tell the range
 TAILS = (0.2, 99.8)  # percentiles between which values are no outliers
+AT_ONCE = 1 << 20  # values in double precision in memory
 FAR = 1.5  # ranges from the lower end: values beyond are outliers, not highlights
 LEAST_BITS = 8  # a dark picture of 8 bits stays as dark in 16
 
@@ -24,22 +25,25 @@ def to_8_bits(
 ) -> npt.NDArray[np.uint8]:
     """Return values as uint8 of the same shape, scaled by what they hold.
 
-    Values of at least 0 are scaled by the bits that they use, floats by the next power of two;
-    those far from 0 and those with negative ones are stretched over their range. The few values
-    far outside it, such as hot pixels, do not count. `valid` (H, W) excludes pixels without data;
-    values that are not finite have none. All channels are scaled alike.
+    Values of at least 0 are scaled by the bits that they use, floats by the next power of two, and
+    so is a single value; those far from 0 and those with negative ones are stretched over their
+    range. The few values far outside it, such as hot pixels, do not count. `valid` (H, W) excludes
+    pixels without data; values that are not finite have none. All channels are scaled alike.
 
     Raises `ValueError` for complex values.
     """
     if np.iscomplexobj(values):
         raise ValueError("complex values are not a picture")
     least, most = _range(_sample(values, valid))
-    black, white = least, most
-    if 0 <= least <= most - least:
-        black, white = 0.0, _full_scale(most, is_integer=values.dtype.kind in "iub")
-    inside = np.clip(np.nan_to_num(values.astype(np.float64), nan=least), least, most)
-    tones: npt.NDArray[np.uint8]
-    tones = np.rint((inside - black) * (255 / (white - black))).astype(np.uint8)
+    black, white = least, most if most > least else least + 1
+    if least >= 0 and most > 0 and (least == most or least <= most - least):
+        black, white = 0.0, _full_scale(most, values.dtype)
+    tones = np.empty(values.shape, np.uint8)
+    rows = max(1, AT_ONCE // max(1, values[:1].size))
+    for start in range(0, len(values), rows):
+        part = values[start : start + rows].astype(np.float64)
+        inside = np.clip(np.nan_to_num(part, nan=least), least, most)
+        tones[start : start + rows] = np.rint((inside - black) * (255 / (white - black)))
     return 255 - tones if white_is_zero else tones
 
 
@@ -59,7 +63,7 @@ def _range(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     least, most = float(ordered[0]), float(ordered[-1])
     low, high = (float(v) for v in np.percentile(ordered, TAILS))
     if high <= low:  # a drawing on plain ground: few pixels are the picture
-        return (least, most) if most > least else (least, least + 1.0)
+        return least, most
     span = high - low
     return (
         least if least >= high - FAR * span else low,
@@ -67,8 +71,9 @@ def _range(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     )
 
 
-def _full_scale(most: float, *, is_integer: bool) -> float:
+def _full_scale(most: float, kind: np.dtype[Any]) -> float:
     """Return the largest value of as many bits as a value uses."""
-    if is_integer:
-        return 2.0 ** max(LEAST_BITS, math.ceil(math.log2(most + 1))) - 1
+    if kind.kind in "iub":
+        least = LEAST_BITS - 1 if kind == np.int8 else LEAST_BITS
+        return 2.0 ** max(least, math.ceil(math.log2(most + 1))) - 1
     return float(2.0 ** math.ceil(math.log2(most)))

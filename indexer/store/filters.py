@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 
+from indexer.images.page_paths import PAGE
 from indexer.store.catalog.tables import ImageRow, PathText
 from indexer.store.reader import StoreReader
 
@@ -53,11 +54,11 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
 
 
 def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
-    """Return the images by id that are the file `place`, or lie below that folder.
+    """Return the images by id that are in the file `place`, or lie below that folder.
 
     The values say whether an image is readable.
     """
-    good = (ImageRow.state == "ok").label("good")
+    good = (ImageRow.state != "failed").label("good")
     query = select(ImageRow.id, good).where(_lies_at(place, store.roots()))
     with store.catalog.session() as session:
         return {row.id: row.good for row in session.execute(query)}
@@ -71,8 +72,12 @@ def _lies_at(place: Path, roots: Mapping[int, Path]) -> ColumnElement[bool]:
             conditions.append(in_root)
         elif place.is_relative_to(root):
             path = place.relative_to(root).as_posix()
-            start = func.substr(ImageRow.path, 1, len(path) + 1, type_=PathText)
-            conditions.append(and_(in_root, or_(ImageRow.path == path, start == f"{path}/")))
+            below = [f"{path}/", f"{path}{PAGE}"]
+            starts = [
+                func.substr(ImageRow.path, 1, len(start), type_=PathText) == start
+                for start in below
+            ]
+            conditions.append(and_(in_root, or_(ImageRow.path == path, *starts)))
     return or_(false(), *conditions)
 
 

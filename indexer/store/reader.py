@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from indexer.arrays import IdArray
-from indexer.choices import Scope, TapKind
+from indexer.choices import MAX_PIXELS, Scope, TapKind
 from indexer.errors import StoreCorruptError, StoreError, StoreNotFoundError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec, VectorKind
 from indexer.features.whitening import PcaProjection
+from indexer.reading import ReadingOptions
 from indexer.store.catalog.protocol import Catalog, ImageFields
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.layout import CATALOG, DERIVED, STORE_NAME, VECTORS, derived_folder
@@ -124,6 +125,21 @@ class StoreReader:
 
     def _root(self, path: str) -> Path:
         return Path(os.path.normpath(self.path.parent / path))
+
+    def root_options(self) -> dict[int, ReadingOptions]:
+        """Return how the images of each root are found and read."""
+        rows = self.reader.root_rows()
+        try:
+            return {i: ReadingOptions.from_json(options) for i, (options, _) in rows.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StoreCorruptError(
+                f"What the store at {self.path} remembers of its folders cannot be read ({error})."
+            ) from error
+
+    @property
+    def max_pixels(self) -> int:
+        """How many pixels an image may have: the highest limit of its folders."""
+        return max((o.max_pixels for o in self.root_options().values()), default=MAX_PIXELS)
 
     @property
     def keeps_keypoints(self) -> bool:

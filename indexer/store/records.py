@@ -3,29 +3,53 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.features.extractor import ImageFeatures
 from indexer.images.facts import ImageFacts
+from indexer.images.page_paths import page_of
+
+INODE_BITS = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class FileState:
-    """What identifies a file without reading it, and its content hash once read."""
+    """What tells a changed file without reading it, and its content hash once read.
+
+    `path` is relative to the root; it ends in `#page=N` for a page that is not the file's main
+    picture. `ctime_ns` and `inode` are None where they are not known.
+    """
 
     root_id: int
     path: str
     size_bytes: int
     mtime_ns: int
     content_hash: bytes = b""
+    ctime_ns: int | None = None
+    inode: int | None = None
+
+    @classmethod
+    def of(cls, root_id: int, path: str, stat: os.stat_result) -> FileState:
+        """Return the state of a file that was looked at."""
+        inode = stat.st_ino & INODE_BITS  # some file systems use all 64 bits
+        return cls(root_id, path, stat.st_size, stat.st_mtime_ns, b"", stat.st_ctime_ns, inode)
+
+    def is_like(self, other: FileState) -> bool:
+        """Whether size and dates, and the inode, say that a file has not changed."""
+        return (self.size_bytes, self.mtime_ns) == (other.size_bytes, other.mtime_ns) and all(
+            None in (own, its) or own == its
+            for own, its in ((self.ctime_ns, other.ctime_ns), (self.inode, other.inode))
+        )
 
 
 @dataclass(frozen=True)
 class Entry:
     """An image to commit: its file, and either facts and features or the reason of failure.
 
-    `replaces` is the id of the row that this one takes the place of.
+    An image without content `is_blank` and has no features. `pages` is how many pictures the file
+    holds. `replaces` is the id of the row that this one takes the place of.
     """
 
     file: FileState
@@ -33,15 +57,18 @@ class Entry:
     features: ImageFeatures | None = None
     reason: str | None = None
     replaces: int | None = None
+    pages: int | None = None
+    is_blank: bool = False
 
 
 @dataclass(frozen=True)
 class KnownFile:
-    """An image row as the scanner needs it."""
+    """An image row as the scanner needs it; `pages` is None where it was never counted."""
 
     id: int
     file: FileState
     reason: str | None
+    pages: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,14 +82,25 @@ class ImageInfo:
     taken_at: dt.datetime | None
     camera: str | None
 
+    @property
+    def page(self) -> int | None:
+        """The page of its file, from 0; None for the main picture."""
+        return page_of(str(self.path))[1]
+
 
 @dataclass(frozen=True)
 class StoreSummary:
-    """What a store holds; `vectors` and `dimensions` by kind, `bytes_on_disk` of all its files."""
+    """What a store holds; `vectors` and `dimensions` by kind, `bytes_on_disk` of all its files.
+
+    `images` are those with features, and `blank` those that show nothing. `skipped` counts the
+    other files in its folders by suffix, as the last run over each of them found.
+    """
 
     images: int
+    blank: list[str]
     failed: list[tuple[str, str]]
     vectors: dict[str, int]
     dimensions: dict[str, int]
     bytes_on_disk: int
     roots: list[str] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -61,12 +62,20 @@ def count_images(store: StoreReader) -> Census:
 
 def failed_files(store: StoreReader) -> list[tuple[str, str]]:
     """Return (path, reason) of the files that could not be read, sorted."""
+    return [(path, reason or "") for path, reason in _paths_in_state(store, "failed")]
+
+
+def blank_images(store: StoreReader) -> list[str]:
+    """Return the paths of the images that show nothing, sorted."""
+    return [path for path, _ in _paths_in_state(store, "blank")]
+
+
+def _paths_in_state(store: StoreReader, state: str) -> list[tuple[str, str | None]]:
     roots = store.roots()
+    columns = (ImageRow.root_id, ImageRow.path, ImageRow.reason)
+    query = select(*columns).where(ImageRow.state == state).order_by(ImageRow.path)
     with store.catalog.session() as session:
-        rows = session.scalars(
-            select(ImageRow).where(ImageRow.state == "failed").order_by(ImageRow.path)
-        )
-        return [(str(roots[row.root_id] / row.path), row.reason or "") for row in rows]
+        return [(str(roots[id_] / path), reason) for id_, path, reason in session.execute(query)]
 
 
 def summarize(store: StoreReader) -> StoreSummary:
@@ -79,12 +88,17 @@ def summarize(store: StoreReader) -> StoreSummary:
         kinds = session.execute(
             select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
         ).all()
+    skipped: Counter[str] = Counter()
+    for _, counts in store.reader.root_rows().values():
+        skipped.update(json.loads(counts))
     files = [file for file in store.path.rglob("*") if file.is_file()]
     return StoreSummary(
         images=images,
+        blank=blank_images(store),
         failed=failed_files(store),
         vectors={k: regions if k in region_kinds else images for k, _ in kinds},
         dimensions={row.kind: row[1] for row in kinds},
         bytes_on_disk=sum(file.stat().st_size for file in files),
         roots=[str(path) for path in roots.values()],
+        skipped=dict(skipped.most_common()),
     )

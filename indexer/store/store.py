@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from indexer.features.spec import FeatureSpec
 from indexer.features.windows import to_pixels
 from indexer.images.facts import ImageFacts
 from indexer.progress import Progress, no_progress
+from indexer.reading import ReadingOptions
 from indexer.store.catalog.connection import unwritable
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
@@ -120,15 +122,45 @@ class Store(StoreReader):
         """Return every image file, readable or failed, by (root id, path)."""
         return self.catalog.known_files()
 
-    def add_root(self, folder: Path) -> int:
-        """Return the id of the root `folder`, which is added if it is new."""
+    def add_root(self, folder: Path, options: ReadingOptions | None = None) -> int:
+        """Return the id of the root `folder`, which is added, with its options, if it is new."""
         for root_id, path in self.roots().items():
             if path == folder:
                 return root_id
-        beside = folder.is_relative_to(self.path.parent)
-        path = folder.relative_to(self.path.parent) if beside else folder
+        kept = (options or ReadingOptions()).to_json()
         with self.catalog.transaction() as change:
-            return change.add_root(path.as_posix())
+            return change.add_root(self._to_stored_root(folder), kept)
+
+    def _to_stored_root(self, folder: Path) -> str:
+        beside = folder.is_relative_to(self.path.parent)
+        return (folder.relative_to(self.path.parent) if beside else folder).as_posix()
+
+    def remember_root(
+        self,
+        root_id: int,
+        *,
+        options: ReadingOptions | None = None,
+        skipped: Mapping[str, int] | None = None,
+    ) -> None:
+        """Note how a root is read, or how many other files are in it, by suffix."""
+        values = {}
+        if options is not None:
+            values["options"] = options.to_json()
+        if skipped is not None:
+            values["skipped"] = json.dumps(dict(skipped))
+        with self.catalog.transaction() as change:
+            change.change_root(root_id, **values)
+
+    def move_root(self, root_id: int, folder: Path) -> None:
+        """Note that a root, with all its images, is at another place."""
+        with self.catalog.transaction() as change:
+            change.change_root(root_id, path=self._to_stored_root(folder))
+            change.forget_stamps(root_id)
+
+    def remove_root(self, root_id: int) -> None:
+        """Forget a folder that holds no image of the store."""
+        with self.catalog.transaction() as change:
+            change.remove_root(root_id)
 
     def commit(self, entries: Sequence[Entry]) -> None:
         """Make these images live, all or none: vectors first, then one catalogue transaction."""

@@ -40,7 +40,6 @@ class GeometricVerification:
         for place, image, match in zip(unseen, images, matches, strict=True):
             if match is not None and image is not None:
                 verified[place] = _with_match(candidates[place], match, image.size)
-        verified = [replace(c, is_own=c.image_id in question.own) for c in verified]
         proved = sorted((c for c in verified if c.is_proved), key=_order)
         rest = [c for c in verified if not c.is_proved]
         return replace(question, keypoints=keypoints), proved + rest

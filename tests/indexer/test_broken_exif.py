@@ -7,6 +7,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from indexer.images.decode import load_image
+from indexer.images.facts import BAD_EXIF
 from tests.pictures import is_upright, quadrants
 
 
@@ -52,6 +53,31 @@ def test_a_broken_block_leaves_the_picture_as_it_is(exif: bytes) -> None:
     loaded = load_image(jpeg(exif))
     assert is_upright(loaded.image)
     assert (loaded.facts.width, loaded.facts.height) == (48, 32)
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0garbage that is no TIFF header",
+        b"Exif\0\0II*\0\xff\xff\xff\x7f" + bytes(20),
+        healthy_exif()[:30],
+    ],
+    ids=["no header", "far offset", "cut"],
+)
+def test_a_broken_block_is_a_warning(exif: bytes) -> None:
+    assert load_image(jpeg(exif)).warnings == (BAD_EXIF,)
+
+
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", exif_of(), healthy_exif()])
+def test_a_good_block_or_none_is_no_warning(exif: bytes) -> None:
+    assert load_image(jpeg(exif)).warnings == ()
+
+
+def test_a_clock_that_was_never_set_is_no_warning() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = "0000:00:00 00:00:00"
+    loaded = load_image(jpeg(exif.tobytes()))
+    assert (loaded.warnings, loaded.facts.taken_at) == ((), None)
 
 
 @pytest.mark.parametrize(

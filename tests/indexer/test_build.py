@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from indexer import build
-from indexer.build import Builder, BuildOptions, IndexingStopped, index_photos
+from indexer.build import Builder, index_photos
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
+from indexer.run import BuildOptions, IndexingStopped
 from indexer.store.store import Store
 from retrieval.query import Query
 from tests.colour_grid import colour_spec

@@ -11,9 +11,9 @@ import pytest
 
 from indexer import build, pipeline
 from indexer.arrays import Pixels
-from indexer.build import BuildOptions
 from indexer.features.engines.protocols import Activations
 from indexer.images.decode import LoadedImage, load_image
+from indexer.run import BuildOptions
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine
@@ -74,7 +74,8 @@ def test_an_image_over_the_limit_is_tried_at_every_run(desk: Desk) -> None:
     for _ in range(2):
         report = desk.index(options=BuildOptions(max_pixels=100))
         assert (report.added, len(report.failed)) == (0, 1)
-    report = desk.index()
+    assert len(desk.index().failed) == 1  # the limit is remembered with the folder
+    report = desk.index(options=BuildOptions(max_pixels=100 * 100))
     assert (report.added, report.failed) == (1, [])
 
 

@@ -11,13 +11,13 @@ from sqlalchemy import func, select
 
 from indexer import build
 from indexer.arrays import FloatArray, IdArray, Pixels
-from indexer.build import BuildOptions
 from indexer.features.engines.protocols import Activations
 from indexer.features.extractor import ImageFeatures
 from indexer.features.regions import Region
 from indexer.features.windows import to_regions
 from indexer.images.decode import load_image
 from indexer.remove import remove_images
+from indexer.run import BuildOptions
 from indexer.store.catalog.tables import RegionRow
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
@@ -101,7 +101,7 @@ def test_a_vector_describes_its_own_window(desk: Desk) -> None:
 
 
 def test_a_small_image_has_regions_of_whole_pixels(desk: Desk) -> None:
-    for name, size in (("dot", (1, 1)), ("line", (300, 1)), ("post", (1, 300))):
+    for name, size in (("dots", (2, 1)), ("line", (300, 1)), ("post", (1, 300))):
         plain(desk.photos / f"{name}.png", RED, size)
         assert desk.index().failed == []
         for region in desk.regions_of(f"{name}.png").values():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer.images.find import Walk, find_images
+from indexer.images.find import Excluded, Walk, find_images
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -18,7 +18,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def names(folder: Path, *exclude: str, skip: Path | None = None) -> list[str]:
-    found = find_images(folder, exclude=exclude, skip=skip)
+    found = find_images(folder, excluded=Excluded({folder: exclude}), skip=skip)
     return [Path(entry.path).relative_to(folder).as_posix() for entry in found]
 
 
@@ -147,3 +147,44 @@ def test_sniffing_finds_images_of_other_suffixes(tmp_path: Path) -> None:
     assert names(tmp_path) == []
     found = [entry.name for entry in find_images(tmp_path, sniff=True)]
     assert found == ["g", "pic.dat", "scan", "x.img"]
+
+
+IGNORED = """\
+# what is not to be found
+*.png
+!keep.png
+/top.jpg
+raw/
+deep/**/x.jpg
+"""
+
+
+def test_an_ignore_file(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "keep.png", "top.jpg", "sub/top.jpg", "raw/a.jpg", "sub/raw/b.jpg")
+    touch(tmp_path, "deep/1/2/x.jpg", "deep/1/y.jpg", "raw.jpg")
+    (tmp_path / ".cbirignore").write_text(IGNORED)
+    assert names(tmp_path) == ["keep.png", "raw.jpg", "deep/1/y.jpg", "sub/top.jpg"]
+
+
+def test_an_ignore_file_holds_below_its_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "x.jpg", "sub/x.jpg", "sub/a.jpg", "sub/deep/x.jpg")
+    (tmp_path / "sub" / ".cbirignore").write_text("x.jpg\n")
+    assert names(tmp_path) == ["x.jpg", "sub/a.jpg"]
+    (tmp_path / ".cbirignore").write_text("a.jpg\n")
+    found = find_images(tmp_path / "sub" / "deep", top=tmp_path)
+    assert [entry.name for entry in found] == []
+
+
+def test_an_ignore_file_with_a_bad_pattern_is_a_problem(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    (tmp_path / ".cbirignore").write_text("!\n")
+    walk = Walk()
+    assert [entry.name for entry in find_images(tmp_path, walk=walk)] == ["a.jpg"]
+    [(path, reason)] = walk.problems
+    assert (path, "Invalid git pattern" in reason) == (str(tmp_path / ".cbirignore"), True)
+
+
+def test_a_glob_with_a_slash_in_front_is_one_of_paths(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "sub/a.jpg", "sub/b.jpg")
+    assert names(tmp_path, "/a.jpg") == ["sub/a.jpg", "sub/b.jpg"]
+    assert names(tmp_path, "/sub/a*") == ["a.jpg", "sub/b.jpg"]

@@ -115,6 +115,23 @@ def test_heif_is_understood_by_a_process_that_has_only_just_begun(tmp_path: Path
     assert ran.stdout == "(32, 48, 3)\n"
 
 
+def test_in_heif_its_own_rotation_counts_and_exif_does_not() -> None:
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    turned = quadrants(96, 64).transpose(Image.Transpose.ROTATE_90)
+    out = BytesIO()
+    turned.save(out, "HEIF", exif=exif.tobytes(), quality=95)
+    data = out.getvalue()
+    assert b"irot" in data
+    loaded = load_image(data)
+    assert is_upright(loaded.image)
+    assert (loaded.facts.width, loaded.facts.height) == (96, 64)
+    by_exif_alone = load_image(data.replace(b"irot", b"free"))
+    assert by_exif_alone.image.size == (64, 96)
+    assert (by_exif_alone.facts.width, by_exif_alone.facts.height) == (64, 96)
+
+
 def test_bytes_and_streams_decode_as_files_do(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     quadrants().save(path)

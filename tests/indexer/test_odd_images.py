@@ -6,7 +6,7 @@ import struct
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import imagecodecs
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageDraw
 
 from indexer.arrays import Pixels
 from indexer.errors import DamagedImageError, ImageTooLargeError, UnreadableImageError
@@ -22,7 +22,7 @@ from indexer.images.decode import load_image
 from indexer.images.ground import GROUNDS
 from indexer.images.pages import THUMBNAIL
 from indexer.images.png import check_png
-from tests.pictures import quadrants
+from tests.pictures import profile_of, quadrants, swapped_profile
 from tests.sample import SAMPLE
 
 COLOUR = load_image(SAMPLE / "images" / "cat-1.jpg").pixels
@@ -176,20 +176,6 @@ def test_an_animation_is_its_first_frame_that_shows_something(suffix: str) -> No
 
 
 # --- colour profiles -----------------------------------------------------------------------------
-
-
-def profile_of(name: Literal["LAB", "sRGB"]) -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
-
-
-def swapped_profile() -> bytes:
-    """A profile like sRGB in which red and blue are exchanged."""
-    data = bytearray(profile_of("sRGB"))
-    count = struct.unpack(">I", data[128:132])[0]
-    entries = {bytes(data[132 + 12 * i : 136 + 12 * i]): 136 + 12 * i for i in range(count)}
-    red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
-    data[red : red + 8], data[blue : blue + 8] = data[blue : blue + 8], data[red : red + 8]
-    return bytes(data)
 
 
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG", "TIFF", "WEBP"])

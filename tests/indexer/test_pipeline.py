@@ -83,7 +83,7 @@ def test_known_bytes_are_not_described_unless_asked(desk: Desk) -> None:
     tasks = tasks_of(desk, 3)
     [items] = Pipeline(no_extractor, lambda *_: True).run(tasks)
     assert [(item.features, item.reason, item.facts) for item in items] == [(None, None, None)] * 3
-    described = Pipeline(desk.extractor, lambda *_: True).describe(items[1])
+    [described] = Pipeline(desk.extractor, lambda *_: True).describe(items[1])
     assert described.features is not None
     assert described.file == items[1].file
 

@@ -99,3 +99,26 @@ def test_values_without_a_picture(values: npt.NDArray[Any]) -> None:
 def test_complex_values_are_refused() -> None:
     with pytest.raises(ValueError, match="complex"):
         to_8_bits(np.zeros((2, 2), np.complex64))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "tone"),
+    [
+        (65535, np.uint16, 255),
+        (1023, np.uint16, 255),
+        (255, np.uint8, 255),
+        (127, np.int8, 255),
+        (0, np.uint16, 0),
+        (1.0, np.float32, 255),
+        (0.0, np.float64, 0),
+        (-5, np.int16, 0),
+        (100, np.uint16, 100),
+    ],
+)
+def test_a_single_value_is_scaled_by_its_bits(value: float, dtype: type, tone: int) -> None:
+    assert (to_8_bits(np.full((4, 5), value, dtype)) == tone).all()
+
+
+def test_positive_int8_uses_seven_bits() -> None:
+    values = np.arange(128, dtype=np.int8).reshape(8, 16)
+    assert to_8_bits(values).max() == 255

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 import tests
-from indexer.build import Builder, BuildOptions
+from indexer.build import Builder
 from indexer.choices import EngineName
 from indexer.errors import CbirError
 from indexer.features.engines.openvino_runtime import ov
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
+from indexer.run import BuildOptions
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query

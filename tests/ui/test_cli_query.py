@@ -34,7 +34,7 @@ def lines(done: Result) -> list[dict[str, Any]]:
 
 FIELDS = {
     *("rank", "image_id", "path", "score", "confidence", "verdict"),
-    *("box", "quad", "inliers", "mirrored", "inverted"),
+    *("box", "quad", "inliers", "mirrored", "inverted", "missing"),
 }
 
 

@@ -49,7 +49,7 @@ def kept(gallery: Gallery) -> list[Path]:
 
 @pytest.mark.parametrize(
     ("size", "expected"),
-    [((1600, 800), (320, 160)), ((300, 1200), (80, 320)), ((48, 32), (48, 32)), ((1, 1), (1, 1))],
+    [((1600, 800), (320, 160)), ((300, 1200), (80, 320)), ((48, 32), (48, 32))],
 )
 def test_a_thumbnail_fits_and_is_never_enlarged(
     desk: Desk, gallery: Gallery, size: tuple[int, int], expected: tuple[int, int]
@@ -59,6 +59,12 @@ def test_a_thumbnail_fits_and_is_never_enlarged(
     image = opened(thumbnail(gallery, desk.id_of("a.png")))
     assert image.size == expected
     assert is_coloured(image, BLUE)
+
+
+def test_the_thumbnail_of_two_pixels(desk: Desk, gallery: Gallery) -> None:
+    plain(desk.photos / "a.png", BLUE, (2, 1))
+    desk.index()
+    assert opened(thumbnail(gallery, desk.id_of("a.png"))).size == (2, 1)
 
 
 def save_with_metadata(path: Path) -> None:

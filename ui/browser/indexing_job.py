@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.build import IndexingStopped, IndexReport, index_photos
+from indexer.build import index_photos
 from indexer.errors import CbirError
+from indexer.run import IndexingStopped, IndexReport
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 

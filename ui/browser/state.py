@@ -177,7 +177,7 @@ def take_upload(data: bytes, name: str) -> None:
             data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name, damaged="take"
         )
     except CbirError as error:
-        st.session_state.error = str(error).removesuffix("; raise it with --max-megapixels")
+        st.session_state.error = str(error).split("; raise it with --max-megapixels")[0]
         return
     picture = loaded.image
     picture.thumbnail((QUERY_PX, QUERY_PX))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import InvalidQueryError
+from ui.cli.source import STDIN
 
-STDIN = Path("-")
 EXAMPLE = '{"id": "1", "image": "cat.jpg", "box": null}'
 
 
@@ -30,7 +30,7 @@ def read_batch(batch: Path) -> Iterator[dict[str, Any]]:
 
 def _read_text(batch: Path) -> str:
     try:
-        data = sys.stdin.buffer.read() if batch == STDIN else batch.read_bytes()
+        data = sys.stdin.buffer.read() if batch == Path(STDIN) else batch.read_bytes()
         return data.decode("utf-8-sig")
     except OSError as error:
         raise InvalidQueryError(f"{batch} cannot be read: {error.strerror}.") from error
@@ -47,7 +47,7 @@ def _read_json(batch: Path, text: str) -> Iterator[dict[str, Any]]:
             if not isinstance(parsed, dict) or not {"id", "image"} <= parsed.keys():
                 raise ValueError("id and image are needed")
             if not isinstance(parsed["image"], str):
-                raise ValueError("image must be a path")
+                raise ValueError("image must be a path or a URL")
         except ValueError as error:
             raise InvalidQueryError(
                 f"Line {number} of {batch} is not a query like {EXAMPLE}: {error}."

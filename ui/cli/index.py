@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from indexer.choices import MAX_PIXELS, IndexChoice, Pooling, Scheme
+from indexer.choices import MAX_PIXELS, Damaged, IndexChoice, Oversize, PageChoice, Pooling, Scheme
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
-from ui.cli.shell import DamagedOption, EngineOption, JsonOption, StoreOption, app
-
-if TYPE_CHECKING:  # loaded when the command runs
-    from indexer.store.store import Store
+from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
 
 DEFAULTS = FeatureSpec
 
@@ -31,8 +24,12 @@ def _listed(values: tuple[float, ...]) -> str:
 @app.command()
 def index(
     photos: Annotated[
-        list[Path], typer.Argument(help="Folders, searched recursively, or image files.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Folders, searched recursively, or image files.",
+            show_default="all that the store knows",
+        ),
+    ] = None,
     store: StoreOption = None,
     backbone: Annotated[
         str | None,
@@ -88,17 +85,45 @@ def index(
         ),
     ] = None,
     max_megapixels: Annotated[
-        float, typer.Option(min=0.001, help="Skip images with more pixels than this.")
-    ] = MAX_PIXELS / 1e6,
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Skip images with more pixels than this, see --oversize.",
+            show_default=f"as before, or {MAX_PIXELS / 1e6:g}",
+        ),
+    ] = None,
+    oversize: Annotated[
+        Oversize | None,
+        typer.Option(help=OVERSIZE_HELP, show_default="as before, or skip"),
+    ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="Skip files and folders whose name or path matches this glob."),
+        typer.Option(
+            help="Skip files and folders whose name, or path below the folder, matches this glob "
+            "(a path only, if it begins with /). '' forgets those of before.",
+            show_default="as before, or none",
+        ),
     ] = None,
     sniff: Annotated[
-        bool,
-        typer.Option("--sniff", help="Index files of other suffixes, too, that begin like images."),
-    ] = False,
-    damaged: DamagedOption = "skip",
+        bool | None,
+        typer.Option(
+            "--sniff/--no-sniff",
+            help="Index files of other suffixes, too, that begin like images.",
+            show_default="as before, or no",
+        ),
+    ] = None,
+    pages: Annotated[
+        PageChoice | None,
+        typer.Option(
+            help="Of a file with several pictures, such as a TIFF of many pages, index all, the "
+            "first or the largest; auto is the first, or the largest where that is a thumbnail.",
+            show_default="as before, or auto",
+        ),
+    ] = None,
+    damaged: Annotated[
+        Damaged | None,
+        typer.Option(help=DAMAGED_HELP, show_default="as before, or skip"),
+    ] = None,
     index_type: Annotated[
         IndexChoice | None,
         typer.Option(
@@ -120,6 +145,12 @@ def index(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Read every file, to find changes that its date and size do not show."
+        ),
+    ] = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Stop at the first file or folder that cannot be read."),
@@ -133,11 +164,14 @@ def index(
 ) -> None:
     """Index photos, or bring the index up to date: new, changed, moved and deleted files.
 
-    Unchanged files are not read again. Ctrl-C is safe: run the same command to continue.
+    Unchanged files are not read again. Ctrl-C is safe: run the same command to continue. How a
+    folder is read is remembered with it; a .cbirignore in it, in the syntax of .gitignore, says
+    what is left out.
     """
     started = time.monotonic()
-    from indexer.build import BuildOptions, IndexingStopped, IndexReport, index_photos
-    from indexer.features.extractor import FeatureExtractor
+    from indexer.build import index_photos
+    from indexer.run import BuildOptions, IndexingStopped, IndexReport
+    from ui.cli.indexing import catching_interrupts, extractor_loader, open_or_create
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
     from ui.reports import report_as_dict, report_as_text
@@ -156,29 +190,29 @@ def index(
         "crop_px": crop_size,
     }
     options = BuildOptions(
-        max_pixels=round(max_megapixels * 1e6),
-        exclude=tuple(exclude or ()),
+        max_pixels=None if max_megapixels is None else round(max_megapixels * 1e6),
+        exclude=None if exclude is None else tuple(glob for glob in exclude if glob),
         sniff=sniff,
+        pages=pages,
         damaged=damaged,
+        oversize=oversize,
         strict=strict,
         retry_failed=retry_failed,
+        check=check,
     )
     try:
         with (
-            _catching_interrupts() as interrupted,
-            _open_or_create(store, backbone, choices, rebuild) as opened,
+            catching_interrupts() as interrupted,
+            open_or_create(store, backbone, choices, rebuild=rebuild) as opened,
         ):
             if index_type is not None:
                 opened.index_type = index_type
             if keypoints is not None:
                 opened.keep_keypoints(keypoints)
-
-            def load_extractor() -> FeatureExtractor:
-                return FeatureExtractor(opened.spec, engine=engine, adaptation=opened.adaptation())
-
+            load_extractor = extractor_loader(opened, engine)
             with ConsoleProgress() as progress:
                 report = index_photos(
-                    opened, photos, load_extractor, options, progress, interrupted
+                    opened, photos or [], load_extractor, options, progress, interrupted
                 )
             report.elapsed_s = time.monotonic() - started  # with loading libraries and network
             text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
@@ -188,62 +222,6 @@ def index(
         done = told.added + told.updated
         typer.echo(f"Stopped. {done} images are safe; run it again to continue.", err=True)
         raise typer.Exit(130) from stop
-
-
-@contextmanager
-def _catching_interrupts() -> Iterator[Callable[[], bool]]:
-    """Yield what says whether there was a Ctrl-C.
-
-    Python loses a KeyboardInterrupt that happens to be raised in a destructor or a callback.
-    """
-    interrupts: list[int] = []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        interrupts.append(number)
-        signal.default_int_handler(number, frame)
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield lambda: bool(interrupts)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _open_or_create(
-    path: Path | None, backbone: str | None, choices: dict[str, Any], rebuild: bool
-) -> Iterator[Store]:
-    """Open the store, whose spec must agree with the options, or create it.
-
-    A new store that stays empty is deleted again.
-    """
-    import dataclasses
-
-    from indexer.store.layout import CATALOG, STORE_NAME
-    from indexer.store.reader import find_store
-    from indexer.store.store import Store
-
-    place = path or find_store() or Path(STORE_NAME)
-    exists = (place / CATALOG).is_file()
-    if exists and rebuild:
-        Store.delete(place)
-        exists = False
-    given = {name: value for name, value in choices.items() if value is not None}
-    if not exists:
-        spec = FeatureSpec.create(backbone or DEFAULT_BACKBONE, **given)
-        made = Store.create(place, spec)
-        try:
-            yield made
-        finally:
-            made.close_or_discard()
-        return
-    opened = Store.open(place)
-    if backbone is not None and backbone != opened.spec.backbone:
-        asked = FeatureSpec.create(backbone, **given)
-    else:
-        asked = dataclasses.replace(opened.spec, **given)
-    opened.spec.require_same(asked, where=str(place))
-    yield opened
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

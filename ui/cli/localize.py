@@ -8,15 +8,30 @@ from typing import Annotated
 
 import typer
 
-from indexer.choices import MAX_PIXELS
 from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.shell import DamagedOption, EngineOption, JsonOption, LimitOption, StoreOption, app
+from ui.cli.shell import (
+    DamagedOption,
+    EngineOption,
+    JsonOption,
+    LimitOption,
+    OversizeOption,
+    StoreOption,
+    app,
+    limit_of,
+)
+from ui.cli.source import PrivateOption, read_source
 
 
 @app.command()
 def localize(
-    image: Annotated[Path, typer.Argument(metavar="QUERY", help="The query image.")],
+    image: Annotated[
+        str,
+        typer.Argument(
+            metavar="QUERY",
+            help="The query image: a file, an http or https URL, or - for standard input.",
+        ),
+    ],
     target: Annotated[Path, typer.Argument(help="The image to look in, indexed or not.")],
     store: StoreOption = None,
     box: Annotated[
@@ -38,8 +53,10 @@ def localize(
             help="Look for the query's keypoints first: they prove the match and outline it.",
         ),
     ] = True,
-    max_megapixels: LimitOption = MAX_PIXELS / 1e6,
+    max_megapixels: LimitOption = None,
+    oversize: OversizeOption = "skip",
     damaged: DamagedOption = "skip",
+    allow_private: PrivateOption = False,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -49,23 +66,24 @@ def localize(
     from retrieval.engine import SearchEngine
     from retrieval.localize import localize as find
     from ui.process import configure_images
-    from ui.render import points_text, quad_as_list
+    from ui.render import points_text, quad_as_list, source_name
 
     configure_images()
     searcher = SearchEngine.open(store, engine=engine)
     region = None if box is None else Region.parse(box)
-    max_pixels = round(max_megapixels * 1e6)
+    max_pixels = limit_of(searcher.store, max_megapixels)
     asked = Query(
-        path=image,
+        **read_source(image, allow_private=allow_private),
         box=region,
         context=context,
         search="region",
         verify=verify,
         max_pixels=max_pixels,
         damaged=damaged,
+        oversize=oversize,
     )
-    looked_in = load_image(target, max_pixels=max_pixels, damaged=damaged).image
-    found = find(searcher.collection, asked, looked_in)
+    looked_in = load_image(target, max_pixels=max_pixels, damaged=damaged, oversize=oversize)
+    found = find(searcher.collection, asked, looked_in.image)
     files: dict[str, Path] = {}
     if out is not None:
         from ui.overlay import write_overlays
@@ -77,23 +95,28 @@ def localize(
                 f"{error.filename or out} cannot be written: {error.strerror}."
             ) from error
     proof = found.proof
+    size = (looked_in.facts.width, looked_in.facts.height)
+    place, quad = found.place_in(size)
+    pixels = round(float(found.mask.mean()) * size[0] * size[1])
     if as_json:
         answer = {
-            "query": {"path": str(image), "box": list(region.as_tuple()) if region else None},
+            "query": {
+                "path": source_name(asked),
+                "box": list(region.as_tuple()) if region else None,
+            },
             "target": str(target),
-            "box": list(found.box.as_tuple()),
+            "box": list(place.as_tuple()),
             "score": round(found.score, 6),
-            "quad": quad_as_list(found.quad),
+            "quad": quad_as_list(quad),
             "inliers": proof.inliers if proof else None,
             "mirrored": proof is not None and proof.mirrored,
             "inverted": proof is not None and proof.inverted,
-            "mask_pixels": int(found.mask.sum()),
+            "mask_pixels": pixels,
             "files": {name: str(path) for name, path in files.items()},
         }
         typer.echo(json.dumps(answer))
         return
     proved = f"proved by {points_text(proof.inliers, proof)}" if proof else "not proved"
-    pixels = int(found.mask.sum())
-    typer.echo(f"box {found.box}  score {found.score:.3f}  {proved}  mask {pixels} pixels")
+    typer.echo(f"box {place}  score {found.score:.3f}  {proved}  mask {pixels} pixels")
     for path in files.values():
         typer.echo(f"wrote {path}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import MAX_PIXELS, Scope, TapKind
+from indexer.choices import Scope, TapKind
 from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.batch import STDIN, read_batch
-from ui.cli.shell import DamagedOption, EngineOption, JsonOption, LimitOption, StoreOption, app
+from ui.cli.batch import read_batch
+from ui.cli.shell import (
+    DamagedOption,
+    EngineOption,
+    JsonOption,
+    LimitOption,
+    OversizeOption,
+    StoreOption,
+    app,
+    limit_of,
+)
+from ui.cli.source import PrivateOption, read_source
 
 BATCH = 16  # queries that are forwarded and compared together
 
@@ -27,9 +36,10 @@ if TYPE_CHECKING:
 @app.command()
 def query(
     image: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="The query image, in the index or not; - reads it from standard input."
+            help="The query image, in the index or not: a file, an http or https URL, or - for "
+            "standard input. What is fetched is not stored."
         ),
     ] = None,
     store: StoreOption = None,
@@ -91,8 +101,10 @@ def query(
     html: Annotated[
         Path | None, typer.Option(help="Write query and hits as one self-contained page.")
     ] = None,
-    max_megapixels: LimitOption = MAX_PIXELS / 1e6,
+    max_megapixels: LimitOption = None,
+    oversize: OversizeOption = "skip",
     damaged: DamagedOption = "skip",
+    allow_private: PrivateOption = False,
     engine: EngineOption = "auto",
 ) -> None:
     """Find the images nearest to an image, or to a box in it."""
@@ -121,17 +133,18 @@ def query(
         "rerank": rerank,
         "candidates": candidates,
         "min_confidence": min_confidence,
-        "max_pixels": round(max_megapixels * 1e6),
+        "max_pixels": limit_of(searcher.store, max_megapixels),
         "damaged": damaged,
+        "oversize": oversize,
     }
     if batch:
         with _showing_progress(searcher, settings):
-            _answer_batch(searcher, batch, settings, csv)
+            _answer_batch(searcher, batch, settings, csv, allow_private)
         return
     import time
 
     started = time.perf_counter()
-    asked = _make_query(searcher, {"image": str(image), "box": box}, settings)
+    asked = _make_query(searcher, {"image": image, "box": box}, settings, allow_private)
     with _showing_progress(searcher, settings):
         hits = searcher.search(asked)
     elapsed_s = time.perf_counter() - started
@@ -165,17 +178,16 @@ def _showing_progress(searcher: SearchEngine, settings: dict[str, Any]) -> Itera
         yield
 
 
-def _make_query(searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any]) -> Query:
+def _make_query(
+    searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any], allow_private: bool
+) -> Query:
     from indexer.features.regions import Region
 
     box = line.get("box")
     if box is not None and not isinstance(box, str):
         box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
     region = None if box is None else Region.parse(box)
-    path = Path(line["image"])
-    source: dict[str, Any] = {"path": path}
-    if path == STDIN:
-        source = {"data": sys.stdin.buffer.read()}
+    source = read_source(line["image"], allow_private=allow_private)
     return Query.for_store(searcher.store.spec, box=region, **source, **settings)
 
 
@@ -190,16 +202,30 @@ def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv
         render.print_hits(asked, hits, elapsed_s)
 
 
-def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any], csv: bool) -> None:
+def _answer_batch(
+    searcher: SearchEngine,
+    batch: Path,
+    settings: dict[str, Any],
+    csv: bool,
+    allow_private: bool,
+) -> None:
     from ui import render
 
     answers: list[tuple[str | None, list[Hit]]] = []
     failed = 0
+    gone: dict[int, bool] = {}  # looked at once, not for every query
+
+    def as_dict(hit: Hit) -> dict[str, Any]:
+        if hit.image_id not in gone:
+            gone[hit.image_id] = hit.is_missing
+        return render.hit_as_dict(hit, missing=gone[hit.image_id])
+
     lines = list(read_batch(batch))
     size = 1 if settings["rerank"] else BATCH
     for start in range(0, len(lines), size):
         part = lines[start : start + size]
-        for line, answer in zip(part, _answer(searcher, part, settings), strict=True):
+        answered = _answer(searcher, part, settings, allow_private)
+        for line, answer in zip(part, answered, strict=True):
             if isinstance(answer, CbirError):
                 failed += 1
                 typer.echo(f"Query {line['id']}: {answer}", err=True)
@@ -208,7 +234,7 @@ def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any],
             elif csv:
                 answers.append((str(line["id"]), answer))
             else:
-                found = [render.hit_as_dict(hit) for hit in answer]
+                found = [as_dict(hit) for hit in answer]
                 typer.echo(json.dumps({"id": line["id"], "hits": found}))
     if csv:
         typer.echo(render.hits_as_csv(answers), nl=False)
@@ -218,13 +244,16 @@ def _answer_batch(searcher: SearchEngine, batch: Path, settings: dict[str, Any],
 
 
 def _answer(
-    searcher: SearchEngine, lines: Sequence[dict[str, Any]], settings: dict[str, Any]
+    searcher: SearchEngine,
+    lines: Sequence[dict[str, Any]],
+    settings: dict[str, Any],
+    allow_private: bool,
 ) -> list[list[Hit] | CbirError]:
     """Answer a few queries together; a query that fails has its error as the answer."""
     queries: list[Query | CbirError] = []
     for line in lines:
         try:
-            queries.append(_make_query(searcher, line, settings))
+            queries.append(_make_query(searcher, line, settings, allow_private))
         except CbirError as error:
             queries.append(error)
     found = iter(searcher.search_many([q for q in queries if not isinstance(q, CbirError)]))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from indexer.choices import Damaged, EngineName
+from indexer.choices import Damaged, EngineName, Oversize
 from indexer.errors import CbirError
 
 if TYPE_CHECKING:  # a command that needs no store does not load it
+    from indexer.store.reader import StoreReader
     from indexer.store.store import Store
 
 
@@ -51,15 +52,33 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON object a line on stdout, and nothing else.")
 ]
 LimitOption = Annotated[
-    float,
-    typer.Option("--max-megapixels", min=0.001, help="Refuse images with more pixels than this."),
+    float | None,
+    typer.Option(
+        "--max-megapixels",
+        min=0.001,
+        show_default="that of the store",
+        help="Refuse images with more pixels than this, see --oversize.",
+    ),
 ]
+DAMAGED_HELP = (
+    "Images whose own checksums or decoder call them damaged: skip them, or take what can be read."
+)
 DamagedOption = Annotated[
     Damaged,
     typer.Option(
         "--damaged",
-        help="Images whose own checksums or decoder call them damaged: skip them, or take what can "
-        "be read.",
+        help=DAMAGED_HELP,
+    ),
+]
+OVERSIZE_HELP = (
+    "Images with more pixels than the limit: skip them, or reduce them, that is read them at a "
+    "smaller size; JPEG, JPEG 2000 and TIFF allow that."
+)
+OversizeOption = Annotated[
+    Oversize,
+    typer.Option(
+        "--oversize",
+        help=OVERSIZE_HELP,
     ),
 ]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
@@ -84,6 +103,11 @@ def options(
 ) -> None:
     """Find where you have seen an image, or a part of it, before: on your own machine."""
     del version  # its callback has printed it
+
+
+def limit_of(store: StoreReader, max_megapixels: float | None) -> int:
+    """Return how many pixels a query image may have: as chosen, or as when indexing."""
+    return store.max_pixels if max_megapixels is None else round(max_megapixels * 1e6)
 
 
 def open_store(path: Path | None) -> Store:

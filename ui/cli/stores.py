@@ -1,8 +1,10 @@
-"""Commands on the store as a whole: `whiten`, `optimize`, `info`, `remove`; and `backbones`."""
+"""Commands on the store as a whole, from `whiten` to `relocate`; and `backbones`."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,11 @@ from typing import Annotated
 import typer
 
 from ui.cli.shell import JsonOption, StoreOption, app, open_store
+
+
+def is_terminal() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty()
 
 
 @contextmanager
@@ -53,8 +60,6 @@ def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     It is safe to interrupt, and queries continue meanwhile.
     """
-    import dataclasses
-
     from indexer.optimize import optimize_store
     from ui.progress import ConsoleProgress
 
@@ -88,18 +93,51 @@ def remove(
     photos: Annotated[
         list[Path], typer.Argument(help="Indexed images, or folders: all indexed images below.")
     ],
+    exclude: Annotated[
+        bool | None,
+        typer.Option(
+            "--exclude/--no-exclude",
+            help="Leave them out of later runs of index, too, while their files are still there.",
+            show_default="asks at a terminal, else no",
+        ),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Remove images from the index; the files themselves are not touched."""
     from indexer.remove import remove_images
 
-    removed = remove_images(open_store(store), photos)
+    there = [place for place in photos if place.exists()]
+    if exclude is None and there and not as_json and is_terminal():
+        names = ", ".join(map(str, there))
+        exclude = typer.confirm(f"{names}: still there. Leave out of later runs of index, too?")
+    removed = remove_images(open_store(store), photos, exclude=bool(exclude))
     if as_json:
-        typer.echo(json.dumps({"removed": removed}))
-    else:
-        images = "1 image" if removed == 1 else f"{removed} images"
-        typer.echo(f"Removed {images} from the index; the files are untouched.")
+        typer.echo(json.dumps({"removed": removed, "excluded": bool(exclude)}))
+        return
+    images = "1 image" if removed == 1 else f"{removed} images"
+    typer.echo(f"Removed {images} from the index; the files are untouched.")
+    if there and not exclude:
+        typer.echo("The next run of cbir index finds them again; --exclude leaves them out.")
+
+
+@app.command()
+def relocate(
+    old: Annotated[Path, typer.Argument(help="Where the store knows images: a folder or a file.")],
+    new: Annotated[Path, typer.Argument(help="Where they are now.")],
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that photos were moved or a drive was renamed; nothing is read or indexed again."""
+    from indexer.relocate import relocate_images
+
+    report = relocate_images(open_store(store), old, new)
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(report)))
+        return
+    typer.echo(f"Relocated {report.moved} images to {new}.")
+    if report.missing:
+        typer.echo(f"{len(report.missing)} of them are not there; cbir index looks again.")
 
 
 @app.command()

@@ -68,16 +68,22 @@ class Catalog(Protocol):
         """Return whether an index run finds the keypoints of every image."""
 
     def roots(self) -> dict[int, str]:
-        """Return the folders of photos by id, as stored."""
+        """Return the folders of photos by id, in its order, as stored."""
+
+    def root_rows(self) -> dict[int, tuple[str, str]]:
+        """Return the options and the skipped files of each folder of photos, as JSON."""
 
     def images(self, ids: Sequence[int]) -> list[ImageFields]:
         """Return what is known about these images; removed ones are left out."""
 
     def image_at(self, root_id: int, path: str) -> ImageFields | None:
-        """Return the readable image at a path in a root, or None."""
+        """Return the image with vectors at a path in a root, or None."""
 
     def images_of(self, content_hash: bytes) -> list[int]:
-        """Return the ids of the readable images whose files have these contents, in order."""
+        """Return the ids of the readable images whose files have these contents, in order.
+
+        Among them are blank ones, which have no vectors.
+        """
 
     def boxes(self, ids: Sequence[int]) -> IdArray:
         """Return the boxes (N, 4) of these regions, in pixels of the upright original.

@@ -57,7 +57,13 @@ class SqlAlchemyCatalog:
 
     def roots(self) -> dict[int, str]:
         with self.session() as session:
-            return {row.id: row.path for row in session.execute(select(RootRow.id, RootRow.path))}
+            rows = session.execute(select(RootRow.id, RootRow.path).order_by(RootRow.id))
+            return {row.id: row.path for row in rows}
+
+    def root_rows(self) -> dict[int, tuple[str, str]]:
+        query = select(RootRow.id, RootRow.options, RootRow.skipped)
+        with self.session() as session:
+            return {row.id: (row.options, row.skipped) for row in session.execute(query)}
 
     def images(self, ids: Sequence[int]) -> list[ImageFields]:
         found: list[ImageFields] = []
@@ -77,7 +83,7 @@ class SqlAlchemyCatalog:
 
     def images_of(self, content_hash: bytes) -> list[int]:
         query = select(ImageRow.id).where(
-            ImageRow.state == "ok", ImageRow.content_hash == content_hash
+            ImageRow.state != "failed", ImageRow.content_hash == content_hash
         )
         with self.session() as session:
             return list(session.scalars(query.order_by(ImageRow.id)))
@@ -118,11 +124,16 @@ class SqlAlchemyCatalog:
             ImageRow.size_bytes,
             ImageRow.mtime_ns,
             ImageRow.content_hash,
+            ImageRow.ctime_ns,
+            ImageRow.inode,
             ImageRow.reason,
+            ImageRow.pages,
         )
         with self.session() as session:
             return {
-                (row.root_id, row.path): KnownFile(row.id, FileState(*row[1:6]), row.reason)
+                (row.root_id, row.path): KnownFile(
+                    row.id, FileState(*row[1:8]), row.reason, row.pages
+                )
                 for row in session.execute(select(*columns))
             }
 

@@ -60,8 +60,13 @@ class SqliteReader:
 
     def roots(self) -> dict[int, str]:
         with self._moment() as ask:
-            rows = ask("SELECT id, path FROM roots", ()).fetchall()
+            rows = ask("SELECT id, path FROM roots ORDER BY id", ()).fetchall()
         return {id_: from_stored(path) for id_, path in rows}
+
+    def root_rows(self) -> dict[int, tuple[str, str]]:
+        with self._moment() as ask:
+            rows = ask("SELECT id, options, skipped FROM roots", ()).fetchall()
+        return {id_: (options, skipped) for id_, options, skipped in rows}
 
     def images(self, ids: Sequence[int]) -> list[ImageFields]:
         found = []
@@ -78,7 +83,7 @@ class SqliteReader:
         return found[0] if found else None
 
     def images_of(self, content_hash: bytes) -> list[int]:
-        query = "SELECT id FROM images WHERE state = 'ok' AND content_hash = ? ORDER BY id"
+        query = "SELECT id FROM images WHERE state != 'failed' AND content_hash = ? ORDER BY id"
         with self._moment() as ask:
             return [id_ for (id_,) in ask(query, (content_hash,))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import ForeignKey, LargeBinary, String, TypeDecorator, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, TypeDecorator, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -33,18 +33,22 @@ class RootRow(Base):
     """A folder of photos; paths of images are relative to it.
 
     `path` is relative to the folder that holds the store where the photos lie below that folder,
-    so that both can move together, and absolute elsewhere.
+    so that both can move together, and absolute elsewhere. `options` are its `ReadingOptions`, and
+    `skipped` the number of other files by suffix, both as JSON.
     """
 
     __tablename__ = "roots"
     id: Mapped[int] = mapped_column(primary_key=True)
     path: Mapped[str] = mapped_column(PathText, unique=True)
+    options: Mapped[str] = mapped_column(default="{}")
+    skipped: Mapped[str] = mapped_column(default="{}")
 
 
 class ImageRow(Base):
-    """An image file. `state` is `ok`, or `failed` with a `reason`. Its id is never used again.
+    """An image. `state` is `ok`, `blank` where it shows nothing, or `failed` with a `reason`.
 
-    `width` and `height` are pixels of the upright original.
+    Its id is never used again. `width` and `height` are pixels of the upright original, and `pages`
+    is how many pictures its file holds. `ctime_ns` and `inode` tell of changes that dates hide.
     """
 
     __tablename__ = "images"
@@ -62,6 +66,9 @@ class ImageRow(Base):
     format: Mapped[str | None]
     taken_at: Mapped[dt.datetime | None]
     camera: Mapped[str | None]
+    ctime_ns: Mapped[int | None] = mapped_column(BigInteger)
+    inode: Mapped[int | None] = mapped_column(BigInteger)
+    pages: Mapped[int | None]
 
 
 class RegionRow(Base):

@@ -34,12 +34,26 @@ class CatalogTransaction:
 
     # --- images and regions -------------------------------------------------------------------
 
-    def add_root(self, path: str) -> int:
-        """Add a folder of photos and return its id."""
-        row = RootRow(path=path)
+    def add_root(self, path: str, options: str = "{}") -> int:
+        """Add a folder of photos, with its options as JSON, and return its id."""
+        row = RootRow(path=path, options=options)
         self._session.add(row)
         self._session.flush()
         return row.id
+
+    def change_root(self, root_id: int, **values: str) -> None:
+        """Change the path, options or skipped files of a folder of photos."""
+        self._session.execute(update(RootRow).where(RootRow.id == root_id).values(**values))
+
+    def forget_stamps(self, root_id: int) -> None:
+        """Forget what is different about files that were copied: their inodes and ctimes."""
+        self._session.execute(
+            update(ImageRow).where(ImageRow.root_id == root_id).values(ctime_ns=None, inode=None)
+        )
+
+    def remove_root(self, root_id: int) -> None:
+        """Remove a folder of photos that has no images."""
+        self._session.execute(delete(RootRow).where(RootRow.id == root_id))
 
     def add_images(self, entries: Sequence[Entry]) -> list[int]:
         """Add images and return their ids, ascending and never used before."""
@@ -74,6 +88,8 @@ class CatalogTransaction:
                 path=file.path,
                 size_bytes=file.size_bytes,
                 mtime_ns=file.mtime_ns,
+                ctime_ns=file.ctime_ns,
+                inode=file.inode,
             )
         )
 
@@ -180,7 +196,10 @@ def _to_row(image_id: int, entry: Entry) -> dict[str, Any]:
         "size_bytes": file.size_bytes,
         "mtime_ns": file.mtime_ns,
         "content_hash": file.content_hash,
-        "state": "failed" if entry.reason else "ok",
+        "ctime_ns": file.ctime_ns,
+        "inode": file.inode,
+        "pages": entry.pages,
+        "state": "failed" if entry.reason else "blank" if entry.is_blank else "ok",
         "reason": entry.reason,
         "width": facts.width if facts else None,
         "height": facts.height if facts else None,

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from indexer.errors import InvalidLabelsError
+from retrieval.evaluation.labelled import LabelledImages, read_labelled, read_voc
+from retrieval.evaluation.metrics import (
+    average_precision,
+    interpolated_average_precision,
+    ranked_average_precision,
+)
+from retrieval.evaluation.probes import (
+    ProbeName,
+    confusion,
+    fit_probe,
+    fit_scores,
+    sample_training_rows,
+)
+from retrieval.evaluation.tap_features import colour_histogram
+from tests.pictures import plain, shades
+from ui.cli import app
+
+LISTS = {
+    "dog_train.txt": "000001  1\n000002 -1\n000003  0\n",
+    "dog_val.txt": "000004  1\n000005 -1\n",
+    "cat_train.txt": "000001 -1\n000002  1\n000003 -1\n",
+    "cat_val.txt": "000004  1\n000005 -1\n",
+}
+
+
+def voc(folder: Path) -> Path:
+    home = folder / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
+    home.mkdir(parents=True)
+    for name, text in LISTS.items():
+        (home / name).write_text(text)
+    return folder
+
+
+def test_the_lists_of_voc(tmp_path: Path) -> None:
+    images = read_voc(voc(tmp_path))
+    assert images.classes == ("cat", "dog")
+    assert [path.stem for path in images.paths] == [f"00000{n}" for n in range(1, 6)]
+    assert images.paths[0].parent.name == "JPEGImages"
+    # The third shows difficult dogs only: that is not counted.
+    assert images.labels.tolist() == [[0, 1], [1, 0], [0, -1], [1, 1], [0, 0]]
+    assert images.is_train.tolist() == [True, True, True, False, False]
+    assert (len(images), images.exclusive) == (5, False)
+
+
+def test_a_folder_that_is_not_voc(tmp_path: Path) -> None:
+    with pytest.raises(InvalidLabelsError, match="ImageSets/Main"):
+        read_voc(tmp_path)
+    with pytest.raises(InvalidLabelsError, match="dog_nonsense"):
+        read_voc(voc(tmp_path), train="nonsense")
+
+
+@pytest.mark.parametrize("text", ["000001 yes\n", "000001\n", "\x00"])
+def test_a_list_that_is_not_valid(tmp_path: Path, text: str) -> None:
+    home = voc(tmp_path) / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
+    (home / "dog_val.txt").write_text(text)
+    with pytest.raises(InvalidLabelsError, match=r"dog_val\.txt"):
+        read_voc(tmp_path)
+
+
+def test_average_precision_by_hand() -> None:
+    assert average_precision([True, False, True], 2) == pytest.approx((1 + 2 / 3) / 2)
+    assert average_precision([False, True], 4) == pytest.approx(0.5 / 4)
+    with pytest.raises(ValueError, match="at least one positive"):
+        average_precision([False], 0)
+
+
+def test_ranked_by_scores_without_what_does_not_count() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.6])
+    labels = np.array([1, -1, 0, 1], np.int8)
+    assert ranked_average_precision(scores, labels) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_eleven_points_by_hand() -> None:
+    # Precision 1 up to a recall of 0.5, 2/3 at 1: six points and five.
+    scores, labels = np.array([3.0, 2.0, 1.0]), np.array([1, 0, 1], np.int8)
+    assert interpolated_average_precision(scores, labels) == pytest.approx((6 + 5 * 2 / 3) / 11)
+    assert interpolated_average_precision(-scores, labels) == pytest.approx((6 + 5 * 2 / 3) / 11)
+    perfect = np.array([1, 1, 0], np.int8)
+    assert interpolated_average_precision(scores, perfect) == pytest.approx(1)
+
+
+# --- other labelled images -------------------------------------------------------------------
+
+
+def album(folder: Path, **counts: int) -> Path:
+    for number, (name, count) in enumerate(counts.items()):
+        for i in range(count):
+            plain(folder / name / f"{i}.png", shades(len(counts))[number], (40 + i, 32))
+    return folder
+
+
+def test_a_folder_for_each_class(tmp_path: Path) -> None:
+    images = read_labelled(album(tmp_path / "pets", cat=6, dog=4), test_share=0.5)
+    assert (images.name, images.classes, images.exclusive) == ("pets", ("cat", "dog"), True)
+    assert images.labels.sum(axis=0).tolist() == [6, 4]
+    assert images.labels[images.is_train].sum(axis=0).tolist() == [3, 2]
+    again = read_labelled(tmp_path / "pets", test_share=0.5)
+    assert np.array_equal(images.is_train, again.is_train)
+    other = read_labelled(tmp_path / "pets", test_share=0.5, seed=5)
+    assert not np.array_equal(images.is_train, other.is_train)
+
+
+def test_a_csv_file_with_and_without_splits(tmp_path: Path) -> None:
+    lines = ["path,label,split", "a/1.png,a,train", "a/2.png,a,test", "b 1.png,b,train"]
+    file = tmp_path / "list.csv"
+    file.write_text("\ufeff" + "\n".join([*lines, "b2.png,b,test"]), "utf-8")
+    images = read_labelled(file)
+    assert [p.relative_to(tmp_path).as_posix() for p in images.paths] == [
+        *("a/1.png", "a/2.png", "b 1.png", "b2.png")
+    ]
+    assert images.is_train.tolist() == [True, False, True, False]
+    file.write_text("path,label\n1.png,a\n2.png,a\n3.png,b\n4.png,b\n")
+    assert read_labelled(file).is_train.sum() == 2
+
+
+def test_a_manifest_with_splits(tmp_path: Path) -> None:
+    labels = {"1.png": 0, "2.png": 0, "3.png": 1, "4.png": 1, "5.png": 1}
+    splits = {"train": ["1.png", "3.png"], "test": ["2.png", "4.png"], "iconic": ["5.png"]}
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps({"images": "images", "labels": labels, "splits": splits}))
+    images = read_labelled(file)
+    assert [path.name for path in images.paths] == ["1.png", "2.png", "3.png", "4.png"]
+    assert images.paths[0].parent == tmp_path / "images"
+    assert images.is_train.tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("x.csv", "file,label\n1.png,a\n", "columns path and label"),
+        ("x.csv", "path,label\n1.png,a\n2.png,a\n", "1 classes"),
+        ("x.csv", "path,label\n1.png,a\n2.png,b\n", "at least two images"),
+        ("x.csv", "path,label,split\n1.png,a,train\n2.png,b,test\n", "no image of b"),
+        ("x.json", "[]", "manifest"),
+        ("x.json", '{"images": ".", "labels": 7, "splits": {}}', "manifest"),
+        ("x.txt", "hello", "neither a folder"),
+    ],
+)
+def test_labels_that_are_not_valid(tmp_path: Path, name: str, text: str, told: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidLabelsError, match=told):
+        read_labelled(tmp_path / name)
+
+
+# --- probes ----------------------------------------------------------------------------------
+
+
+def labelled(classes: int, per_class: int, *, exclusive: bool = True) -> LabelledImages:
+    marks = np.repeat(np.eye(classes, dtype=np.int8), per_class, axis=0)
+    return LabelledImages(
+        "made",
+        tuple(f"c{i}" for i in range(classes)),
+        tuple(Path(f"{i}.png") for i in range(len(marks))),
+        marks,
+        np.arange(len(marks)) % 2 == 0,
+        exclusive,
+    )
+
+
+def clouds(images: LabelledImages, spread: float) -> np.ndarray:
+    random = np.random.default_rng(1)
+    centres = np.eye(len(images.classes), 8)
+    return (images.labels @ centres + spread * random.normal(size=(len(images), 8))).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize("model", ["svm", "logistic", "ridge"])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_probe_tells_classes_apart(model: ProbeName, exclusive: bool) -> None:
+    images = labelled(3, 30, exclusive=exclusive)
+    rows = np.flatnonzero(images.is_train)
+    found = fit_probe(clouds(images, 0.15), images, rows, model)
+    assert found.low <= found.figure <= found.high
+    assert found.figure > 95
+    assert (found.eleven_points is None) == exclusive
+
+
+def test_shuffled_labels_give_chance() -> None:
+    images = labelled(4, 60)
+    features = clouds(images, 0.15)
+    order = np.random.default_rng(2).permutation(len(images))
+    train = images.is_train
+    shuffled = images.labels.copy()
+    shuffled[train] = images.labels[order][train]
+    broken = replace(images, labels=shuffled)
+    figures = [
+        fit_probe(features, given, np.flatnonzero(train)).figure for given in (images, broken)
+    ]
+    assert figures[0] > 95
+    assert figures[1] < 50  # chance is 25
+
+
+def test_the_test_part_is_not_seen() -> None:
+    images = labelled(3, 20)
+    features = clouds(images, 0.5)
+    rows = np.flatnonzero(images.is_train)
+    other = images.labels.copy()
+    other[~images.is_train] = np.roll(other[~images.is_train], 7, axis=0)
+    first, second = (
+        fit_probe(features, given, rows) for given in (images, replace(images, labels=other))
+    )
+    assert np.array_equal(first.scores, second.scores)
+    assert first.strength == second.strength
+
+
+def test_what_is_not_counted_is_not_trained_on() -> None:
+    images = labelled(2, 20, exclusive=False)
+    features = clouds(images, 0.3)
+    rows = np.flatnonzero(images.is_train)
+    marks = images.labels.copy()
+    marks[rows[:4], 1] = -1
+    kept = np.setdiff1d(rows, rows[:4])
+    by_mark = fit_scores(features, marks, rows, "svm", 1.0)[:, 1]
+    by_rows = fit_scores(features, images.labels, kept, "svm", 1.0)[:, 1]
+    assert np.allclose(by_mark, by_rows, atol=1e-6)
+
+
+def test_so_many_images_a_class() -> None:
+    images = labelled(3, 20)
+    usable = np.ones(len(images), bool)
+    rows = sample_training_rows(images, usable, 4, seed=0)
+    assert images.labels[rows].sum(axis=0).tolist() == [4, 4, 4]
+    assert images.is_train[rows].all()
+    assert len(sample_training_rows(images, usable, None, seed=0)) == 30
+
+
+def test_the_confusion_counts_test_images() -> None:
+    images = labelled(2, 4)
+    scores = np.array([[1, 0]] * 7 + [[0, 1]], np.float32)
+    assert confusion(scores, images).tolist() == [[2, 0], [1, 1]]
+
+
+def test_a_colour_histogram_has_unit_length_and_knows_colours() -> None:
+    red, dark, blue = (
+        colour_histogram(np.full((9, 7, 3), colour, np.uint8))
+        for colour in ((220, 10, 10), (210, 20, 5), (10, 10, 220))
+    )
+    assert np.linalg.norm(red) == pytest.approx(1)
+    assert red @ dark == pytest.approx(1)
+    assert red @ blue == 0
+
+
+# --- cbir eval classify ----------------------------------------------------------------------
+
+
+def test_classify_by_every_tap(tmp_path: Path) -> None:
+    folder = album(tmp_path / "pets", cat=6, dog=6)
+    (folder / "cat" / "broken.png").write_bytes(b"no image")
+    done = CliRunner().invoke(app, ["eval", "classify", str(folder), "--size", "64", "--json"])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    names = {row["features"] for row in rows}
+    assert {"colour histogram", "fc", "head rmac"} <= names
+    assert "Left out" in done.stderr
+    best = {row["features"]: row["accuracy"] for row in rows}
+    assert best["colour histogram"] == 100
+    assert all(row["low"] <= row["accuracy"] <= row["high"] for row in rows)
+    table = CliRunner().invoke(
+        app, ["eval", "classify", str(folder), "--size", "64", "--tap", "fc", "--per-class", "2"]
+    )
+    assert table.exit_code == 0, table.output
+    assert "accuracy %" in table.stdout
+
+
+def test_classify_what_is_not_labelled(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", "classify", str(tmp_path)])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: ")

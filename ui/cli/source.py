@@ -1,0 +1,36 @@
+"""Where a query image comes from: a file, standard input or a URL."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+STDIN = "-"
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
+
+PrivateOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private",
+        help="Fetch URLs from private addresses, too, such as localhost or 192.168.1.5.",
+    ),
+]
+
+
+def read_source(image: str, *, allow_private: bool = False) -> dict[str, Any]:
+    """Return the fields of a `Query` for an image: a path, - for standard input, or a URL.
+
+    Raises `FetchError` for a URL that cannot be fetched.
+    """
+    if image == STDIN:
+        return {"data": sys.stdin.buffer.read()}
+    if URL.match(image):
+        from ui.fetch import fetch, without_credentials
+
+        data = fetch(image, allow_private=allow_private)
+        return {"data": data, "name": without_credentials(image)}
+    return {"path": Path(image)}

@@ -1,0 +1,118 @@
+"""`cbir watch`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from indexer.errors import NoImagesError, StoreLockedError
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
+
+if TYPE_CHECKING:  # loaded when the command runs
+    from indexer.run import IndexReport
+    from indexer.store.store import Store
+
+LONGEST_WAIT_S = 300  # changes that never pause are indexed this often
+SETTLE_S = 2.0
+
+
+@app.command()
+def watch(
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folders to watch.", show_default="all that the store knows", metavar="[PHOTOS]..."
+        ),
+    ] = None,
+    store: StoreOption = None,
+    settle: Annotated[
+        float, typer.Option(min=0.1, help="Wait until nothing has changed for so many seconds.")
+    ] = SETTLE_S,
+    engine: EngineOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Keep the index up to date: index now, and again whenever photos change, until Ctrl-C."""
+    from indexer.build import index_photos
+    from ui.cli.indexing import catching_interrupts, extractor_loader, open_or_create
+    from ui.process import configure_images
+    from ui.progress import ConsoleProgress
+
+    configure_images()
+    places = photos or []
+    try:
+        with catching_interrupts() as interrupted, open_or_create(store, None, {}) as opened:
+            load_extractor = extractor_loader(opened, engine)
+
+            def update(*, is_first: bool = False) -> None:
+                with ConsoleProgress() as progress:
+                    report = index_photos(
+                        opened, places, load_extractor, None, progress, interrupted
+                    )
+                if is_first or report.added + report.updated + report.moved + report.removed:
+                    _show(report, opened, as_json)
+
+            update(is_first=True)
+            folders = _folders(opened, places)
+            names = ", ".join(map(str, folders))
+            typer.echo(f"Watching {names}. Stop with Ctrl-C.", err=True)
+            _follow(_changes(folders, opened.path, settle), update)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. What was indexed is safe.", err=True)
+
+
+def _follow(changes: Iterator[bool], update: Callable[[], None]) -> None:
+    """Update after each change, and once more where another process was writing meanwhile."""
+    is_waiting = False
+    for has_changed in changes:
+        if not (has_changed or is_waiting):
+            continue
+        try:
+            update()
+            is_waiting = False
+        except StoreLockedError:
+            is_waiting = True
+        except NoImagesError as error:
+            typer.echo(f"Warning: {error}", err=True)
+
+
+def _folders(store: Store, places: Sequence[Path]) -> list[Path]:
+    """Return the folders to watch; raises `NoImagesError` where none of them is there."""
+    known = [place.absolute() for place in places] or list(store.roots().values())
+    folders = [folder if folder.is_dir() else folder.parent for folder in known]
+    there = sorted({folder for folder in folders if folder.is_dir()})
+    if not there:
+        raise NoImagesError("None of the folders to watch is there.")
+    return there
+
+
+def _changes(folders: Sequence[Path], store: Path, settle_s: float) -> Iterator[bool]:
+    """Yield True once photos have changed and then rest, and False now and then meanwhile."""
+    import watchfiles
+
+    def counts(_: watchfiles.Change, path: str) -> bool:
+        place = Path(path)
+        return not (place.is_relative_to(store) or place.name.startswith("._"))
+
+    found = watchfiles.watch(
+        *folders,
+        watch_filter=counts,
+        step=round(settle_s * 1000),
+        debounce=LONGEST_WAIT_S * 1000,
+        rust_timeout=round(max(settle_s, 1.0) * 1000),
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+    )
+    for changed in found:
+        yield bool(changed)
+
+
+def _show(report: IndexReport, store: Store, as_json: bool) -> None:
+    """Print the report of a run."""
+    from ui.reports import report_as_dict, report_as_text
+
+    text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, store)
+    typer.echo(text)
