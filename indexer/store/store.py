@@ -200,8 +200,7 @@ class Store(StoreReader):
     def move(self, moves: Sequence[tuple[int, FileState]]) -> None:
         """Note that the files of images have new places or time stamps; their vectors stay."""
         with self.catalog.transaction() as change:
-            for image_id, file in moves:
-                change.move_image(image_id, file)
+            change.move_images(moves)
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove images at once; their ids are never used again."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import Table, bindparam, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from indexer.arrays import IdArray
@@ -78,20 +78,21 @@ class CatalogTransaction:
                 )
         return ids
 
-    def move_image(self, image_id: int, file: FileState) -> None:
-        """Note an image's new place or time stamp."""
-        self._session.execute(
-            update(ImageRow)
-            .where(ImageRow.id == image_id)
-            .values(
-                root_id=file.root_id,
-                path=file.path,
-                size_bytes=file.size_bytes,
-                mtime_ns=file.mtime_ns,
-                ctime_ns=file.ctime_ns,
-                inode=file.inode,
-            )
+    def move_images(self, moves: Sequence[tuple[int, FileState]]) -> None:
+        """Note the new places or time stamps of images, in order."""
+        columns = ("root_id", "path", "size_bytes", "mtime_ns", "ctime_ns", "inode")
+        images = cast(Table, ImageRow.__table__)
+        statement = (
+            update(images)
+            .where(images.c.id == bindparam("image_id"))
+            .values({name: bindparam(f"new_{name}") for name in columns})
         )
+        rows = [
+            {"image_id": image_id} | {f"new_{name}": getattr(file, name) for name in columns}
+            for image_id, file in moves
+        ]
+        if rows:
+            self._session.connection().execute(statement, rows)
 
     def remove_images(self, ids: Sequence[int]) -> None:
         """Remove images and their regions; their vectors are hidden from now on."""

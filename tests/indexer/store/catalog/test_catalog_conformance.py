@@ -166,7 +166,7 @@ def test_an_image_by_its_place(writer: SqlAlchemyCatalog, catalog: Catalog) -> N
     assert catalog.image_at(1, f"{FAILED}.jpg") is None  # could not be read
     assert catalog.image_at(1, f"{REMOVED}.jpg") is None
     with writer.transaction() as change:
-        change.move_image(5, FileState(1, f"deep/{ODD_NAME}", 1, 2))
+        change.move_images([(5, FileState(1, f"deep/{ODD_NAME}", 1, 2))])
     assert catalog.image_at(1, "5.jpg") is None
     assert catalog.image_at(1, f"deep/{ODD_NAME}") == fields(5)._replace(path=f"deep/{ODD_NAME}")
 
