@@ -65,8 +65,11 @@ def watch(
 
 
 def _follow(changes: Iterator[bool], update: Callable[[], None]) -> None:
-    """Update after each change, and once more where another process was writing meanwhile."""
-    is_waiting = False
+    """Update after each change, and once more where another process was writing meanwhile.
+
+    It also updates once as soon as it watches: photos may have changed since they were indexed.
+    """
+    is_waiting = True
     for has_changed in changes:
         if not (has_changed or is_waiting):
             continue
