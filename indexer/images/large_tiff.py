@@ -61,7 +61,7 @@ def _read_reduced(
         raise request.too_large(*size, because=because)
     try:
         values = _read_level(level, request, request.enough(*size))
-    except (ImportError, NotImplementedError) as error:
+    except (ImportError, NotImplementedError) as error:  # tifffile: a codec that is not here
         raise request.too_large(*size, because=str(error)) from error
     return _to_image(level, turn_upright(values, orientation))
 

@@ -127,7 +127,7 @@ def _train(
             logits = network(seen.contiguous(memory_format=torch.channels_last))
         loss = masked_loss(logits.float(), targets[batch])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         rates.step()

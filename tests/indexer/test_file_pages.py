@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from indexer.arrays import Pixels
 from indexer.choices import PageChoice
 from indexer.errors import UnreadableImageError
 from indexer.images.decode import load_image
@@ -177,9 +179,9 @@ def test_a_file_of_many_pages_is_described_a_few_at_a_time(
     extractor = desk.extractor()
     extract = extractor.extract
 
-    def watched(images: list[object]) -> object:
+    def watched(images: Sequence[Pixels]) -> object:
         held.append(len(images))
-        return extract(images)  # type: ignore[arg-type]
+        return extract(images)
 
     monkeypatch.setattr(extractor, "extract", watched)
     monkeypatch.setattr(desk, "extractor", lambda: extractor)

@@ -3,13 +3,15 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from indexer.build import Builder
 from indexer.errors import NoImagesError
 from indexer.relocate import relocate_images
 from indexer.remove import remove_images
-from indexer.run import BuildOptions
+from indexer.run import BuildOptions, IndexReport
 from indexer.store.records import FileState
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
@@ -85,12 +87,9 @@ def test_a_store_that_never_knew_inodes_learns_them(desk: Desk, bmp: Path) -> No
 # --- what is remembered ----------------------------------------------------------------------
 
 
-def run(desk: Desk, *places: Path, **options: object) -> object:
+def run(desk: Desk, *places: Path, **options: Any) -> IndexReport:
     """Index places, or all that is known."""
-    from indexer.build import Builder
-
-    chosen = BuildOptions(**options)  # type: ignore[arg-type]
-    return Builder(desk.store, desk.extractor, chosen).run(places)
+    return Builder(desk.store, desk.extractor, BuildOptions(**options)).run(places)
 
 
 def test_without_places_all_folders_are_brought_up_to_date(desk: Desk, tmp_path: Path) -> None:
@@ -101,7 +100,7 @@ def test_without_places_all_folders_are_brought_up_to_date(desk: Desk, tmp_path:
     (tmp_path / "more" / "b.png").unlink()
     plain(tmp_path / "more" / "d.png", ORANGE)
     report = run(desk)
-    assert (report.added, report.removed, report.unchanged) == (2, 1, 1)  # type: ignore[attr-defined]
+    assert (report.added, report.removed, report.unchanged) == (2, 1, 1)
 
 
 def test_without_places_a_folder_that_is_gone_is_a_warning(desk: Desk, tmp_path: Path) -> None:
@@ -110,8 +109,8 @@ def test_without_places_a_folder_that_is_gone_is_a_warning(desk: Desk, tmp_path:
     run(desk, desk.photos, tmp_path / "drive")
     (tmp_path / "drive").rename(tmp_path / "unplugged")
     report = run(desk)
-    assert (report.unchanged, report.removed) == (1, 0)  # type: ignore[attr-defined]
-    [(path, reason)] = report.warnings  # type: ignore[attr-defined]
+    assert (report.unchanged, report.removed) == (1, 0)
+    [(path, reason)] = report.warnings
     assert (path, "no file or folder" in reason) == (str(tmp_path / "drive"), True)
 
 
@@ -127,9 +126,9 @@ def test_a_file_given_by_name_does_not_bring_its_neighbours_in(desk: Desk) -> No
     run(desk)
     assert desk.paths() == ["a.png"]
     plain(path, BLUE)
-    assert run(desk).updated == 1  # type: ignore[attr-defined]
+    assert run(desk).updated == 1
     path.unlink()
-    assert run(desk).removed == 1  # type: ignore[attr-defined]
+    assert run(desk).removed == 1
     run(desk, desk.photos)
     assert desk.paths() == ["b.png"]
     plain(desk.photos / "c.png", WHITE)
@@ -142,7 +141,7 @@ def test_excludes_are_remembered_replaced_and_forgotten(desk: Desk) -> None:
         plain(desk.photos / name, RED)
     run(desk, desk.photos, exclude=("b.*",))
     for again in (run(desk), run(desk, desk.photos)):
-        assert again.unchanged == 2  # type: ignore[attr-defined]
+        assert again.unchanged == 2
     run(desk, desk.photos, exclude=("sub",))
     assert desk.paths() == ["a.png", "b.png"]
     run(desk, desk.photos, exclude=())

@@ -17,7 +17,7 @@ class PathText(TypeDecorator[str]):
     impl = String
     cache_ok = True
 
-    # The signatures are SQLAlchemy's.
+    # The signatures are SQLAlchemy's, with an argument that is not needed here.
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         return value if value is None else to_stored(value)
 
