@@ -19,16 +19,19 @@ import numpy as np
 from PIL import Image
 
 from indexer.arrays import FloatArray, Pixels
-from retrieval.evaluation.labelled import LabelledImages, read_voc
-from retrieval.evaluation.metrics import interpolated_average_precision
-from retrieval.evaluation.probes import bootstrap, judge
+from retrieval.evaluation.judging import interval, judge
+from retrieval.evaluation.labelled import LabelledImages
 from retrieval.evaluation.scratch import Architecture, Schedule, train_from_scratch
+from retrieval.evaluation.voc import read_voc
 
 MARGIN = 1.15  # of the images kept, over the network's input: crops are cut from them
 
 
 def load_squares(images: LabelledImages, side_px: int) -> Pixels:
-    """Return all images (N, side, side, 3), squeezed to squares."""
+    """Return all images (N, side, side, 3), squeezed to squares.
+
+    Pillow reads them: a machine with a GPU needs torch, timm and Pillow for this, and no more.
+    """
 
     def load(path: Path) -> Pixels:
         with Image.open(path) as image:
@@ -42,16 +45,11 @@ def load_squares(images: LabelledImages, side_px: int) -> Pixels:
 def figures_of(scores: FloatArray, images: LabelledImages) -> dict[str, float]:
     """Return the mean over the classes of both average precisions on the test part, in per cent."""
     rows = np.flatnonzero(~images.is_train)
-    low, high = bootstrap(scores, images, rows)
-    points = [
-        interpolated_average_precision(scores[rows, c], images.labels[rows, c])
-        for c in range(len(images.classes))
-    ]
-    figures = {"mAP": judge(scores, images, rows), "low": low, "high": high}
-    return {
-        name: round(value, 2)
-        for name, value in (figures | {"mAP_11_points": 100 * float(np.mean(points))}).items()
-    }
+    judged = judge(scores, images, rows, "mAP")
+    low, high = interval([judged.resampled])
+    points = judged.eleven_points or 0.0
+    figures = {"mAP": judged.figure, "low": low, "high": high, "mAP_11_points": points}
+    return {name: round(value, 2) for name, value in figures.items()}
 
 
 def main() -> None:

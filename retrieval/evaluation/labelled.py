@@ -37,18 +37,41 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def only(self, rows: npt.NDArray[np.bool_]) -> LabelledImages:
+        """Return the images of these rows (N,); raises `InvalidLabelsError`.
+
+        Classes of which either part then has no image are left out.
+        """
+        labels, is_train = self.labels[rows], self.is_train[rows]
+        shown = labels == 1
+        kept = shown[is_train].any(axis=0) & shown[~is_train].any(axis=0)
+        if kept.sum() < 2 - (not self.exclusive):
+            raise InvalidLabelsError(
+                f"Too few images of {self.name} can be used: no two classes have images for "
+                "training and for the test."
+            )
+        if self.exclusive and not kept.all():
+            rows = rows & (self.labels[:, kept] == 1).any(axis=1)
+            labels, is_train = self.labels[rows], self.is_train[rows]
+        return LabelledImages(
+            self.name,
+            tuple(c for c, is_kept in zip(self.classes, kept, strict=True) if is_kept),
+            tuple(path for path, is_kept in zip(self.paths, rows, strict=True) if is_kept),
+            labels[:, kept],
+            is_train,
+            self.exclusive,
+        )
+
 
 def read_labelled(place: Path, *, test_share: float = 0.5, seed: int = 0) -> LabelledImages:
     """Read labelled images, whatever form they have.
 
-    A folder is PASCAL VOC in its own layout, or has a folder of images for each class, of which
-    `test_share`, chosen by chance, are for the test. A file is a manifest (JSON) with `labels` by
+    A folder has a folder of images for each class, of which `test_share`, chosen by chance, are for
+    the test. A file is a manifest (JSON) with `labels` by
     image and `splits` named train and test, or a CSV file with the columns path and label, and
     split if it is given; paths are relative to the file. Raises `InvalidLabelsError`.
     """
     if place.is_dir():
-        if any(place.glob("**/ImageSets/Main")):
-            return read_voc(place)
         found = {p: p.relative_to(place).parts[0] for p in _images_below(place)}
         return _from_labels(place.name, found, {}, test_share, seed)
     if place.suffix.lower() == ".csv":
@@ -58,8 +81,8 @@ def read_labelled(place: Path, *, test_share: float = 0.5, seed: int = 0) -> Lab
         return _from_labels(name, labels, parts, test_share, seed)
     else:
         raise InvalidLabelsError(
-            f"{place} is neither a folder of class folders or of PASCAL VOC, nor a manifest "
-            "(.json), nor a list of path and label (.csv)."
+            f"{place} is neither a folder of class folders nor PASCAL VOC, a manifest "
+            "(.json) or a list of path and label (.csv)."
         )
     return _from_labels(place.stem, labels, parts, test_share, seed)
 
@@ -139,44 +162,3 @@ def _require_both(
                 f"The {part} part of {name} has no image of {', '.join(missing[:5])}; each class "
                 "needs at least two images."
             )
-
-
-def read_voc(folder: Path, train: str = "train", test: str = "val") -> LabelledImages:
-    """Read PASCAL VOC in its own layout: `ImageSets/Main/CLASS_SPLIT.txt` and `JPEGImages`.
-
-    The lists say 1 for an image that shows the class, -1 for one that does not, and 0 for one with
-    difficult objects only, which the protocol does not count. Raises `InvalidLabelsError`.
-    """
-    home = next(iter(sorted(folder.glob("**/ImageSets/Main"))), None)
-    if home is None:
-        raise InvalidLabelsError(f"{folder} has no folder ImageSets/Main, as PASCAL VOC has.")
-    classes = sorted(p.name[: -len(f"_{train}.txt")] for p in home.glob(f"*_{train}.txt"))
-    if not classes:
-        raise InvalidLabelsError(f"{home} has no lists such as dog_{train}.txt.")
-    found: dict[str, dict[str, int]] = {}
-    parts: dict[str, str] = {}
-    for split in (train, test):
-        for name in classes:
-            for image, mark in _read_list(home / f"{name}_{split}.txt"):
-                found.setdefault(image, {})[name] = mark
-                parts[image] = split
-    images = sorted(found)
-    marks = np.array([[found[i].get(c, -1) for c in classes] for i in images], np.int8)
-    labels = np.select([marks == 1, marks == 0], [1, NOT_COUNTED], 0).astype(np.int8)
-    pictures = home.parents[1] / "JPEGImages"
-    return LabelledImages(
-        name=f"voc2007 {train} -> {test}",
-        classes=tuple(classes),
-        paths=tuple(pictures / f"{image}.jpg" for image in images),
-        labels=labels,
-        is_train=np.array([parts[image] == train for image in images]),
-        exclusive=False,
-    )
-
-
-def _read_list(path: Path) -> list[tuple[str, int]]:
-    try:
-        lines = path.read_text("utf-8").split("\n")
-        return [(line.split()[0], int(line.split()[1])) for line in lines if line.strip()]
-    except (OSError, ValueError, IndexError) as error:
-        raise InvalidLabelsError(f"{path} is not a list of images and marks: {error}.") from error

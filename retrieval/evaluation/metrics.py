@@ -35,16 +35,32 @@ def ranked_average_precision(
 def interpolated_average_precision(
     scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int8]
 ) -> float:
+    """Return `interpolated_precision` of a class: images (N,) ranked by their scores."""
+    return interpolated_precision(_ranked(scores, labels))
+
+
+def interpolated_precision(relevant: npt.NDArray[np.bool_]) -> float:
     """Return the mean of the best precision at recalls of at least 0, 0.1, …, 1.
 
     It is what PASCAL VOC used until 2009 (Everingham et al. 2010, section 4.1).
     """
-    relevant = _ranked(scores, labels)
     hits = np.cumsum(relevant)
     recalls = hits / max(1, int(relevant.sum()))
     precisions = hits / np.arange(1, len(relevant) + 1)
     reached = [precisions[recalls >= recall - 1e-12] for recall in np.linspace(0, 1, 11)]
     return float(np.mean([values.max() if len(values) else 0.0 for values in reached]))
+
+
+def area_under_curve(relevant: npt.NDArray[np.bool_]) -> float:
+    """Return the area under the ROC curve: how often a relevant image is ranked before another.
+
+    Where all are relevant, or none is, there is nothing to tell apart, and it is one half.
+    """
+    others = int((~relevant).sum())
+    if others in (0, len(relevant)):
+        return 0.5
+    before = np.cumsum(~relevant)[relevant]  # others ranked before each
+    return float(1 - before.mean() / others)
 
 
 def _ranked(

@@ -16,18 +16,20 @@ from indexer.arrays import FloatArray, Pixels, unit_vector
 from indexer.choices import EngineName, Pooling
 from indexer.errors import DegenerateFeatureError, ImageError
 from indexer.features.backbones import Backbone
-from indexer.features.engines.load import load_engine
-from indexer.features.engines.protocols import Activations
+from indexer.features.engines.load import choose_engine, load_engine
+from indexer.features.engines.openvino_runtime import choose_precision
+from indexer.features.engines.protocols import Activations, InferenceEngine
 from indexer.features.pooling import pool
 from indexer.features.preprocess import input_size
 from indexer.images.decode import load_image
 from indexer.images.resize import resize_pixels
 from indexer.progress import Progress, no_progress
+from retrieval.evaluation.feature_cache import Arrays, FeatureCache, key_of
 
 AT_ONCE = 16  # images in memory
+KEPT_AT_ONCE = 256  # whose features go into one file of the cache
 GEM_P = 3.0
-BINS = 8  # of each colour, in the histogram
-COLOURS = "colour histogram"
+REASONS = "reasons"  # why images failed, in a file of the cache
 
 
 @dataclass(frozen=True)
@@ -42,90 +44,156 @@ class TapFeatures:
     failed: list[tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class TapChoice:
+    """What images are described by: conv `taps`, pooled in each way, and fc taps as they are.
+
+    Images enter at about `size_px`² pixels, as `FeatureExtractor` has them.
+    """
+
+    backbone: Backbone
+    taps: tuple[str, ...]
+    poolings: tuple[Pooling, ...]
+    size_px: int
+    engine: EngineName = "auto"
+
+    def names(self) -> list[str]:
+        """Return the names of the features, in the order of the network."""
+        names = []
+        for tap in self.taps:
+            is_fc = self.backbone.tap(tap).kind == "fc"
+            names += [tap] if is_fc else [f"{tap} {pooling}" for pooling in self.poolings]
+        return names
+
+
 def describe_taps(
     paths: Sequence[Path],
-    backbone: Backbone,
-    taps: Sequence[str],
-    poolings: Sequence[Pooling],
+    choice: TapChoice,
     *,
-    size_px: int,
-    engine: EngineName = "auto",
+    cache: FeatureCache | None = None,
     progress: Progress = no_progress,
 ) -> TapFeatures:
-    """Describe images by taps of a backbone: conv taps pooled in each way, fc taps as they are.
+    """Describe images by taps of a backbone, `KEPT_AT_ONCE` of them at a time.
 
-    A histogram of colours, which needs no network, comes with them. Images enter at about
-    `size_px`² pixels, as `FeatureExtractor` has them.
+    What is in the `cache` is not computed again.
     """
-    inference = load_engine(backbone, taps, engine)
-    rows: dict[str, list[FloatArray]] = {}
-    failed: list[tuple[str, str]] = []
-    usable = np.zeros(len(paths), bool)
-    done = 0
+    inference: InferenceEngine | None = None
+    found: list[TapFeatures] = []
+    failed = 0
+    for start in range(0, len(paths), KEPT_AT_ONCE):
+        part = paths[start : start + KEPT_AT_ONCE]
+        kept = cache and cache.find(_key(part, choice))
+        if not kept:
+            inference = inference or load_engine(choice.backbone, choice.taps, choice.engine)
+            kept = _describe_part(part, choice, inference, _shifted(progress, start, len(paths)))
+            if cache:
+                cache.keep(_key(part, choice), kept)
+        found.append(_unpacked(part, kept))
+        failed += len(found[-1].failed)
+        progress("Describing", start + len(part), len(paths), failed=failed)
+    return _joined(found)
+
+
+def _key(paths: Sequence[Path], choice: TapChoice) -> str:
+    engine = choose_engine(choice.backbone) if choice.engine == "auto" else choice.engine
+    precision = choose_precision() if engine == "openvino" else ""
+    backbone = choice.backbone
+    settings = (choice.taps, choice.poolings, choice.size_px, engine, precision)
+    return key_of(paths, backbone.name, backbone.weights, *settings)
+
+
+def _describe_part(
+    paths: Sequence[Path], choice: TapChoice, inference: InferenceEngine, progress: Progress
+) -> Arrays:
+    """Return the rows of the images that can be used, and why (N,) the others cannot."""
+    rows: dict[str, list[FloatArray]] = {name: [] for name in choice.names()}
+    reasons: list[str] = []
 
     def describe(_: int, activations: Activations) -> dict[str, FloatArray] | str:
         try:
-            return _vectors_of(backbone, activations, taps, poolings)
+            return _vectors_of(choice, activations)
         except DegenerateFeatureError as error:
             return str(error)
 
-    for part in _loaded(paths, backbone, size_px):
-        good = [pixels for _, pixels in part if not isinstance(pixels, str)]
+    for loaded in _loaded(paths, choice.backbone, choice.size_px):
+        good = [pixels for pixels in loaded if not isinstance(pixels, str)]
         described = iter(inference.run(good, describe))
-        for path, pixels in part:
-            found = pixels if isinstance(pixels, str) else next(described)
-            if isinstance(found, str):
-                failed.append((str(path), found))
-            elif not isinstance(pixels, str):
-                usable[done] = True
-                for name, vector in (found | {COLOURS: colour_histogram(pixels)}).items():
-                    rows.setdefault(name, []).append(vector)
-            done += 1
-        progress("Describing", done, len(paths), failed=len(failed))
-    return TapFeatures({n: _spread(v, usable) for n, v in rows.items()}, usable, failed)
+        for pixels in loaded:
+            vectors = pixels if isinstance(pixels, str) else next(described)
+            reasons.append(vectors if isinstance(vectors, str) else "")
+            if not isinstance(vectors, str):
+                for name, vector in vectors.items():
+                    rows[name].append(vector)
+        progress("Describing", len(reasons), len(paths), failed=sum(map(bool, reasons)))
+    stacked = {name: np.array(vectors, np.float32) for name, vectors in rows.items()}
+    return stacked | {REASONS: np.array(reasons)}
 
 
-def colour_histogram(pixels: Pixels) -> FloatArray:
-    """Return the unit vector (512,) of the roots of a joint histogram of red, green and blue."""
-    cells = (pixels >> 5).reshape(-1, 3).astype(np.int64) @ np.array([BINS * BINS, BINS, 1])
-    counts = np.bincount(cells, minlength=BINS**3)
-    return unit_vector(np.sqrt(counts).astype(np.float32))
+def _unpacked(paths: Sequence[Path], kept: Arrays) -> TapFeatures:
+    """Return the features of part of the images: rows of zeros for those that failed."""
+    reasons = kept[REASONS].tolist()
+    usable = np.array([not reason for reason in reasons], bool)
+    vectors = {}
+    for name, rows in kept.items():
+        if name != REASONS:
+            spread = np.zeros((len(paths), *rows.shape[1:]), np.float32)
+            spread[usable] = rows
+            vectors[name] = spread
+    failed = [(str(p), reason) for p, reason in zip(paths, reasons, strict=True) if reason]
+    return TapFeatures(vectors, usable, failed)
 
 
-def _vectors_of(
-    backbone: Backbone, activations: Activations, taps: Sequence[str], poolings: Sequence[Pooling]
-) -> dict[str, FloatArray]:
+def _joined(parts: Sequence[TapFeatures]) -> TapFeatures:
+    """Join parts; those of which no image could be used have no dimensions, and get them here."""
+    vectors = {}
+    for name in parts[0].vectors:
+        rows = [part.vectors[name] for part in parts]
+        width = max(r.shape[1] if r.ndim == 2 else 0 for r in rows)
+        vectors[name] = np.concatenate(
+            [r if r.ndim == 2 else np.zeros((len(r), width), np.float32) for r in rows]
+        )
+    return TapFeatures(
+        vectors,
+        np.concatenate([part.usable for part in parts]),
+        [failure for part in parts for failure in part.failed],
+    )
+
+
+def _shifted(progress: Progress, start: int, whole: int) -> Progress:
+    """Return a progress for a part that begins at `start` of a whole."""
+
+    def report(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        del total
+        progress(step, start + done, whole, failed=failed)
+
+    return report
+
+
+def _vectors_of(choice: TapChoice, activations: Activations) -> dict[str, FloatArray]:
     found = {}
-    for tap in taps:
-        if backbone.tap(tap).kind == "fc":
+    for tap in choice.taps:
+        if choice.backbone.tap(tap).kind == "fc":
             found[tap] = unit_vector(activations[tap])
         else:
-            for pooling in poolings:
+            for pooling in choice.poolings:
                 found[f"{tap} {pooling}"] = unit_vector(pool(activations[tap], pooling, GEM_P))
     return found
 
 
 def _loaded(
     paths: Iterable[Path], backbone: Backbone, size_px: int
-) -> Iterator[list[tuple[Path, Pixels | str]]]:
+) -> Iterator[list[Pixels | str]]:
     """Yield a few images at a time at the network's size, or why they cannot be read."""
 
-    def load(path: Path) -> tuple[Path, Pixels | str]:
+    def load(path: Path) -> Pixels | str:
         try:
             pixels = load_image(path, at_least=size_px).pixels
         except ImageError as error:
-            return path, error.reason
+            return error.reason
         size = input_size(pixels.shape[1], pixels.shape[0], size_px, backbone)
-        return path, resize_pixels(pixels, size)
+        return resize_pixels(pixels, size)
 
     remaining = iter(paths)
     with ThreadPoolExecutor(os.cpu_count() or 2, "decode") as threads:
         while part := list(islice(remaining, AT_ONCE)):
             yield list(threads.map(load, part))
-
-
-def _spread(rows: Sequence[FloatArray], usable: npt.NDArray[np.bool_]) -> FloatArray:
-    """Return rows at the places of usable images, zeros elsewhere."""
-    vectors = np.zeros((len(usable), len(rows[0])), np.float32)
-    vectors[usable] = np.stack(rows)
-    return vectors

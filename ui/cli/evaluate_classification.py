@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
+import click
 import typer
 
 from indexer.choices import Pooling
@@ -14,157 +15,264 @@ from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
 from ui.cli.shell import EngineOption, JsonOption
 
-if TYPE_CHECKING:  # loaded when the command runs
-    from retrieval.evaluation.labelled import LabelledImages
-    from retrieval.evaluation.tap_features import TapFeatures
-
 ProbeName = Literal["svm", "logistic", "ridge"]
+FigureName = Literal["accuracy", "mAP", "AUC"]
+Baseline = Literal["colours", "bow", "fisher", "scratch"]
+Architecture = Literal["vgg16", "efficientnet_lite0"]
+
+
+def _either(choices: Any) -> str:
+    return f"<{'|'.join(get_args(choices))}>"
+
+
+FEATURES, TRAINING, OUTPUT = "Features", "Training and test", "Output"
+
+DatasetArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="Labelled images: a folder with a folder of images for each class, PASCAL VOC in its "
+        "own layout, a manifest (.json) with labels and splits, or a CSV file with path, label and "
+        "perhaps split. VOC2007, where there is no such file, is fetched by torchvision.",
+        show_default=False,
+    ),
+]
+CacheOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep features in the user's cache folder (or CBIR_CACHE), so that they are computed "
+        "once, and a run that was stopped goes on.",
+        rich_help_panel=FEATURES,
+    ),
+]
 
 
 @evaluation.command()
 def classify(
-    dataset: Annotated[
-        Path,
-        typer.Argument(
-            help="Labelled images: a folder with a folder of images for each class, PASCAL VOC in "
-            "its own layout, a manifest (.json) with labels and splits, or a CSV file with path, "
-            "label and perhaps split."
-        ),
-    ],
+    dataset: DatasetArgument,
     backbone: Annotated[
         list[str] | None,
-        typer.Option(help="A network, see `cbir backbones`.", show_default=DEFAULT_BACKBONE),
+        typer.Option(
+            help="A network, see `cbir backbones`; repeatable.",
+            show_default=DEFAULT_BACKBONE,
+            rich_help_panel=FEATURES,
+        ),
     ] = None,
     tap: Annotated[
         list[str] | None,
-        typer.Option(help="A tap of the network.", show_default="all of the backbone"),
+        typer.Option(
+            help="A tap of the network; repeatable.",
+            show_default="all of the backbone",
+            rich_help_panel=FEATURES,
+        ),
     ] = None,
     pooling: Annotated[
-        Pooling, typer.Option(help="How conv maps become vectors.")
-    ] = FeatureSpec.pooling,
+        list[str] | None,
+        typer.Option(
+            click_type=click.Choice(get_args(Pooling)),
+            metavar=_either(Pooling),
+            help="How conv maps become vectors; repeatable.",
+            show_default=FeatureSpec.pooling,
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
+    joined: Annotated[
+        bool,
+        typer.Option(
+            "--joined/--no-joined",
+            help="Try the default conv and fc tap side by side, too.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = True,
+    size: Annotated[
+        int,
+        typer.Option(
+            min=32,
+            help="Images enter the network at about SIZE × SIZE pixels.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = FeatureSpec.size_px,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            help="Take the vectors that this store holds of the images, instead of computing any.",
+            show_default=False,
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(
+            click_type=click.Choice(get_args(Baseline)),
+            metavar=_either(Baseline),
+            help="What to compare with: colours (a histogram), bow (a bag of words), fisher "
+            "(Fisher vectors) or scratch (a network from random weights; slow without a GPU); "
+            "repeatable.",
+            show_default="colours",
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
+    scratch_network: Annotated[
+        Architecture | None,
+        typer.Option(
+            help="What is trained from scratch.",
+            show_default="vgg16 on a GPU, else efficientnet_lite0",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    scratch_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="For how many epochs.",
+            show_default="120 on a GPU, else 30",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     model: Annotated[
-        ProbeName, typer.Option(help="The linear model: SVM, logistic regression or ridge.")
+        ProbeName,
+        typer.Option(
+            help="The linear model: SVM, logistic regression or ridge.", rich_help_panel=TRAINING
+        ),
     ] = "svm",
+    figure: Annotated[
+        FigureName | None,
+        typer.Option(
+            help="What is measured.",
+            show_default="accuracy where images have one label, else mAP",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     per_class: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, help="Train on so many images a class, for a learning curve.", show_default="all"
+            min=1,
+            help="Train on so many images a class, too, for a learning curve; repeatable.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    size: Annotated[
-        int, typer.Option(min=32, help="Images enter the network at about SIZE × SIZE pixels.")
-    ] = FeatureSpec.size_px,
     test_share: Annotated[
-        float, typer.Option(min=0.05, max=0.95, help="For the test, where there are no splits.")
+        float,
+        typer.Option(
+            min=0.05,
+            max=0.95,
+            help="For the test, where there are no splits.",
+            rich_help_panel=TRAINING,
+        ),
     ] = 0.5,
-    seed: Annotated[int, typer.Option(help="Of all that is chosen by chance.")] = 0,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Cross-validate: each image is scored by a model that was trained on the other "
+            "folds, whatever the splits.",
+            show_default="none",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    voc_lists: Annotated[
+        str,
+        typer.Option(
+            help="The lists of PASCAL VOC for training and test.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = "train:val",
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Repeat with so many seeds what is chosen by chance, and report the mean.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = 1,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page with the table, its plots, the confusion matrix and the most "
+            "confident mistakes as pictures.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    confusion: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the confusion matrix of the best features as CSV.",
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the plot of the figures, or the learning curves, as PNG or SVG; it needs "
+            'pip install "cbir\\[lab]".',
+            show_default=False,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    cache: CacheOption = True,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Train linear models on frozen features, and test them: which layer tells your classes apart?
 
-    Images of one label are judged by accuracy, of several by mean average precision. Each figure
-    comes with its 95 % interval (bootstrap over the test images).
+    Each figure comes with its 95 % interval (bootstrap over the test images). The regularisation
+    is chosen by cross-validation on the training images alone. Ctrl-C is safe: features that are
+    computed are kept.
     """
-    from indexer.features.registry import get_backbone
-    from retrieval.evaluation.labelled import read_labelled
-    from retrieval.evaluation.tap_features import describe_taps
+    from retrieval.evaluation.contenders import ScratchChoice
+    from retrieval.evaluation.experiment import Experiment, ExperimentRun
+    from ui.classification_report import as_row, print_table, write_confusion, write_page
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
 
     configure_images()
-    images = read_labelled(dataset, test_share=test_share, seed=seed)
-    rows: list[dict[str, Any]] = []
-    names = backbone or [DEFAULT_BACKBONE]
-    for name in names:
-        network = get_backbone(name)
-        taps = tap or list(network.taps)
-        with ConsoleProgress() as progress:
-            features = describe_taps(
-                images.paths,
-                network,
-                taps,
-                [pooling],
-                size_px=size,
-                engine=engine,
-                progress=progress,
-            )
-        for path, reason in features.failed:
+    experiment = Experiment(
+        dataset,
+        tuple(backbone or [DEFAULT_BACKBONE]),
+        tuple(tap or ()),
+        cast(tuple[Pooling, ...], tuple(pooling or [FeatureSpec.pooling])),
+        joined=joined,
+        size_px=size,
+        store=store,
+        baselines=cast(tuple[Baseline, ...], tuple(baseline or ["colours"])),
+        scratch=ScratchChoice(scratch_network, scratch_epochs),
+        model=model,
+        figure=figure,
+        per_class=tuple(per_class or ()),
+        test_share=test_share,
+        folds=folds,
+        voc_lists=_lists(voc_lists),
+        seeds=seeds,
+        cached=cache,
+        engine=engine,
+    )
+    with ConsoleProgress() as progress:
+        run = ExperimentRun(experiment, progress)
+        for path, reason in run.failed:
             typer.echo(f"Left out {path}: {reason}", err=True)
-        counts: list[int | None] = [*per_class] if per_class else [None]
-        for count in counts:
-            is_first = name == names[0]
-            rows += _fit_all(
-                name, images, features, model, count, seed, as_json, with_colours=is_first
-            )
+        results = []
+        for result in run.results():
+            results.append(result)
+            if as_json:
+                typer.echo(json.dumps(as_row(result, run.images.name, model, run.figure)))
     if not as_json:
-        _print_table(images, rows)
+        print_table(results, run.images, run.figure)
+    if html is not None:
+        write_page(html, results, run.images.name, run.figure)
+    if confusion is not None:
+        write_confusion(confusion, results)
+    if plot is not None:
+        from ui.charts import plot_results, save_chart
 
-
-def _fit_all(
-    backbone: str,
-    images: LabelledImages,
-    features: TapFeatures,
-    model: ProbeName,
-    per_class: int | None,
-    seed: int,
-    as_json: bool,
-    *,
-    with_colours: bool,
-) -> list[dict[str, Any]]:
-    """Return a row for each kind of features; with JSON, print each at once."""
-    from retrieval.evaluation.probes import fit_probe, sample_training_rows
-    from retrieval.evaluation.tap_features import COLOURS
-
-    train = sample_training_rows(images, features.usable, per_class, seed)
-    rows = []
-    for name, vectors in features.vectors.items():
-        if name == COLOURS and not with_colours:
-            continue
-        found = fit_probe(vectors, images, train, model, seed=seed)
-        row = {
-            "dataset": images.name,
-            "backbone": None if name == COLOURS else backbone,
-            "features": name,
-            "dimension": vectors.shape[1],
-            "model": model,
-            "training_images": len(train),
-            "per_class": per_class,
-            "accuracy" if images.exclusive else "mAP": round(found.figure, 2),
-            "low": round(found.low, 2),
-            "high": round(found.high, 2),
-            "mAP_11_points": found.eleven_points and round(found.eleven_points, 2),
-            "regularisation": found.strength,
-        }
-        if as_json:
-            typer.echo(json.dumps(row))
-        rows.append(row)
-    return rows
-
-
-def _print_table(images: LabelledImages, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    figure = "accuracy" if images.exclusive else "mAP"
-    test = int((~images.is_train).sum())
-    title = f"{escape(images.name)}: {len(images.classes)} classes, {test} test images"
-    table = Table(title=title, title_justify="left")
-    for name in ("backbone", "features"):
-        table.add_column(name, no_wrap=True)
-    for name in ("trained on", f"{figure} %", "95 % interval"):
-        table.add_column(name, justify="right")
-    if not images.exclusive:
-        table.add_column("11 points", justify="right")
-    for row in sorted(rows, key=lambda row: (row["training_images"], -row[figure])):
-        points = row["mAP_11_points"]
-        table.add_row(
-            row["backbone"] or "",
-            row["features"],
-            str(row["training_images"]),
-            f"{row[figure]:.1f}",
-            f"{row['low']:.1f}–{row['high']:.1f}",
-            *([] if points is None else [f"{points:.1f}"]),
+        save_chart(
+            plot_results([as_row(r, run.images.name, model, run.figure) for r in results]), plot
         )
-    Console().print(table)
+
+
+def _lists(text: str) -> tuple[str, str]:
+    train, colon, test = text.partition(":")
+    if not (train and colon and test):
+        raise typer.BadParameter(f"{text!r} is not like train:val", param_hint="--voc-lists")
+    return train, test
