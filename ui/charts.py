@@ -39,6 +39,41 @@ def plot_results(rows: Sequence[Mapping[str, Any]]) -> Chart:
     return _bars(table, figure)
 
 
+def plot_layers(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """Return the layer curves: the figure by tap, a line for each way to make vectors of it.
+
+    `rows` are as `setting_row` makes them.
+    """
+    table = pd.DataFrame(
+        {
+            "tap": row["tap"],
+            "figure": row["value"],
+            "low": row["low"],
+            "high": row["high"],
+            "task": f"{row['task']}, {row['figure']} in per cent",
+            "setting": " ".join(
+                (
+                    row["backbone"],
+                    row["pooling"] or "fc",
+                    f"{row['size_px']} px",
+                    *(["whitened"] if row["whitened"] else []),
+                )
+            ),
+        }
+        for row in rows
+    )
+    order = list(dict.fromkeys(table["tap"]))
+    base = alt.Chart(table).encode(
+        x=alt.X("tap:N", sort=order, title=None, axis=alt.Axis(labelAngle=0)),
+        color=alt.Color("setting:N", title=None, legend=alt.Legend(labelLimit=400)),
+    )
+    lines = base.mark_line(point=True).encode(
+        y=alt.Y("figure:Q", title=None, scale=alt.Scale(zero=False))
+    )
+    both = alt.layer(lines, _intervals(base, "y")).properties(width=480, height=360)
+    return both.facet(column=alt.Column("task:N", title=None))
+
+
 def _bars(table: pd.DataFrame, figure: str) -> Chart:
     order = table.sort_values("figure")["features"].tolist()
     base = alt.Chart(table).encode(y=alt.Y("features:N", sort=order, title=None))

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from indexer.choices import RESAMPLINGS, SCHEMES, Pooling, Resampling, Scheme, Scope, TapKind
@@ -15,6 +16,21 @@ from indexer.features.registry import get_backbone
 
 if TYPE_CHECKING:  # the defaults of the command line come from here: NumPy is not needed for them
     from indexer.features.windows import WindowLayout
+
+# What a file of choices may hold, see `read_choices`.
+CHOICES: dict[str, type | tuple[type, ...]] = {
+    "backbone": str,
+    "conv": str,
+    "fc": str,
+    "pooling": str,
+    "gem_p": (int, float),
+    "size_px": int,
+    "regions": str,
+    "scales": list,
+    "aspects": list,
+    "overlap": (int, float),
+    "crop_px": int,
+}
 
 # A panorama's long side is at most this many times the short side at the network's input.
 MAX_ELONGATION = 16
@@ -192,3 +208,26 @@ class FeatureSpec:
                 f"The store at {where} was built with {built}, but {asked} was asked for. "
                 "Leave those options out, or rebuild it with cbir index --rebuild."
             )
+
+
+def read_choices(path: Path) -> dict[str, Any]:
+    """Read choices for `FeatureSpec.create` from a JSON file, as `cbir eval layers` writes it.
+
+    Raises `FeatureError` naming what is wrong.
+    """
+    try:
+        choices = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise FeatureError(f"The spec {path} cannot be read: {error}.") from error
+    if not isinstance(choices, dict):
+        raise FeatureError(f"The spec {path} is not a JSON object.")
+    for name, value in choices.items():
+        if name not in CHOICES:
+            raise FeatureError(
+                f"The spec {path} has an unknown {name!r}; it may have {', '.join(CHOICES)}."
+            )
+        numbers = value if isinstance(value, list) else []
+        is_bad = any(isinstance(n, bool) or not isinstance(n, int | float) for n in numbers)
+        if isinstance(value, bool) or not isinstance(value, CHOICES[name]) or is_bad:
+            raise FeatureError(f"The spec {path} has {value!r} for {name}, which is no such value.")
+    return choices

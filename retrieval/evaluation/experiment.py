@@ -11,7 +11,6 @@ import numpy as np
 from indexer.choices import EngineName, Pooling
 from indexer.errors import InvalidLabelsError
 from indexer.features.backbones import DEFAULT_BACKBONE
-from indexer.features.engines.openvino_runtime import cache_folder
 from indexer.features.registry import get_backbone
 from indexer.features.spec import FeatureSpec
 from indexer.progress import Progress, no_progress, prefixed
@@ -25,12 +24,12 @@ from retrieval.evaluation.contenders import (
     read_stored,
     scratch_contender,
 )
+from retrieval.evaluation.datasets import VOC_LISTS, read_dataset
 from retrieval.evaluation.feature_cache import FeatureCache
 from retrieval.evaluation.judging import FigureName, usual_figure
-from retrieval.evaluation.labelled import LabelledImages, read_labelled
+from retrieval.evaluation.labelled import LabelledImages
 from retrieval.evaluation.probes import ProbeName
 from retrieval.evaluation.tap_features import TapChoice, describe_taps
-from retrieval.evaluation.voc import FETCHED, SERVED, fetch_voc, is_voc, read_voc
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Experiment:
     per_class: tuple[int, ...] = ()
     test_share: float = 0.5
     folds: int | None = None
-    voc_lists: tuple[str, str] = ("train", "val")
+    voc_lists: tuple[str, str] = VOC_LISTS
     seeds: int = 1
     cached: bool = True
     engine: EngineName = "auto"
@@ -72,7 +71,12 @@ class ExperimentRun:
     def __init__(self, experiment: Experiment, progress: Progress = no_progress) -> None:
         self.experiment = experiment
         self._progress = progress
-        self._draws = read_draws(experiment)
+        self._draws = read_dataset(
+            experiment.dataset,
+            voc_lists=experiment.voc_lists,
+            test_share=experiment.test_share,
+            seeds=experiment.seeds,
+        )
         self.figure: FigureName = experiment.figure or usual_figure(self._draws[0])
         if self.figure == "accuracy" and not self._draws[0].exclusive:
             raise InvalidLabelsError("Images with several labels have no accuracy; measure mAP.")
@@ -127,16 +131,3 @@ class ExperimentRun:
         if name == "scratch":
             return scratch_contender(own.scratch, self._progress)
         return handcrafted_contender(name, own.model, self.figure, self._progress)
-
-
-def read_draws(experiment: Experiment) -> list[LabelledImages]:
-    """Return the labelled images with the split of each seed; raises `InvalidLabelsError`."""
-    place, lists = experiment.dataset, experiment.voc_lists
-    if str(place) == FETCHED and not place.exists():
-        place, lists = fetch_voc(cache_folder() / FETCHED), SERVED
-    if place.is_dir() and is_voc(place):
-        return [read_voc(place, *lists)] * experiment.seeds
-    return [
-        read_labelled(place, test_share=experiment.test_share, seed=seed)
-        for seed in range(experiment.seeds)
-    ]

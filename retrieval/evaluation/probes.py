@@ -74,6 +74,9 @@ def fit_scores(
 ) -> FloatArray:
     """Return the scores (N, C) of all images by linear models fitted on these rows."""
 
+    if model == "ridge" and (labels[rows] >= 0).all():
+        return _fit_ridge(features, labels, rows, strength)
+
     def fit(column: int) -> npt.NDArray[np.float64]:
         counted = rows[labels[rows, column] >= 0]
         fitted = _make(model, strength).fit(features[counted], labels[counted, column])
@@ -81,6 +84,14 @@ def fit_scores(
 
     with ThreadPoolExecutor(THREADS, "probe") as threads:
         return np.stack(list(threads.map(fit, range(labels.shape[1]))), axis=1).astype(np.float32)
+
+
+def _fit_ridge(features: FloatArray, labels: LabelArray, rows: Rows, strength: float) -> FloatArray:
+    """Return the scores of ridge classifiers of all classes, which share one factorisation."""
+    from sklearn.linear_model import Ridge
+
+    fitted = Ridge(alpha=strength).fit(features[rows], 2.0 * labels[rows] - 1)
+    return np.asarray(fitted.predict(features), np.float32)
 
 
 def sample_training_rows(images: LabelledImages, per_class: int | None, seed: int) -> Rows:

@@ -8,19 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.arrays import FloatArray, Pixels, unit_vector
 from indexer.choices import EngineName, Pooling
-from indexer.errors import DegenerateFeatureError, ImageError
+from indexer.errors import DegenerateFeatureError, ImageError, InvalidRegionError
 from indexer.features.backbones import Backbone
 from indexer.features.engines.load import choose_engine, load_engine
 from indexer.features.engines.openvino_runtime import choose_precision
 from indexer.features.engines.protocols import Activations, InferenceEngine
 from indexer.features.pooling import pool
 from indexer.features.preprocess import input_size
+from indexer.features.regions import Region
 from indexer.images.decode import load_image
 from indexer.images.resize import resize_pixels
 from indexer.progress import Progress, no_progress
@@ -30,6 +32,13 @@ AT_ONCE = 16  # images in memory
 KEPT_AT_ONCE = 256  # whose features go into one file of the cache
 GEM_P = 3.0
 REASONS = "reasons"  # why images failed, in a file of the cache
+
+
+class Crop(NamedTuple):
+    """A box of an image, in pixels of the upright original."""
+
+    path: Path
+    box: Region
 
 
 @dataclass(frozen=True)
@@ -67,13 +76,13 @@ class TapChoice:
 
 
 def describe_taps(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Crop],
     choice: TapChoice,
     *,
     cache: FeatureCache | None = None,
     progress: Progress = no_progress,
 ) -> TapFeatures:
-    """Describe images by taps of a backbone, `KEPT_AT_ONCE` of them at a time.
+    """Describe images, or crops, by taps of a backbone, `KEPT_AT_ONCE` of them at a time.
 
     What is in the `cache` is not computed again.
     """
@@ -94,16 +103,18 @@ def describe_taps(
     return _joined(found)
 
 
-def _key(paths: Sequence[Path], choice: TapChoice) -> str:
+def _key(items: Sequence[Path | Crop], choice: TapChoice) -> str:
+    paths = [item.path if isinstance(item, Crop) else item for item in items]
+    boxes = [item.box.as_tuple() if isinstance(item, Crop) else None for item in items]
     engine = choose_engine(choice.backbone) if choice.engine == "auto" else choice.engine
     precision = choose_precision() if engine == "openvino" else ""
     backbone = choice.backbone
-    settings = (choice.taps, choice.poolings, choice.size_px, engine, precision)
+    settings = (boxes, choice.taps, choice.poolings, choice.size_px, engine, precision)
     return key_of(paths, backbone.name, backbone.weights, *settings)
 
 
 def _describe_part(
-    paths: Sequence[Path], choice: TapChoice, inference: InferenceEngine, progress: Progress
+    paths: Sequence[Path | Crop], choice: TapChoice, inference: InferenceEngine, progress: Progress
 ) -> Arrays:
     """Return the rows of the images that can be used, and why (N,) the others cannot."""
     rows: dict[str, list[FloatArray]] = {name: [] for name in choice.names()}
@@ -129,7 +140,7 @@ def _describe_part(
     return stacked | {REASONS: np.array(reasons)}
 
 
-def _unpacked(paths: Sequence[Path], kept: Arrays) -> TapFeatures:
+def _unpacked(paths: Sequence[Path | Crop], kept: Arrays) -> TapFeatures:
     """Return the features of part of the images: rows of zeros for those that failed."""
     reasons = kept[REASONS].tolist()
     usable = np.array([not reason for reason in reasons], bool)
@@ -139,8 +150,12 @@ def _unpacked(paths: Sequence[Path], kept: Arrays) -> TapFeatures:
             spread = np.zeros((len(paths), *rows.shape[1:]), np.float32)
             spread[usable] = rows
             vectors[name] = spread
-    failed = [(str(p), reason) for p, reason in zip(paths, reasons, strict=True) if reason]
+    failed = [(_name(item), reason) for item, reason in zip(paths, reasons, strict=True) if reason]
     return TapFeatures(vectors, usable, failed)
+
+
+def _name(item: Path | Crop) -> str:
+    return f"{item.path}, box {item.box}" if isinstance(item, Crop) else str(item)
 
 
 def _joined(parts: Sequence[TapFeatures]) -> TapFeatures:
@@ -181,15 +196,22 @@ def _vectors_of(choice: TapChoice, activations: Activations) -> dict[str, FloatA
 
 
 def _loaded(
-    paths: Iterable[Path], backbone: Backbone, size_px: int
+    paths: Iterable[Path | Crop], backbone: Backbone, size_px: int
 ) -> Iterator[list[Pixels | str]]:
     """Yield a few images at a time at the network's size, or why they cannot be read."""
 
-    def load(path: Path) -> Pixels | str:
+    def load(item: Path | Crop) -> Pixels | str:
         try:
-            pixels = load_image(path, at_least=size_px).pixels
+            if isinstance(item, Crop):
+                whole = load_image(item.path).pixels
+                item.box.require_inside(whole.shape[1], whole.shape[0])
+                pixels = whole[item.box.y0 : item.box.y1, item.box.x0 : item.box.x1]
+            else:
+                pixels = load_image(item, at_least=size_px).pixels
         except ImageError as error:
             return error.reason
+        except InvalidRegionError as error:
+            return str(error)
         size = input_size(pixels.shape[1], pixels.shape[0], size_px, backbone)
         return resize_pixels(pixels, size)
 

@@ -36,6 +36,10 @@ DatasetArgument = Annotated[
         show_default=False,
     ),
 ]
+VocListsOption = Annotated[
+    str,
+    typer.Option(help="The lists of PASCAL VOC for training and test.", rich_help_panel=TRAINING),
+]
 CacheOption = Annotated[
     bool,
     typer.Option(
@@ -170,13 +174,7 @@ def classify(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    voc_lists: Annotated[
-        str,
-        typer.Option(
-            help="The lists of PASCAL VOC for training and test.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = "train:val",
+    voc_lists: VocListsOption = "train:val",
     seeds: Annotated[
         int,
         typer.Option(
@@ -243,7 +241,7 @@ def classify(
         per_class=tuple(per_class or ()),
         test_share=test_share,
         folds=folds,
-        voc_lists=_lists(voc_lists),
+        voc_lists=voc_lists_of(voc_lists),
         seeds=seeds,
         cached=cache,
         engine=engine,
@@ -271,7 +269,8 @@ def classify(
         )
 
 
-def _lists(text: str) -> tuple[str, str]:
+def voc_lists_of(text: str) -> tuple[str, str]:
+    """Return the names of the two lists; raises `typer.BadParameter`."""
     train, colon, test = text.partition(":")
     if not (train and colon and test):
         raise typer.BadParameter(f"{text!r} is not like train:val", param_hint="--voc-lists")

@@ -11,7 +11,7 @@ import typer
 
 from indexer.choices import MAX_PIXELS, Damaged, IndexChoice, Oversize, PageChoice, Pooling, Scheme
 from indexer.features.backbones import DEFAULT_BACKBONE
-from indexer.features.spec import FeatureSpec
+from indexer.features.spec import FeatureSpec, read_choices
 from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
 
 DEFAULTS = FeatureSpec
@@ -34,6 +34,14 @@ def index(
     backbone: Annotated[
         str | None,
         typer.Option(help="The network, see `cbir backbones`.", show_default=DEFAULT_BACKBONE),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            help="A JSON file with any of the choices below, as `cbir eval layers --spec` writes "
+            "it; options given here override it.",
+            show_default=False,
+        ),
     ] = None,
     conv: Annotated[
         str | None, typer.Option(help="The conv tap.", show_default="the backbone's")
@@ -177,7 +185,7 @@ def index(
     from ui.reports import report_as_dict, report_as_text
 
     configure_images()
-    choices: dict[str, Any] = {
+    given: dict[str, Any] = {
         "conv": conv,
         "fc": fc,
         "pooling": pooling,
@@ -189,6 +197,10 @@ def index(
         "overlap": overlap,
         "crop_px": crop_size,
     }
+    choices = {} if spec is None else read_choices(spec)
+    choices |= {name: value for name, value in given.items() if value is not None}
+    chosen = choices.pop("backbone", None)
+    network = backbone or chosen
     options = BuildOptions(
         max_pixels=None if max_megapixels is None else round(max_megapixels * 1e6),
         exclude=None if exclude is None else tuple(glob for glob in exclude if glob),
@@ -203,7 +215,7 @@ def index(
     try:
         with (
             catching_interrupts() as interrupted,
-            open_or_create(store, backbone, choices, rebuild=rebuild) as opened,
+            open_or_create(store, network, choices, rebuild=rebuild) as opened,
         ):
             if index_type is not None:
                 opened.index_type = index_type
