@@ -11,6 +11,7 @@ import altair as alt
 import pandas as pd
 
 from indexer.errors import CbirError
+from indexer.features.registry import get_backbone
 
 SUFFIXES = (".png", ".svg")
 
@@ -62,16 +63,24 @@ def plot_layers(rows: Sequence[Mapping[str, Any]]) -> Chart:
         }
         for row in rows
     )
-    order = list(dict.fromkeys(table["tap"]))
+    order = list(dict.fromkeys(tap for row in rows for tap in get_backbone(row["backbone"]).taps))
     base = alt.Chart(table).encode(
         x=alt.X("tap:N", sort=order, title=None, axis=alt.Axis(labelAngle=0)),
-        color=alt.Color("setting:N", title=None, legend=alt.Legend(labelLimit=400)),
+        color=alt.Color(
+            "setting:N",
+            title=None,
+            scale=alt.Scale(scheme="category20"),
+            legend=alt.Legend(labelLimit=400, symbolLimit=60),
+        ),
     )
     lines = base.mark_line(point=True).encode(
         y=alt.Y("figure:Q", title=None, scale=alt.Scale(zero=False))
     )
     both = alt.layer(lines, _intervals(base, "y")).properties(width=480, height=360)
-    return both.facet(column=alt.Column("task:N", title=None))
+    faceted: Chart = both.facet(column=alt.Column("task:N", title=None)).resolve_scale(
+        y="independent"
+    )
+    return faceted
 
 
 def _bars(table: pd.DataFrame, figure: str) -> Chart:

@@ -73,18 +73,18 @@ def read_labelled(place: Path, *, test_share: float = 0.5, seed: int = 0) -> Lab
     """
     if place.is_dir():
         found = {p: p.relative_to(place).parts[0] for p in _images_below(place)}
-        return _from_labels(place.name, found, {}, test_share, seed)
+        return from_labels(place.name, found, {}, test_share, seed)
     if place.suffix.lower() == ".csv":
         labels, parts = _read_csv(place)
     elif place.suffix.lower() == ".json":
         name, labels, parts = _read_manifest(place)
-        return _from_labels(name, labels, parts, test_share, seed)
+        return from_labels(name, labels, parts, test_share, seed)
     else:
         raise InvalidLabelsError(
             f"{place} is neither a folder of class folders nor PASCAL VOC, a manifest "
             "(.json) or a list of path and label (.csv)."
         )
-    return _from_labels(place.stem, labels, parts, test_share, seed)
+    return from_labels(place.stem, labels, parts, test_share, seed)
 
 
 def _images_below(folder: Path) -> list[Path]:
@@ -120,7 +120,7 @@ def _read_manifest(place: Path) -> tuple[str, dict[Path, str], dict[Path, str]]:
     return name, {path: label for path, label in labels.items() if path in parts}, parts
 
 
-def _from_labels(
+def from_labels(
     name: str,
     labels: Mapping[Path, str],
     parts: Mapping[Path, str],

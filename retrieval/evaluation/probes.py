@@ -94,6 +94,14 @@ def _fit_ridge(features: FloatArray, labels: LabelArray, rows: Rows, strength: f
     return np.asarray(fitted.predict(features), np.float32)
 
 
+def fit_weights(features: FloatArray, labels: LabelArray, strength: float = 1.0) -> FloatArray:
+    """Return the weights (C, D) of ridge classifiers; what is not counted counts as not shown."""
+    from sklearn.linear_model import Ridge
+
+    fitted = Ridge(alpha=strength).fit(features, np.where(labels == 1, 1.0, -1.0))
+    return np.asarray(fitted.coef_, np.float32).reshape(labels.shape[1], -1)
+
+
 def sample_training_rows(images: LabelledImages, per_class: int | None, seed: int) -> Rows:
     """Return training rows: all, or so many of each class, and all that come with them."""
     train = np.flatnonzero(images.is_train)

@@ -38,6 +38,14 @@ def fetch_voc(folder: Path) -> Path:
     return folder
 
 
+def find_lists(folder: Path) -> Path:
+    """Return the folder with the lists of images and classes; raises `InvalidLabelsError`."""
+    home = next(iter(sorted(folder.glob("**/ImageSets/Main"))), None)
+    if home is None:
+        raise InvalidLabelsError(f"{folder} has no folder ImageSets/Main, as PASCAL VOC has.")
+    return home
+
+
 def read_voc(folder: Path, train: str = "train", test: str = "val") -> LabelledImages:
     """Read PASCAL VOC in its own layout: `ImageSets/Main/CLASS_SPLIT.txt` and `JPEGImages`.
 
@@ -46,9 +54,7 @@ def read_voc(folder: Path, train: str = "train", test: str = "val") -> LabelledI
     The lists say 1 for an image that shows the class, -1 for one that does not, and 0 for one with
     difficult objects only, which the protocol does not count. Raises `InvalidLabelsError`.
     """
-    home = next(iter(sorted(folder.glob("**/ImageSets/Main"))), None)
-    if home is None:
-        raise InvalidLabelsError(f"{folder} has no folder ImageSets/Main, as PASCAL VOC has.")
+    home = find_lists(folder)
     classes = sorted(p.name[: -len(f"_{train}.txt")] for p in home.glob(f"*_{train}.txt"))
     if not classes:
         raise InvalidLabelsError(f"{home} has no lists such as dog_{train}.txt.")
