@@ -25,6 +25,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "torchvision": TORCH,
     "timm": TORCH,
     "sklearn": "retrieval/evaluation/probes.py",
+    "jsonschema": "retrieval/evaluation/manifest.py",
     "openvino": "indexer/features/engines/openvino_runtime.py",
     "pillow_heif": "indexer/images/decode.py",
     "typer": "ui/cli/",

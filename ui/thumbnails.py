@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -16,11 +18,16 @@ PROVED_COLOUR = "#00b341"
 
 
 def draw_thumbnail(
-    source: Path | bytes, side_px: int, box: Region | None = None, quad: Quad | None = None
+    source: Path | bytes,
+    side_px: int,
+    box: Region | None = None,
+    quad: Quad | None = None,
+    *,
+    colour: str = BOX_COLOUR,
 ) -> Image.Image:
     """Return the image within `side_px` × `side_px`, with `quad`, or else `box`, drawn on it.
 
-    Both are in pixels of the original.
+    Both are in pixels of the original; `colour` is that of the box.
 
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
@@ -47,8 +54,15 @@ def draw_thumbnail(
         )
         draw = ImageDraw.Draw(thumbnail)
         draw.rectangle(corners, outline="white", width=4)
-        draw.rectangle(corners, outline=BOX_COLOUR, width=2)
+        draw.rectangle(corners, outline=colour, width=2)
     return thumbnail
+
+
+def as_data_url(picture: Image.Image) -> str:
+    """Return a picture as a JPEG in a URL, for pages that hold all they show."""
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
 def draw_quad(image: Image.Image, quad: Quad, width: int = 2) -> None:
