@@ -40,14 +40,19 @@ def read_benchmark(
     they are elsewhere. `protocols` chooses those of the revisited benchmarks, all by default.
     Raises `InvalidLabelsError` or `InvalidQueryError`, naming the file and the line or key.
     """
-    found = _find_revisited(place)
-    if found is not None:
-        return read_revisited(found, images, protocols or tuple(PROTOCOLS))
-    if protocols:
+    try:
+        found = _find_revisited(place)
+        if found is not None:
+            return read_revisited(found, images, protocols or tuple(PROTOCOLS))
+        if protocols:
+            raise InvalidLabelsError(
+                f"{place} has no protocols: easy, medium and hard are those of ROxford and RParis."
+            )
+        return [_read_single(place, images)]
+    except OSError as error:  # of folders; the readers report their files themselves
         raise InvalidLabelsError(
-            f"{place} has no protocols: easy, medium and hard are those of ROxford and RParis."
-        )
-    return [_read_single(place, images)]
+            f"{error.filename or place} cannot be read: {error.strerror}."
+        ) from error
 
 
 def _find_revisited(place: Path) -> Path | None:

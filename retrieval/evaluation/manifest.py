@@ -77,12 +77,15 @@ class Manifest:
 
     def find_entry(self, path: Path) -> str | None:
         """Return the database entry that `path` ends with, the longest if several do, or None."""
-        if path.is_relative_to(self.folder):
-            entry = path.relative_to(self.folder).as_posix()
-            if entry in self.entries:
-                return entry
-        tails = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
-        return next((tail for tail in tails if tail in self.entries), None)
+        if path not in self._found:
+            tails = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
+            self._found[path] = next((tail for tail in tails if tail in self.entries), None)
+        return self._found[path]
+
+    @cached_property
+    def _found(self) -> dict[Path, str | None]:
+        """Entries by path: every query of a large collection finds the same paths again."""
+        return {}
 
     def every(self, step: int) -> Manifest:
         """Return the manifest with the first of every `step` queries."""
