@@ -15,6 +15,7 @@ from ui.render import printable
 from ui.thumbnails import BOX_COLOUR, PROVED_COLOUR, as_data_url, draw_thumbnail
 
 SIDE_PX = 200
+QUERY_COLOUR = "#0a84ff"  # of its box: neither right nor wrong
 MISSED = 10  # right images shown that are not among the first hits
 
 
@@ -24,6 +25,7 @@ class Card:
 
     image: str
     name: str
+    path: str
     caption: str
     is_right: bool | None = None
 
@@ -48,7 +50,12 @@ def _describe(scores: Scores, score: QueryScore) -> dict[str, Any]:
     return {
         "id": printable(query.id),
         "score": score,
-        "asked": _card(query.image, query.box, f"box {query.box}" if query.box else "whole image"),
+        "asked": _card(
+            query.image,
+            query.box,
+            f"box {query.box}" if query.box else "whole image",
+            colour=QUERY_COLOUR,
+        ),
         "hits": [
             _card(
                 hit.path,
@@ -81,7 +88,14 @@ def _true_box(scores: Scores, score: QueryScore, entry: str) -> Region | None:
     return boxes[0] if len(boxes) == 1 else None
 
 
-def _card(path: Path, box: Region | None, caption: str, *, is_right: bool | None = None) -> Card:
-    colour = PROVED_COLOUR if is_right else BOX_COLOUR
-    picture = draw_thumbnail(path, SIDE_PX, box, colour=colour)
-    return Card(as_data_url(picture), printable(path.name), caption, is_right)
+def _card(
+    path: Path,
+    box: Region | None,
+    caption: str,
+    *,
+    is_right: bool | None = None,
+    colour: str = PROVED_COLOUR,
+) -> Card:
+    shown = BOX_COLOUR if is_right is False else colour
+    picture = draw_thumbnail(path, SIDE_PX, box, colour=shown)
+    return Card(as_data_url(picture), printable(path.name), printable(path), caption, is_right)

@@ -58,10 +58,12 @@ def find_database(store: StoreReader, manifest: Manifest) -> Database:
     failed = {os.path.realpath(path) for path, _ in failed_files(store)} if absent else set()
     unreadable = [e for e in absent if os.path.realpath(manifest.folder / e) in failed]
     missing = sorted(set(absent) - set(unreadable))
-    if missing or not ids:
+    if not ids and not missing:
+        raise StoreError(f"The database of {manifest.name} has no images that can be read.")
+    if missing:
         raise StoreError(
             f"{len(missing):,} of the {len(manifest.entries):,} images of {manifest.name} are not "
-            f"in the store {store.path}, such as {manifest.folder / (missing or absent)[0]}. Index "
+            f"in the store {store.path}, such as {manifest.folder / missing[0]}. Index "
             f"them first: cbir index {manifest.folder} --store {store.path}"
         )
     return Database(frozenset(ids), tuple(sorted(set(unreadable))))
@@ -141,6 +143,19 @@ def _fit(store: StoreReader, query: ManifestQuery) -> Region | None:
 def _size(image: Path) -> tuple[int, int]:
     facts = load_accepted(image, at_least=1).facts
     return facts.width, facts.height
+
+
+def answer_as_dict(query_id: str, hits: Sequence[Hit]) -> dict[str, Any]:
+    """Return an answer for JSON: the query's id, and the path, score and box of each hit."""
+    found = [
+        {
+            "path": str(hit.path),
+            "score": round(hit.score, 6),
+            "box": list(hit.region.as_tuple()) if hit.region else None,
+        }
+        for hit in hits
+    ]
+    return {"id": query_id, "hits": found}
 
 
 def keep_asked(manifests: Sequence[Manifest]) -> Manifest:

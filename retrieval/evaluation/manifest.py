@@ -82,6 +82,10 @@ class Manifest:
             self._found[path] = next((tail for tail in tails if tail in self.entries), None)
         return self._found[path]
 
+    def unknown_positives(self) -> set[str]:
+        """Return the positives that are not in the database, so that no search can find them."""
+        return {e for query in self.queries for e in query.positives - self.entries}
+
     @cached_property
     def _found(self) -> dict[Path, str | None]:
         """Entries by path: every query of a large collection finds the same paths again."""

@@ -17,6 +17,7 @@ from retrieval.query import Query
 from ui.cli.evaluate import evaluation
 from ui.cli.shell import EngineOption, JsonOption, StoreOption
 from ui.cli.stores import stoppable
+from ui.render import printable
 
 if TYPE_CHECKING:  # loaded when the command runs
     from retrieval.engine import SearchEngine
@@ -169,12 +170,7 @@ def _warn(manifests: list[Manifest], database: Database) -> None:
             err=True,
         )
     for manifest in manifests:
-        unknown = {
-            entry
-            for q in manifest.queries
-            for entry in q.positives
-            if entry not in manifest.entries
-        }
+        unknown = manifest.unknown_positives()
         if unknown:
             typer.echo(
                 f"{len(unknown):,} positives are not in the database of {manifest.name}, such as "
@@ -237,21 +233,15 @@ def _note(
     answers: Iterable[Answer], file: IO[str] | None
 ) -> Iterator[tuple[str, list[Hit] | None]]:
     """Report queries that cannot be answered, and write the hits of the others."""
+    from retrieval.evaluation.asking import answer_as_dict
+
     for query_id, answer in answers:
         if isinstance(answer, CbirError):
-            typer.echo(f"Query {query_id}: {answer}", err=True)
+            typer.echo(f"Query {printable(query_id)}: {printable(answer)}", err=True)
             yield query_id, None
             continue
         if file is not None:
-            found = [
-                {
-                    "path": str(hit.path),
-                    "score": round(hit.score, 6),
-                    "box": list(hit.region.as_tuple()) if hit.region else None,
-                }
-                for hit in answer
-            ]
-            _write(file, json.dumps({"id": query_id, "hits": found}) + "\n")
+            _write(file, json.dumps(answer_as_dict(query_id, answer)) + "\n")
         yield query_id, answer
 
 
