@@ -25,13 +25,12 @@ def print_scores(rows: Sequence[dict[str, Any]]) -> None:
 
 def _ranking(rows: Sequence[dict[str, Any]]) -> Table:
     first = rows[0]
-    search = f"{first['search']} search" if first["search"] else "usual search"
     steps = [name for name in ("verify", "rerank") if first[name]]
     title = " · ".join(
         [
             escape(printable(first["name"])),
             f"{first['queries']:,} queries",
-            f"{search} by {first['feature']}",
+            f"{first['search']} search by {first['feature']}",
             *steps,
         ]
     )

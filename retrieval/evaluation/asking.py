@@ -81,6 +81,18 @@ def find_file(store: StoreReader, path: Path) -> ImageInfo | None:
     return None
 
 
+def name_search(store: StoreReader, manifest: Manifest, settings: Mapping[str, Any]) -> str:
+    """Return what the queries are compared with: image, region, or both, by their boxes.
+
+    Raises `InvalidQueryError` for impossible settings.
+    """
+    made = (
+        Query.for_store(store.spec, path=query.image, box=query.box, **settings)
+        for query in manifest.queries
+    )
+    return ", ".join(sorted({query.search for query in made}))
+
+
 def ask_queries(
     engine: SearchEngine,
     manifest: Manifest,

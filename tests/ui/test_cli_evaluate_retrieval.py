@@ -238,3 +238,11 @@ def test_the_store_is_only_read(measure: Run, manifest: Path, album: Album) -> N
     before = state()
     lines(measure(manifest, "--json", "--html", manifest.parent / "page.html"))
     assert state() == before
+
+
+def test_what_the_queries_are_compared_with(measure: Run, manifest: Path) -> None:
+    [row] = lines(measure(manifest, "--json"))
+    assert row["search"] == "image, region"  # one query has a box
+    done = measure(manifest, "--search", "image", "--rerank")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: Re-ranking needs a search of regions")

@@ -100,7 +100,7 @@ def retrieval(
     has the forms of collections and the definitions of the figures.
     """
     from retrieval.engine import SearchEngine
-    from retrieval.evaluation.asking import find_database, keep_asked
+    from retrieval.evaluation.asking import find_database, keep_asked, name_search
     from retrieval.evaluation.benchmark_sets import read_benchmark
     from ui.process import configure_images
 
@@ -123,14 +123,15 @@ def retrieval(
             "k": limit,
             "max_pixels": searcher.store.max_pixels,
         }
+        scope = name_search(searcher.store, asked, settings)
         database = find_database(searcher.store, asked)
         _warn(manifests, database)
         with _writing(html, "a"):
             pass  # a place that cannot be written is known before the work
         started = time.perf_counter()
         scores = _measure(searcher, manifests, asked, database, settings, hits)
-        chosen = {name: settings[name] for name in ("search", "feature", "verify", "rerank", "k")}
-        chosen["elapsed_s"] = round(time.perf_counter() - started, 3)
+        chosen = {name: settings[name] for name in ("feature", "verify", "rerank", "k")}
+        chosen |= {"search": scope, "elapsed_s": round(time.perf_counter() - started, 3)}
         if html:
             _write_page(html, scores, failures)
     rows = [found.as_dict() | chosen for found in scores]
