@@ -27,7 +27,7 @@ def draw_thumbnail(
 ) -> Image.Image:
     """Return the image within `side_px` × `side_px`, with `quad`, or else `box`, drawn on it.
 
-    Both are in pixels of the original; `colour` is that of the box.
+    Both are in pixels of the original; `colour` is that of the box, which is clipped to the image.
 
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
@@ -46,11 +46,13 @@ def draw_thumbnail(
     elif box is not None:
         x = thumbnail.width / loaded.facts.width
         y = thumbnail.height / loaded.facts.height
+        left = min(round(box.x0 * x), thumbnail.width - 1)
+        top = min(round(box.y0 * y), thumbnail.height - 1)
         corners = (
-            round(box.x0 * x),
-            round(box.y0 * y),
-            max(round(box.x1 * x) - 1, round(box.x0 * x)),
-            max(round(box.y1 * y) - 1, round(box.y0 * y)),
+            left,
+            top,
+            max(min(round(box.x1 * x), thumbnail.width) - 1, left),
+            max(min(round(box.y1 * y), thumbnail.height) - 1, top),
         )
         draw = ImageDraw.Draw(thumbnail)
         draw.rectangle(corners, outline="white", width=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
 
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
+ENTRY = re.compile(r"^(?!/)(?!([^\u0000]*/)?\.{0,2}(/|$))[^\u0000]+$")  # as in the schema
 SHOWN = 160  # characters of what is wrong with a field
 
 
@@ -58,7 +60,7 @@ class Manifest:
         try:
             folder = (path.parent / data["images"] if images is None else images).resolve()
             queries = [_query(query, folder) for query in _typed(data["queries"], list)]
-            database = _strings(data["database"])
+            database = _entries(data["database"])
             if not database:
                 raise ValueError("the database is empty")
             manifest = cls(
@@ -110,10 +112,10 @@ def _query(query: Any, folder: Path) -> ManifestQuery:
     box = query.get("box")
     return ManifestQuery(
         id=str(_typed(query["id"], str, int)),
-        image=folder / _typed(query["image"], str),
+        image=folder / _image(query["image"]),
         box=None if box is None else _box(box),
-        positives=frozenset(_strings(query["positives"])),
-        junk=frozenset(_strings(query.get("junk", []))),
+        positives=frozenset(_entries(query["positives"])),
+        junk=frozenset(_entries(query.get("junk", []))),
         boxes=_boxes(query["boxes"]) if "boxes" in query else None,
     )
 
@@ -131,10 +133,17 @@ def _box(given: Any) -> Region:
     return Region(*given)
 
 
-def _strings(given: Any) -> list[str]:
-    if type(given) is not list or any(type(value) is not str for value in given):
+def _entries(given: Any) -> list[str]:
+    entries: list[str] = _typed(given, list)
+    if not all(type(entry) is str and ENTRY.match(entry) for entry in entries):
         raise TypeError("a list of paths is needed")
-    return given
+    return entries
+
+
+def _image(given: Any) -> str:
+    if not _typed(given, str) or "\0" in given:
+        raise ValueError("an image needs a path")
+    return str(given)
 
 
 def _typed(given: Any, *kinds: type) -> Any:
@@ -152,7 +161,11 @@ def _find_fault(data: Any) -> str | None:
 
     schema = json.loads(SCHEMA.read_text("utf-8"))
     for error in Draft202012Validator(schema).iter_errors(data):
-        return f"{error.json_path}: {_shorten(error.message)}"
+        message = _shorten(error.message)
+        if error.validator == "pattern":
+            below = " below the folder of images" if error.validator_value == ENTRY.pattern else ""
+            message = f"{_shorten(repr(error.instance))} is not a path{below}"
+        return f"{error.json_path}: {message}"
     return _find_empty_box(data)
 
 

@@ -68,7 +68,7 @@ def _check(path: Path, data: Any) -> tuple[list[str], list[str], list[dict[str, 
         if type(values) is not list or not values:
             raise InvalidLabelsError(f"{path}: {key} must be a list that is not empty.")
         for place, value in enumerate(values):
-            if type(value) is not kind or not value:
+            if type(value) is not kind or not value or "\0" in value:
                 raise InvalidLabelsError(f"{path}: {key}[{place}] must be a {kind.__name__}.")
     names, truths = data["qimlist"], data["gnd"]
     if len(names) != len(truths):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,37 @@ def test_a_folder_of_images_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(InvalidLabelsError, match="no images such as ukbench"):
         read_benchmark(tmp_path, tmp_path / "other")
+
+
+# --- damaged files ---------------------------------------------------------------------------
+
+CSV = "image,group,x0,y0,x1,y1\na.jpg,x,1,2,3.5,4\nb.jpg,x,,,,\n"
+DAMAGED = {
+    "all_souls_1_query.txt": OXFORD["all_souls_1_query.txt"],
+    "all_souls_1_good.txt": OXFORD["all_souls_1_good.txt"],
+    "gnd_roxford5k.json": json.dumps(REVISITED),
+    "mine.csv": CSV,
+    "holidays_images.dat": "100000.jpg\n100001.jpg\n",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_bytes_changed_by_chance_never_end_in_another_error(tmp_path: Path, name: str) -> None:
+    is_oxford = name in OXFORD
+    if is_oxford:
+        write(tmp_path, OXFORD)
+    touch(tmp_path, *(f"jpg/{n}" for n in [*OXFORD_IMAGES, "a.jpg", "100000.jpg"]))
+    whole = DAMAGED[name].encode()
+    outcomes = set()
+    for seed in range(250):
+        chance = random.Random(seed)
+        data = bytearray(whole)
+        for _ in range(chance.randint(0, 3)):
+            data[chance.randrange(len(data))] = chance.randrange(256)
+        (tmp_path / name).write_bytes(data[: chance.choice((len(data), chance.randrange(90)))])
+        try:
+            read_benchmark(tmp_path if is_oxford else tmp_path / name)
+            outcomes.add("read")
+        except CbirError as error:
+            outcomes.add("refused, and named" if str(tmp_path) in str(error) else str(error))
+    assert outcomes == {"read", "refused, and named"}

@@ -77,6 +77,10 @@ WRONG: list[tuple[Change, str]] = [
     (lambda d: d.update(database="a.jpg"), r"\$\.database: 'a.jpg' is not of type 'array'"),
     (lambda d: d.update(database=[]), r"\$\.database: \[\] "),
     (lambda d: d["database"].append(3), r"\$\.database\[2\]: 3 is not of type 'string'"),
+    (lambda d: d["database"].append("/a.jpg"), r"\$\.database\[2\]: '/a.jpg' is not a path below"),
+    (lambda d: d["database"].append("x/../a.jpg"), r"\$\.database\[2\]: 'x/../a.jpg' is not"),
+    (lambda d: d["queries"][0].update(image="a\0"), r"\$\.queries\[0\]\.image: .* is not a path"),
+    (lambda d: d["queries"][0]["positives"].append(""), r"\$\.queries\[0\]\.positives\[1\]: ''"),
     (lambda d: d.update(queries={}), r"\$\.queries: \{\} is not of type 'array'"),
     (lambda d: d["queries"].append("q"), r"\$\.queries\[3\]: 'q' is not of type 'object'"),
     (lambda d: d["queries"][1].pop("id"), r"\$\.queries\[1\]: 'id' is a required"),
@@ -127,9 +131,35 @@ def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
         Manifest.read(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize("entry", ["a", "a.jpg", "a/b", "..a", ".a", "a..", "a/.b/c d", "ü\n"])
+def test_paths_below_the_folder(tmp_path: Path, entry: str) -> None:
+    assert read(tmp_path, GOOD | {"database": [entry]}).database == [entry]
+
+
 # --- the schema ------------------------------------------------------------------------------
 
-VALUES = [None, True, 0, -1, 2.5, "x", [], {}, [1], ["x"], {"x": 1}, [0, 0, 1, 1], [[0, 0, 1, 1]]]
+VALUES = [
+    None,
+    True,
+    "",
+    "/x",
+    "./x",
+    "x/..",
+    "x//y",
+    "..x",
+    "x\0",
+    0,
+    -1,
+    2.5,
+    "x",
+    [],
+    {},
+    [1],
+    ["x"],
+    {"x": 1},
+    [0, 0, 1, 1],
+    [[0, 0, 1, 1]],
+]
 
 
 def replace_one(data: Any, chance: random.Random) -> Any:
