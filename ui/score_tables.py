@@ -66,10 +66,10 @@ def _remark(row: dict[str, Any]) -> str:
     prefix = f"{row['protocol']}: " if row["protocol"] else ""
     parts = []
     if row["unanswered"]:
-        parts.append(f"{row['unanswered']:,} queries were not answered and count as 0")
+        parts.append(f"unanswered queries, which count as 0: {row['unanswered']:,}")
     if row["without_positives"]:
-        parts.append(f"{row['without_positives']:,} queries have no positives and are left out")
-    return f"{prefix}{'; '.join(parts)}." if parts else ""
+        parts.append(f"queries without positives, left out: {row['without_positives']:,}")
+    return f"{prefix}{'; '.join(parts)}" if parts else ""
 
 
 def _percent(share: float | None) -> str:

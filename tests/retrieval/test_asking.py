@@ -62,6 +62,11 @@ def test_the_search_is_limited_to_the_database(painted: Desk) -> None:
     assert scores.as_dict()["mAP"] == 1.0  # the query itself is junk
 
 
+def test_a_query_of_the_store_that_is_not_in_the_database(painted: Desk) -> None:
+    manifest = collection(painted, asked(painted, "red.png", "orange.png"), without="red.png")
+    assert names(ask(painted, manifest)["red.png"])[0] == "orange.png"
+
+
 def test_a_query_that_is_not_in_the_database(painted: Desk, tmp_path: Path) -> None:
     outside = plain(tmp_path / "else.png", RED)
     query = ManifestQuery("q", outside, Region(0, 0, 9, 9), frozenset(["red.png"]), frozenset())

@@ -101,7 +101,7 @@ def test_a_table(measure: Run, manifest: Path) -> None:
     assert "album · 3 queries · region search by conv" in done.stdout
     assert re.search(r"\d+\.\d–\d+\.\d", done.stdout)
     assert "pointing" in done.stdout
-    assert "1 queries were not answered and count as 0" in done.stdout
+    assert "unanswered queries, which count as 0: 1" in done.stdout
     assert "pointing" not in measure(manifest, "--search", "image").stdout
 
 
@@ -178,8 +178,8 @@ def test_what_is_odd_but_no_reason_to_stop(measure: Run, manifest: Path) -> None
     manifest.write_text(json.dumps(data))
     done = measure(manifest, "--json")
     lines(done)
-    assert "1 images of the database could not be indexed, such as shopping list.jpg" in done.stderr
-    assert "1 positives are not in the database of album, such as lost.jpg" in done.stderr
+    assert "1 of the database's images could not be indexed, such as shopping list" in done.stderr
+    assert "1 of the positives of album cannot be found, such as lost.jpg: not" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from retrieval.query import Query
 from ui.cli.evaluate import evaluation
 from ui.cli.shell import EngineOption, JsonOption, StoreOption
 from ui.cli.stores import stoppable
-from ui.render import printable
 
 if TYPE_CHECKING:  # loaded when the command runs
     from retrieval.engine import SearchEngine
@@ -166,7 +165,7 @@ def _warn(manifests: list[Manifest], database: Database) -> None:
     """Say what in the collection is not as it should be, but is no reason to stop."""
     if database.unreadable:
         typer.echo(
-            f"{len(database.unreadable):,} images of the database could not be indexed, such as "
+            f"{len(database.unreadable):,} of the database's images could not be indexed, such as "
             f"{database.unreadable[0]}; they count as not found.",
             err=True,
         )
@@ -174,8 +173,8 @@ def _warn(manifests: list[Manifest], database: Database) -> None:
         unknown = manifest.unknown_positives()
         if unknown:
             typer.echo(
-                f"{len(unknown):,} positives are not in the database of {manifest.name}, such as "
-                f"{min(unknown)}; they count as not found.",
+                f"{len(unknown):,} of the positives of {manifest.name} cannot be found, such as "
+                f"{min(unknown)}: not in its database.",
                 err=True,
             )
 
@@ -235,6 +234,7 @@ def _note(
 ) -> Iterator[tuple[str, list[Hit] | None]]:
     """Report queries that cannot be answered, and write the hits of the others."""
     from retrieval.evaluation.asking import answer_as_dict
+    from ui.render import printable
 
     for query_id, answer in answers:
         if isinstance(answer, CbirError):
