@@ -14,7 +14,12 @@ import tests
 
 TREE = Path(tests.__file__).parent.parent
 PACKAGES = ("indexer", "retrieval", "ui")
-TORCH = ("indexer/features/", "retrieval/evaluation/scratch.py")  # to describe, and to train
+TORCH = (  # to describe, to train from scratch, and to fetch PASCAL VOC
+    "indexer/features/",
+    "retrieval/evaluation/scratch.py",
+    "retrieval/evaluation/contenders.py",
+    "retrieval/evaluation/voc.py",
+)
 HOMES: dict[str, str | tuple[str, ...]] = {
     "faiss": "indexer/store/vectors/faiss_runtime.py",
     "sqlalchemy": "indexer/store/",
@@ -24,7 +29,8 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "torch": TORCH,
     "torchvision": TORCH,
     "timm": TORCH,
-    "sklearn": "retrieval/evaluation/probes.py",
+    "sklearn": ("retrieval/evaluation/probes.py", "retrieval/evaluation/handcrafted.py"),
+    "jsonschema": "retrieval/evaluation/manifest.py",
     "openvino": "indexer/features/engines/openvino_runtime.py",
     "pillow_heif": "indexer/images/decode.py",
     "typer": "ui/cli/",

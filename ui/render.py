@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Sequence
@@ -178,8 +177,6 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
 
 
 def _data_url(source: Path | bytes, box: Region | None, quad: Quad | None) -> str:
-    from ui.thumbnails import draw_thumbnail
+    from ui.thumbnails import as_data_url, draw_thumbnail
 
-    out = io.BytesIO()
-    draw_thumbnail(source, 320, box, quad).save(out, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    return as_data_url(draw_thumbnail(source, 320, box, quad))

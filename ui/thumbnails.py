@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -16,11 +18,16 @@ PROVED_COLOUR = "#00b341"
 
 
 def draw_thumbnail(
-    source: Path | bytes, side_px: int, box: Region | None = None, quad: Quad | None = None
+    source: Path | bytes,
+    side_px: int,
+    box: Region | None = None,
+    quad: Quad | None = None,
+    *,
+    colour: str = BOX_COLOUR,
 ) -> Image.Image:
     """Return the image within `side_px` × `side_px`, with `quad`, or else `box`, drawn on it.
 
-    Both are in pixels of the original.
+    Both are in pixels of the original; `colour` is that of the box, which is clipped to the image.
 
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
@@ -39,16 +46,25 @@ def draw_thumbnail(
     elif box is not None:
         x = thumbnail.width / loaded.facts.width
         y = thumbnail.height / loaded.facts.height
+        left = min(round(box.x0 * x), thumbnail.width - 1)
+        top = min(round(box.y0 * y), thumbnail.height - 1)
         corners = (
-            round(box.x0 * x),
-            round(box.y0 * y),
-            max(round(box.x1 * x) - 1, round(box.x0 * x)),
-            max(round(box.y1 * y) - 1, round(box.y0 * y)),
+            left,
+            top,
+            max(min(round(box.x1 * x), thumbnail.width) - 1, left),
+            max(min(round(box.y1 * y), thumbnail.height) - 1, top),
         )
         draw = ImageDraw.Draw(thumbnail)
         draw.rectangle(corners, outline="white", width=4)
-        draw.rectangle(corners, outline=BOX_COLOUR, width=2)
+        draw.rectangle(corners, outline=colour, width=2)
     return thumbnail
+
+
+def as_data_url(picture: Image.Image) -> str:
+    """Return a picture as a JPEG in a URL, for pages that hold all they show."""
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
 def draw_quad(image: Image.Image, quad: Quad, width: int = 2) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,31 @@ def average_precision(relevant: Sequence[bool] | npt.NDArray[np.bool_], positive
     if positives < 1:
         raise ValueError(f"average precision needs at least one positive, not {positives}")
     ranks = np.flatnonzero(np.asarray(relevant, bool)) + 1
-    return float((np.arange(1, len(ranks) + 1) / ranks).sum() / positives)
+    return average_precision_at(ranks.tolist(), positives)
+
+
+def average_precision_at(ranks: Iterable[int], positives: int) -> float:
+    """Return the same of the ranks (from 1, ascending) that hold the positives found."""
+    total = 0.0
+    for found, rank in enumerate(ranks, 1):
+        total += found / rank
+    return total / positives
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of values (N,), drawn with replacement.
+
+    It is the same each time. Efron and Tibshirani 1993, chapter 13.
+    """
+    if not values:
+        raise ValueError("an interval needs at least one value")
+    random = np.random.default_rng(seed)
+    given = np.asarray(values, np.float64)
+    means = [given[random.integers(len(given), size=len(given))].mean() for _ in range(resamples)]
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def ranked_average_precision(

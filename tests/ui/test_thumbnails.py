@@ -51,3 +51,9 @@ def test_a_file_that_is_gone_becomes_a_plate(tmp_path: Path) -> None:
     plate = draw_thumbnail(tmp_path / "gone.jpg", 100, Region(5, 5, 9, 9))
     assert isinstance(plate, Image.Image)
     assert plate.size == (100, 75)
+
+
+def test_a_box_beyond_the_image_is_drawn_at_its_edge(tmp_path: Path) -> None:
+    path = plain(tmp_path / "a.png", BLUE, (40, 30))
+    for box in (Region(10, 10, 500, 500), Region(60, 60, 10**30, 90)):
+        assert draw_thumbnail(path, 160, box).size == (40, 30)

@@ -5,7 +5,8 @@ import sys
 
 # In the order of the help.
 from ui.cli import index, query, localize, watch, browser, stores  # noqa: F401  isort: skip
-from ui.cli import evaluate_classification, evaluate_layers, evaluate_localization  # noqa: F401  isort: skip
+from ui.cli import evaluate_classification, evaluate_layers, evaluate_retrieval  # noqa: F401  isort: skip
+from ui.cli import evaluate_localization  # noqa: F401  isort: skip
 from ui.cli.shell import app
 from ui.process import configure_threads
 

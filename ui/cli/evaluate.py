@@ -7,11 +7,13 @@ import typer
 from ui.cli.shell import ErrorReportingGroup, app
 
 evaluation = typer.Typer(
-    cls=ErrorReportingGroup, no_args_is_help=True, help="Measure features on labelled images."
+    cls=ErrorReportingGroup,
+    no_args_is_help=True,
+    help="Measure retrieval and features on labelled images.",
 )
 app.add_typer(evaluation, name="eval")
 
 
 @evaluation.callback()
 def about() -> None:
-    """Measure how well features serve, on images of your own with labels."""
+    """Measure how well the right images are found, or classes told apart, with labels of yours."""

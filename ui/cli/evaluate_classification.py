@@ -14,6 +14,7 @@ from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
 from ui.cli.shell import EngineOption, JsonOption
+from ui.cli.stores import stoppable
 
 ProbeName = Literal["svm", "logistic", "ridge"]
 FigureName = Literal["accuracy", "mAP", "AUC"]
@@ -25,6 +26,7 @@ def _either(choices: Any) -> str:
     return f"<{'|'.join(get_args(choices))}>"
 
 
+KEPT = "Features that were computed are kept; run it again to continue."
 FEATURES, TRAINING, OUTPUT = "Features", "Training and test", "Output"
 
 DatasetArgument = Annotated[
@@ -246,7 +248,7 @@ def classify(
         cached=cache,
         engine=engine,
     )
-    with ConsoleProgress() as progress:
+    with stoppable(KEPT), ConsoleProgress() as progress:
         run = ExperimentRun(experiment, progress)
         for path, reason in run.failed:
             typer.echo(f"Left out {path}: {reason}", err=True)

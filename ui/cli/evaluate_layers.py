@@ -14,12 +14,14 @@ from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
 from ui.cli.evaluate_classification import (
+    KEPT,
     CacheOption,
     DatasetArgument,
     VocListsOption,
     voc_lists_of,
 )
 from ui.cli.shell import EngineOption, JsonOption
+from ui.cli.stores import stoppable
 
 TaskName = Literal["classification", "retrieval"]
 TaskChoice = Literal["both", "classification", "retrieval"]
@@ -115,7 +117,7 @@ def layers(
         engine=engine,
         cached=cache,
     )
-    with ConsoleProgress() as progress:
+    with stoppable(KEPT), ConsoleProgress() as progress:
         results = []
         for result in study(tasks, grid, progress=progress):
             results.append(result)

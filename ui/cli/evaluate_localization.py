@@ -11,8 +11,9 @@ import typer
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
-from ui.cli.evaluate_classification import VocListsOption, voc_lists_of
+from ui.cli.evaluate_classification import KEPT, VocListsOption, voc_lists_of
 from ui.cli.shell import EngineOption, JsonOption
+from ui.cli.stores import stoppable
 
 if TYPE_CHECKING:  # loaded when the command runs
     from retrieval.evaluation.localization import LocalizationRow, What
@@ -94,7 +95,7 @@ def _measure(
     configure_images()
     network = get_backbone(backbone)
     boxed = read_boxed(dataset, voc_lists=voc_lists_of(voc_lists), test_share=test_share)
-    with ConsoleProgress() as progress:
+    with stoppable(KEPT), ConsoleProgress() as progress:
         rows = evaluate_localization(
             boxed,
             network,
