@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from indexer.errors import ImageError, InvalidLabelsError
+from indexer.errors import ImageError, InvalidLabelsError, InvalidRegionError
 from indexer.features.regions import Region
 from retrieval.evaluation.labelled import LabelledImages, from_labels, read_labelled
 from retrieval.evaluation.voc import find_lists, is_voc, read_voc
 
 Mask = npt.NDArray[np.bool_]
-VOC_VOID = 255  # in a mask of VOC, the contours, which belong to nothing
+_FAULTS = (OSError, ValueError, KeyError, TypeError, InvalidRegionError)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _read_annotation(path: Path) -> list[tuple[str, Region]]:
             if thing.findtext("difficult", "0").strip() != "1":
                 x0, y0, x1, y1 = (round(value) for value in corners)
                 found.append((thing.findtext("name", ""), _region(x0 - 1, y0 - 1, x1, y1)))
-    except (OSError, ValueError, ElementTree.ParseError) as error:
+    except (*_FAULTS, ElementTree.ParseError) as error:
         raise InvalidLabelsError(f"{path} is not an annotation of VOC: {error}.") from error
     return found
 
@@ -128,7 +128,7 @@ def _read_csv_boxes(place: Path, test_share: float, seed: int) -> BoxedImages:
                     boxes.setdefault(key, []).append(_region(*corners))
                 if line.get("mask"):
                     masks[key] = MaskFile(place.parent / line["mask"])
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (*_FAULTS, csv.Error) as error:
         raise InvalidLabelsError(f"{place} has a box that is not valid: {error!r}.") from error
     return BoxedImages(images, boxes, masks)
 
@@ -145,7 +145,7 @@ def _read_manifest_boxes(place: Path, test_share: float, seed: int) -> BoxedImag
             for image, found in data["boxes"].items()
         }
         name = str(data.get("name", place.stem))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*_FAULTS, AttributeError) as error:
         raise InvalidLabelsError(
             f"{place} is not a manifest with images, labels and boxes: {error!r}."
         ) from error

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.features.engines.openvino_runtime import cache_folder
+
+_FILE_FAULTS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -31,7 +34,7 @@ class FeatureCache:
         try:
             with np.load(self._file(key), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except _FILE_FAULTS:
             return None  # they are computed again
 
     def keep(self, key: str, arrays: Arrays) -> None:

@@ -30,6 +30,7 @@ WORDS = 1_000
 WORDS_STEP_PX, WORDS_SIZES_PX = 8, (4, 8)  # fewer than for Fisher vectors: it is the quick one
 GAUSSIANS = 64
 FISHER_STEP_PX = 4
+LEAST_VARIANCE = 1e-4  # of a Gaussian: about a hundredth of what descriptors vary by
 COLOUR_BINS = 8  # of each channel, in a histogram
 CELLS = ((1, 1), (2, 2), (1, 3))  # columns and rows of each level of the pyramid
 
@@ -120,9 +121,15 @@ def fisher_vectors(
     learn: Callable[..., Any] = feature.learn_gmm
     encode_cell: Callable[..., FloatArray] = feature.fisher_vector
     mixture = learn(
-        sample,
+        sample.astype(np.float64),
         n_modes=min(GAUSSIANS, len(sample)),
-        gm_args={"random_state": seed, "max_iter": 50, "covariance_type": "diag"},
+        gm_args={
+            "random_state": seed,
+            "max_iter": 50,
+            "tol": 1e-2,
+            "covariance_type": "diag",
+            "reg_covar": LEAST_VARIANCE,
+        },
     )
 
     length = mixture.n_components * (2 * PCA_DIMENSION + 1)

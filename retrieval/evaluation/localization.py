@@ -29,6 +29,7 @@ from indexer.images.resize import resize_pixels
 from indexer.progress import Progress, no_progress
 from retrieval.concept_maps import box_of_heat, concept_heat
 from retrieval.evaluation.boxed import BoxedImages, Mask
+from retrieval.evaluation.feature_cache import FeatureCache
 from retrieval.evaluation.judging import INTERVAL, RESAMPLES
 from retrieval.evaluation.probes import fit_weights
 from retrieval.evaluation.tap_features import TapChoice, describe_taps
@@ -70,6 +71,7 @@ def evaluate_localization(
     size_px: int,
     engine: EngineName = "auto",
     seed: int = 0,
+    cache: FeatureCache | None = None,
     progress: Progress = no_progress,
 ) -> list[LocalizationRow]:
     """Train a concept for each class on the training part, and look for it in the test part.
@@ -81,7 +83,8 @@ def evaluate_localization(
     asked = _asked(boxed, what)
     choice = TapChoice(backbone, (tap,), ("spoc",), size_px, engine)
     train = np.flatnonzero(images.is_train)
-    features = describe_taps([images.paths[i] for i in train], choice, progress=progress)
+    paths = [images.paths[i] for i in train]
+    features = describe_taps(paths, choice, cache=cache, progress=progress)
     [vectors] = features.vectors.values()
     weights = fit_weights(vectors[features.usable], images.labels[train[features.usable]])
     guesser = _Guesser(boxed, seed)

@@ -88,6 +88,7 @@ def _measure(
 ) -> None:
     from indexer.features.registry import get_backbone
     from retrieval.evaluation.boxed import read_boxed
+    from retrieval.evaluation.feature_cache import FeatureCache
     from retrieval.evaluation.localization import evaluate_localization
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
@@ -103,6 +104,7 @@ def _measure(
             what=what,
             size_px=size,
             engine=engine,
+            cache=FeatureCache(),
             progress=progress,
         )
     if as_json:
