@@ -32,7 +32,10 @@ class FeatureCache:
     def find(self, key: str) -> Arrays | None:
         """Return the arrays of a key; None where they are not kept, or their file is damaged."""
         try:
-            with np.load(self._file(key), allow_pickle=False) as file:
+            with (
+                self._file(key).open("rb") as stream,
+                np.load(stream, allow_pickle=False) as file,
+            ):
                 return {name: file[name] for name in file.files}
         except _FILE_FAULTS:
             return None  # they are computed again

@@ -44,7 +44,7 @@ def fit_probe(
     """Fit a linear model on training `rows` of features (N, D), and score all images.
 
     One model a class is fitted against the rest; images that are not counted for a class are left
-    out of it. The regularisation is chosen on the training rows alone, by cross-validation.
+    out of it (ridge: count as neither). The regularisation is chosen on the training rows alone, by cross-validation.
     """
     features = to_span(features, rows)
     choices = STRENGTHS[model]
@@ -74,7 +74,7 @@ def fit_scores(
 ) -> FloatArray:
     """Return the scores (N, C) of all images by linear models fitted on these rows."""
 
-    if model == "ridge" and (labels[rows] >= 0).all():
+    if model == "ridge":
         return _fit_ridge(features, labels, rows, strength)
 
     def fit(column: int) -> npt.NDArray[np.float64]:
@@ -87,10 +87,14 @@ def fit_scores(
 
 
 def _fit_ridge(features: FloatArray, labels: LabelArray, rows: Rows, strength: float) -> FloatArray:
-    """Return the scores of ridge classifiers of all classes, which share one factorisation."""
+    """Return the scores of ridge classifiers of all classes, which share one factorisation.
+
+    For that they share their rows: those that do not count for a class pull it neither way.
+    """
     from sklearn.linear_model import Ridge
 
-    fitted = Ridge(alpha=strength).fit(features[rows], 2.0 * labels[rows] - 1)
+    targets = np.select([labels[rows] == 1, labels[rows] == 0], [1.0, -1.0], 0.0)
+    fitted = Ridge(alpha=strength).fit(features[rows], targets)
     return np.asarray(fitted.predict(features), np.float32)
 
 
@@ -138,11 +142,9 @@ def _cross_validate(
 
 
 def _make(model: ProbeName, strength: float) -> Any:
-    from sklearn.linear_model import LogisticRegression, RidgeClassifier
+    from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
     if model == "svm":
         return LinearSVC(C=strength)
-    if model == "logistic":
-        return LogisticRegression(C=strength, max_iter=2000)
-    return RidgeClassifier(alpha=strength)
+    return LogisticRegression(C=strength, max_iter=2000)
