@@ -44,7 +44,8 @@ def fit_probe(
     """Fit a linear model on training `rows` of features (N, D), and score all images.
 
     One model a class is fitted against the rest; images that are not counted for a class are left
-    out of it (ridge: count as neither). The regularisation is chosen on the training rows alone, by cross-validation.
+    out of it (ridge: count as neither). The regularisation is chosen on the training rows alone, by
+    cross-validation.
     """
     features = to_span(features, rows)
     choices = STRENGTHS[model]
