@@ -9,6 +9,9 @@ MAX_PIXELS = 200_000_000  # of one image, unless a run says otherwise
 TapKind = Literal["conv", "fc"]
 TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)
 
+ClassSet = Literal["imagenet-1k"]
+"""Classes that a network tells apart, by the name of the file that lists them."""
+
 Verdict = Literal["same picture", "same object", "similar", "weak"]
 Scope = Literal["image", "region"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

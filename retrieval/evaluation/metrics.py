@@ -47,6 +47,18 @@ def interpolated_average_precision(
     return float(np.mean([values.max() if len(values) else 0.0 for values in reached]))
 
 
+def expected_calibration_error(
+    probabilities: npt.NDArray[np.floating], positive: npt.NDArray[np.bool_], bins: int = 10
+) -> float:
+    """Return by how much probabilities (N,) differ from the share of positives, on average.
+
+    They are compared in bins of equal width, which weigh by their images (Naeini et al. 2015).
+    """
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    excess = np.bincount(place, probabilities - positive, minlength=bins)
+    return float(np.abs(excess).sum() / len(probabilities))
+
+
 def _ranked(
     scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int8]
 ) -> npt.NDArray[np.bool_]:

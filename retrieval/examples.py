@@ -1,0 +1,144 @@
+"""Examples: the images that a concept is taught from, and their vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.arrays import BoolArray, FloatArray
+from indexer.choices import TapKind
+from indexer.errors import CbirError, ConceptError, NoImagesError
+from indexer.images.find import find_images
+from indexer.images.page_paths import find_page
+from retrieval.collection import Collection
+from retrieval.describe import describe_queries
+from retrieval.query import Query
+
+DRAWN = 500  # images of the store that serve as negatives where none are given
+BATCH = 16  # images that are described together
+
+
+@dataclass(frozen=True)
+class ExamplePaths:
+    """Which images show a concept, and which do not.
+
+    `positives` and `negatives` are image files, or folders of which all images are taken. `labels`
+    say it of images of the store by id. Without `negatives`, `drawn` images of the store, chosen by
+    chance from `seed`, are negatives beside those that are labelled so.
+    """
+
+    positives: Sequence[Path] = ()
+    negatives: Sequence[Path] = ()
+    labels: Mapping[int, bool] = field(default_factory=dict)
+    drawn: int = DRAWN
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The unit vectors (N, D) of examples, and which are `positive` (N,).
+
+    `failed` are (path, reason) of those that could not be used, and `drawn` is how many of the
+    negatives were chosen by chance.
+    """
+
+    vectors: FloatArray
+    positive: BoolArray
+    failed: list[tuple[str, str]]
+    drawn: int = 0
+
+
+def find_examples(collection: Collection, wanted: ExamplePaths, feature: TapKind) -> Examples:
+    """Return the examples of a concept with their vectors of whole images.
+
+    Images of the store have their stored vectors; others are described. Raises `NoImagesError` for
+    a place without images, and `ConceptError` for an image that is both positive and negative.
+    """
+    known: dict[int, bool] = {}
+    others: dict[Path, bool] = {}
+    for is_positive, places in ((True, wanted.positives), (False, wanted.negatives)):
+        for path in _images_at(places):
+            info = collection.store.find_image(path)
+            if info is not None:
+                _note(known, info.id, is_positive, path)
+            else:
+                _note(others, path.absolute(), is_positive, path)
+    for image_id, is_positive in wanted.labels.items():
+        _note(known, image_id, is_positive, f"image {image_id}")
+    drawn = [] if wanted.negatives else _draw(collection, feature, known, wanted)
+    known |= dict.fromkeys(drawn, False)
+    vectors, marks = _stored(collection, feature, known)
+    described, failed = _describe(collection, feature, others)
+    return Examples(
+        vectors=np.concatenate([vectors, *(vector[None] for vector in described.values())]),
+        positive=np.array([*marks, *(others[path] for path in described)], bool),
+        failed=failed,
+        drawn=len(drawn),
+    )
+
+
+def _note(marks: dict[Any, bool], key: int | Path, is_positive: bool, name: object) -> None:
+    if marks.setdefault(key, is_positive) is not is_positive:
+        raise ConceptError(f"{name} is given as a positive and as a negative example.")
+
+
+def _images_at(places: Iterable[Path]) -> list[Path]:
+    """Return image files, and the images of folders."""
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            images = [Path(entry.path) for entry in find_images(place)]
+            if not images:
+                raise NoImagesError(f"There is no image in {place}.")
+            found += images
+        elif find_page(place)[0].is_file():
+            found.append(place)
+        else:
+            raise NoImagesError(f"There is no image, and no folder of images, at {place}.")
+    return found
+
+
+def _draw(
+    collection: Collection, feature: TapKind, known: Mapping[int, bool], wanted: ExamplePaths
+) -> list[int]:
+    """Return images of the store that are not examples yet."""
+    index = collection.index(collection.store.find_kind(feature, "image"))
+    free = np.setdiff1d(index.live_ids(), np.array([*known], np.int64))
+    random = np.random.default_rng(wanted.seed)
+    return sorted(random.choice(free, min(wanted.drawn, len(free)), replace=False).tolist())
+
+
+def _stored(
+    collection: Collection, feature: TapKind, known: Mapping[int, bool]
+) -> tuple[FloatArray, list[bool]]:
+    """Return the stored vectors (N, D) of images, and their marks; those without any are left out.
+
+    They are blank, or were removed since they were labelled.
+    """
+    index = collection.index(collection.store.find_kind(feature, "image"))
+    ids = np.array(sorted(known), np.int64)
+    places, _, vectors = index.rows_of_images(ids)
+    return vectors, [known[image_id] for image_id in ids[places].tolist()]
+
+
+def _describe(
+    collection: Collection, feature: TapKind, paths: Iterable[Path]
+) -> tuple[dict[Path, FloatArray], list[tuple[str, str]]]:
+    """Return the vectors (D,) of image files, and (path, reason) of those that have none."""
+    described: dict[Path, FloatArray] = {}
+    failed: list[tuple[str, str]] = []
+    queries = [
+        Query(path=path, feature=feature, max_pixels=collection.store.max_pixels) for path in paths
+    ]
+    for start in range(0, len(queries), BATCH):
+        part = queries[start : start + BATCH]
+        for query, found in zip(part, describe_queries(collection, part), strict=True):
+            if isinstance(found, CbirError):
+                failed.append((str(query.path), getattr(found, "reason", str(found))))
+            elif query.path is not None:
+                described[query.path] = found.own[0]
+    return described, failed
