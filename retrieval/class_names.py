@@ -7,6 +7,7 @@ entries are the likeliest classes, and a unit vector along one entry finds the i
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 import numpy as np
@@ -45,6 +46,22 @@ def require_classes(store: StoreReader) -> ClassNames:
 def likeliest(names: ClassNames, vector: FloatArray, count: int = LIKELIEST) -> list[str]:
     """Return the usual names of the likeliest classes of an fc vector (D,), likeliest first."""
     return [names[place][0] for place in np.argsort(-vector, kind="stable")[:count].tolist()]
+
+
+def classes_of_images(
+    store: StoreReader, at_once: int
+) -> Iterator[tuple[list[int], list[list[str]]]]:
+    """Yield images by id, so many at once, and the likeliest classes of each.
+
+    Raises `InvalidQueryError` where the store has no class scores.
+    """
+    names = require_classes(store)
+    index = store.vector_index(store.find_kind("fc", "image"))
+    live = index.live_ids()
+    for start in range(0, len(live), at_once):
+        part = np.sort(live[start : start + at_once])
+        places, _, vectors = index.rows_of_images(part)
+        yield part[places].tolist(), [likeliest(names, vector) for vector in vectors]
 
 
 def match_classes(names: ClassNames, text: str) -> list[int]:

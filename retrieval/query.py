@@ -130,6 +130,8 @@ class Query:
             )
         if self.box is not None or self.turns or self.verify:
             raise InvalidQueryError("A text has no box, no keypoints to verify, and no turns.")
+        if self.min_confidence:
+            raise InvalidQueryError("The hits of a text have no confidence; leave its least out.")
 
 
 @dataclass(frozen=True)

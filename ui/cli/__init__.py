@@ -4,7 +4,7 @@ import gc
 import sys
 
 # In the order of the help.
-from ui.cli import index, query, localize, watch, browser, stores  # noqa: F401  isort: skip
+from ui.cli import index, query, localize, teach, tag, watch, browser, stores  # noqa: F401  isort: skip
 from ui.cli import evaluate_classification  # noqa: F401  isort: skip
 from ui.cli.shell import app
 from ui.process import configure_threads
