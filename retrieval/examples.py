@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from indexer.errors import CbirError, ConceptError, NoImagesError
 from indexer.images.find import find_images
 from indexer.images.page_paths import find_page
 from retrieval.collection import Collection
-from retrieval.describe import describe_queries
+from retrieval.describe import describe_queries, describe_query
 from retrieval.query import Query
 
 DRAWN = 500  # images of the store that serve as negatives where none are given
+LARGEST_SHARE = 3  # of a small store a third is drawn: the rest is not taught to be negative
 BATCH = 16  # images that are described together
 
 
@@ -27,13 +28,15 @@ class ExamplePaths:
     """Which images show a concept, and which do not.
 
     `positives` and `negatives` are image files, or folders of which all images are taken. `labels`
-    say it of images of the store by id. Without `negatives`, `drawn` images of the store, chosen by
-    chance from `seed`, are negatives beside those that are labelled so.
+    say it of images of the store by id, and what `queries` ask for, an image or a box in it, shows
+    it, too. Without `negatives`, at most `drawn` images of the store, chosen by chance from `seed`,
+    are negatives beside those that are labelled so.
     """
 
     positives: Sequence[Path] = ()
     negatives: Sequence[Path] = ()
     labels: Mapping[int, bool] = field(default_factory=dict)
+    queries: Sequence[Query] = ()
     drawn: int = DRAWN
     seed: int = 0
 
@@ -69,13 +72,20 @@ def find_examples(collection: Collection, wanted: ExamplePaths, feature: TapKind
                 _note(others, path.absolute(), is_positive, path)
     for image_id, is_positive in wanted.labels.items():
         _note(known, image_id, is_positive, f"image {image_id}")
+    own = [
+        describe_query(
+            collection,
+            replace(query, feature=feature, search="image", verify=False, rerank=False),
+        )
+        for query in wanted.queries
+    ]
     drawn = [] if wanted.negatives else _draw(collection, feature, known, wanted)
     known |= dict.fromkeys(drawn, False)
     vectors, marks = _stored(collection, feature, known)
     described, failed = _describe(collection, feature, others)
     return Examples(
-        vectors=np.concatenate([vectors, *(vector[None] for vector in described.values())]),
-        positive=np.array([*marks, *(others[path] for path in described)], bool),
+        vectors=np.concatenate([vectors, *(v[None] for v in (*described.values(), *own))]),
+        positive=np.array([*marks, *(others[p] for p in described), *(True for _ in own)], bool),
         failed=failed,
         drawn=len(drawn),
     )
@@ -107,9 +117,11 @@ def _draw(
 ) -> list[int]:
     """Return images of the store that are not examples yet."""
     index = collection.index(collection.store.find_kind(feature, "image"))
-    free = np.setdiff1d(index.live_ids(), np.array([*known], np.int64))
+    asked = [query.image_id for query in wanted.queries if query.image_id is not None]
+    free = np.setdiff1d(index.live_ids(), np.array([*known, *asked], np.int64))
     random = np.random.default_rng(wanted.seed)
-    return sorted(random.choice(free, min(wanted.drawn, len(free)), replace=False).tolist())
+    count = min(wanted.drawn, -(-len(free) // LARGEST_SHARE))
+    return sorted(random.choice(free, count, replace=False).tolist())
 
 
 def _stored(

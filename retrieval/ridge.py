@@ -72,8 +72,8 @@ def _held_out(
     fitted = (kept * coordinates) @ axes.T / roots
     # The mean of the examples is fitted, too: the diagonal of its hat matrix is their weights.
     leverages = np.square(roots) + kept @ np.square(axes).T
-    scores: FloatArray = (fitted - leverages * targets) / np.maximum(1 - leverages, 1e-6)
-    return scores
+    scores = (fitted - leverages * targets) / np.maximum(1 - leverages, 1e-6)
+    return scores.astype(np.float32)
 
 
 def _principal_axes(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
