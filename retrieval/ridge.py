@@ -9,6 +9,7 @@ Least Squares). One eigendecomposition gives them for every strength of the regu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from indexer.arrays import BoolArray, FloatArray, one_blas_thread
 from indexer.errors import ConceptError
 
 STRENGTHS = np.logspace(-4, 1, 16)  # of the regularisation, as shares of the largest eigenvalue
+Numbers = npt.NDArray[np.floating[Any]]
+
 LEAST_SPREAD = 1e-9  # of unit vectors, below which they are all the same
 
 
@@ -41,28 +44,31 @@ def fit_ridge(vectors: FloatArray, positive: BoolArray) -> RidgeFit:
     regularised. The strength with the least error on examples left out is taken. Raises
     `ConceptError` where all vectors are the same.
     """
+    # Few examples are nearly fitted exactly: double precision, which costs little then.
+    dtype = np.float64 if len(vectors) <= vectors.shape[1] else np.float32
     counts = np.where(positive, positive.sum(), (~positive).sum())
-    roots = np.sqrt(0.5 / counts).astype(np.float32)  # of the weights of the examples
-    targets = np.where(positive, 1, -1).astype(np.float32)
-    mean = (np.square(roots) @ vectors).astype(np.float32)
+    roots = np.sqrt(0.5 / counts).astype(dtype)  # of the weights of the examples
+    targets: Numbers = np.where(positive, 1.0, -1.0).astype(dtype)
+    mean = np.square(roots) @ vectors.astype(dtype)
     rows = (vectors - mean) * roots[:, None]
     axes, energies = _principal_axes(rows)
     if energies[-1] < LEAST_SPREAD:
         raise ConceptError("All examples have the same features: there is nothing to tell apart.")
     coordinates = axes.T @ (roots * targets)
-    strengths = (STRENGTHS * energies[-1]).astype(np.float32)
+    strengths = (STRENGTHS * energies[-1]).astype(dtype)
     held_out = _held_out(axes, energies / (energies + strengths[:, None]), roots, targets)
-    errors: npt.NDArray[np.float64] = np.square(roots * (targets - held_out)).sum(
-        axis=1, dtype=np.float64
-    )
+    errors = np.square(roots * (targets - held_out)).sum(axis=1)
     best = int(errors.argmin())
     weights = rows.T @ (axes @ (coordinates / (energies + strengths[best])))
-    return RidgeFit(weights, -float(weights @ mean), held_out[best], float(strengths[best]))
+    return RidgeFit(
+        weights=weights.astype(np.float32),
+        offset=-float(weights @ mean),
+        held_out=held_out[best].astype(np.float32),
+        strength=float(strengths[best]),
+    )
 
 
-def _held_out(
-    axes: FloatArray, kept: FloatArray, roots: FloatArray, targets: FloatArray
-) -> FloatArray:
+def _held_out(axes: Numbers, kept: Numbers, roots: Numbers, targets: Numbers) -> Numbers:
     """Return the scores (S, N) of examples by models that are fitted without them.
 
     `axes` (N, K) are their principal axes, of which each of S strengths leaves the shares `kept`
@@ -72,11 +78,11 @@ def _held_out(
     fitted = (kept * coordinates) @ axes.T / roots
     # The mean of the examples is fitted, too: the diagonal of its hat matrix is their weights.
     leverages = np.square(roots) + kept @ np.square(axes).T
-    scores = (fitted - leverages * targets) / np.maximum(1 - leverages, 1e-6)
-    return scores.astype(np.float32)
+    scores: Numbers = (fitted - leverages * targets) / np.maximum(1 - leverages, 1e-6)
+    return scores
 
 
-def _principal_axes(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _principal_axes(rows: Numbers) -> tuple[Numbers, Numbers]:
     """Return the left singular vectors (N, K) of rows (N, D), and the squared singular values.
 
     They come from the smaller of the Gram matrix and the scatter matrix; values ascend.

@@ -44,7 +44,7 @@ def test_scores_that_say_nothing(scores: list[float]) -> None:
     positive = np.array([True, True, False, False])
     found = fit_platt(np.array(scores, np.float32), positive)
     assert found.slope == 0
-    assert found.probabilities(np.float32([-5, 5])).tolist() == pytest.approx([0.5, 0.5])
+    assert found.probabilities(np.array([-5, 5], np.float32)).tolist() == pytest.approx([0.5, 0.5])
     assert estimate_prior(found.probabilities(np.zeros(9, np.float32)), found.prior) == 0.5
 
 

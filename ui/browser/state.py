@@ -117,7 +117,7 @@ def allowed_ids(shared: Session, wanted: ImageFilter) -> frozenset[int]:
 
 def all_ids(shared: Session) -> list[int]:
     """Return the ids of all images."""
-    return [int(image_id) for image_id in shared.image_index().live_ids()]
+    return list(map(int, shared.image_index().live_ids()))
 
 
 def start() -> None:
@@ -250,8 +250,7 @@ def query_size() -> tuple[int, int]:
 
 def wanted_images() -> ImageFilter:
     """Return the filter that the user set."""
-    values = st.session_state
-    folder = values.get("folder")
+    values, folder = st.session_state, st.session_state.get("folder")
     since, until = values.get("since"), values.get("until")
     return ImageFilter(
         folder=Path(folder) if folder else None,
