@@ -37,6 +37,8 @@ RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 EngineName = Literal["auto", "openvino", "torch"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 
+TAG_THRESHOLD = 0.5  # the probability from which an image has a tag
+
 IndexType = Literal["exact", "balanced", "compact"]
 INDEX_TYPES: tuple[IndexType, ...] = get_args(IndexType)
 IndexChoice = Literal["auto", "exact", "balanced", "compact"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection as Names
 from dataclasses import dataclass
 
-from indexer.choices import TapKind
+from indexer.choices import TAG_THRESHOLD, TapKind
 from indexer.errors import ConceptError, InvalidConceptError, StoreCorruptError
 from indexer.store.reader import StoreReader
 from indexer.store.store import Store
@@ -14,8 +14,6 @@ from retrieval.collection import Collection
 from retrieval.concept_files import dump_concept, load_concept
 from retrieval.concepts import Concept, apply_concept, learn_concept
 from retrieval.examples import ExamplePaths, Examples, find_examples
-
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,9 @@ def known_concepts(store: StoreReader, names: Names[str] = ()) -> list[Concept]:
         ) from error
 
 
-def tag_images(store: Store, names: Names[str] = (), threshold: float = THRESHOLD) -> list[Tagging]:
+def tag_images(
+    store: Store, names: Names[str] = (), threshold: float = TAG_THRESHOLD
+) -> list[Tagging]:
     """Tag the images that show a concept with at least this probability, and no others.
 
     It is done for the concepts of these names, or for all. Raises `UnknownConceptError`, and

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.choices import TAG_THRESHOLD
 from ui.cli.shell import JsonOption, StoreOption, app, open_store
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -30,7 +31,7 @@ def tag(
     threshold: Annotated[
         float,
         typer.Option(min=0, max=1, help="Tag images that show it with at least this probability."),
-    ] = 0.5,
+    ] = TAG_THRESHOLD,
     classes: Annotated[
         bool,
         typer.Option(

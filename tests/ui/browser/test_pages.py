@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from typer.testing import Result
 
 import ui
-from indexer.store.filters import ImageFilter
+from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.store import Store
 from tests.pictures import BLUE, RED, plain
 from tests.sample import SAMPLE
@@ -163,9 +163,7 @@ def teach() -> None:
 
 
 @pytest.fixture
-def own(
-    tmp_path: Path, cbir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AppTest]:
+def own(tmp_path: Path, cbir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """A collection of a few sample pictures that a test may change."""
     (tmp_path / "photos").mkdir()
     for name in OWN:
@@ -174,7 +172,7 @@ def own(
     indexed = cbir("index", tmp_path / "photos", "--store", store, "--regions", "none")
     assert indexed.exit_code == 0, indexed.output
     monkeypatch.setenv("CBIR_STORE", str(store))
-    yield AppTest.from_file(str(APP), default_timeout=60)
+    return AppTest.from_file(str(APP), default_timeout=60)
 
 
 def test_a_word_is_a_query(own: AppTest) -> None:
