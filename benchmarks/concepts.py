@@ -4,7 +4,8 @@ Run: python -m benchmarks.concepts VOCFOLDER --store STORE [--classes bicycle] [
 STORE holds the photos of VOCFOLDER, see cbir index. A concept is taught from the first positives
 and negatives of the part train, in an order by the seed, and from all of train. Average precision
 and expected calibration error are those of the part val, the latter before and after the share of
-positives is re-estimated on the whole store.
+positives is re-estimated on the whole store. With --negatives 0, they are drawn from the whole store
+by chance, unseen, as cbir teach does where none are given.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from indexer.store.reader import StoreReader
 from retrieval.concepts import Concept, apply_concept, learn_concept
 from retrieval.evaluation.labelled import LabelArray, LabelledImages, read_voc
 from retrieval.evaluation.metrics import expected_calibration_error, ranked_average_precision
+from retrieval.examples import DRAWN
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
     parser.add_argument("--classes", nargs="+")
     parser.add_argument("--feature", default="conv", choices=["conv", "fc"])
     parser.add_argument("--positives", type=int, default=20)
-    parser.add_argument("--negatives", type=int, default=100)
+    parser.add_argument("--negatives", type=int, default=100)  # 0: drawn by chance
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     lab = Lab(read_voc(arguments.folder), StoreReader.open(arguments.store), arguments.feature)
@@ -67,10 +69,15 @@ class Lab:
         for seed in range(arguments.seeds):
             order = np.random.default_rng(seed).permutation(train)
             positives = order[labels[order] == 1][: arguments.positives]
-            negatives = order[labels[order] == 0][: arguments.negatives]
+            if arguments.negatives:
+                negatives = order[labels[order] == 0][: arguments.negatives]
+            else:
+                free = np.setdiff1d(np.flatnonzero(self.ids >= 0), positives)
+                negatives = np.random.default_rng(seed).permutation(free)[:DRAWN]
             rows = np.concatenate([positives, negatives])
+            marks = np.arange(len(rows)) < len(positives)
             started = time.perf_counter()
-            concept = self.teach(name, rows, labels[rows] == 1)
+            concept = self.teach(name, rows, marks, drawn=not arguments.negatives)
             times.append(time.perf_counter() - started)
             figures.append(self.judge(concept, labels))
         few = np.mean(figures, axis=0)
@@ -79,9 +86,12 @@ class Lab:
         found = zip(FIGURES, (*values, worst, np.median(times)), strict=True)
         return {"class": name} | {key: round(float(value), 4) for key, value in found}
 
-    def teach(self, name: str, rows: IdArray, positive: BoolArray) -> Concept:
-        """Return the concept of these images."""
-        return learn_concept(name, self.feature, self.store.spec, self.vectors(rows), positive)
+    def teach(
+        self, name: str, rows: IdArray, positive: BoolArray, *, drawn: bool = False
+    ) -> Concept:
+        """Return the concept of these images, whose negatives may be `drawn` by chance."""
+        vectors, spec = self.vectors(rows), self.store.spec
+        return learn_concept(name, self.feature, spec, vectors, positive, ~positive & drawn)
 
     def vectors(self, rows: IdArray) -> FloatArray:
         """Return the vectors of images, in order."""

@@ -23,6 +23,7 @@ from retrieval.ridge import fit_ridge
 
 LEAST_EXAMPLES = 2  # positives, and negatives: what is left out must leave one
 LONGEST_NAME = 100
+CLEANINGS = 2  # times that unmarked positives are looked for among drawn images
 BLOCK_IMAGES = 8192  # whose vectors are in memory at a time
 
 
@@ -71,14 +72,40 @@ def check_name(name: str) -> str:
 
 
 def learn_concept(
-    name: str, feature: TapKind, spec: FeatureSpec, vectors: FloatArray, positive: BoolArray
+    name: str,
+    feature: TapKind,
+    spec: FeatureSpec,
+    vectors: FloatArray,
+    positive: BoolArray,
+    drawn: BoolArray | None = None,
 ) -> Concept:
     """Learn a concept from the unit vectors (N, D) of examples.
 
     It is a ridge regression, see `fit_ridge`, whose scores become probabilities by a sigmoid
-    fitted on the scores of examples left out, see `fit_platt`. Raises `ConceptError` for too few
-    examples.
+    fitted on the scores of examples left out, see `fit_platt`. Negatives that were only `drawn`
+    (N,) by chance may show the concept: those that look like positives are not used. Raises
+    `ConceptError` for too few examples.
     """
+    _require_enough(name, positive)
+    if drawn is not None and drawn.any():
+        used = ~_look_alikes(vectors, positive, drawn)
+        vectors, positive = vectors[used], positive[used]
+        _require_enough(name, positive)
+    fit = fit_ridge(vectors, positive)
+    right = fit.held_out > 0
+    return Concept(
+        name=check_name(name),
+        feature=feature,
+        fingerprint=spec.image_fingerprint,
+        model=LinearConcept(fit.weights, fit.offset),
+        calibration=fit_platt(fit.held_out, positive),
+        positives=int(positive.sum()),
+        negatives=int((~positive).sum()),
+        accuracy=float(right[positive].mean() + (~right[~positive]).mean()) / 2,
+    )
+
+
+def _require_enough(name: str, positive: BoolArray) -> None:
     positives = int(positive.sum())
     negatives = len(positive) - positives
     for count, kind in ((positives, "positive"), (negatives, "negative")):
@@ -87,18 +114,22 @@ def learn_concept(
                 f"{check_name(name)!r} needs at least {LEAST_EXAMPLES} {kind} examples that can be "
                 f"read, not {count}."
             )
-    fit = fit_ridge(vectors, positive)
-    return Concept(
-        name=check_name(name),
-        feature=feature,
-        fingerprint=spec.image_fingerprint,
-        model=LinearConcept(fit.weights, fit.offset),
-        calibration=fit_platt(fit.held_out, positive),
-        positives=positives,
-        negatives=negatives,
-        accuracy=float((fit.held_out[positive] > 0).mean() + (fit.held_out[~positive] <= 0).mean())
-        / 2,
-    )
+
+
+def _look_alikes(vectors: FloatArray, positive: BoolArray, drawn: BoolArray) -> BoolArray:
+    """Return which drawn images (N,) score at least like the median positive.
+
+    Most of them are positives that nobody marked, which would teach that the concept is rarer than
+    it is. All scores compared are of examples left out (after Liu et al. 2002, Partially supervised
+    classification of text documents, where known positives are hidden among the unmarked).
+    """
+    found: BoolArray = np.zeros(len(vectors), bool)
+    for _ in range(CLEANINGS):
+        fit = fit_ridge(vectors[~found], positive[~found])
+        scores = LinearConcept(fit.weights, fit.offset).scores(vectors)
+        scores[~found] = fit.held_out
+        found = drawn & (scores >= np.median(scores[positive]))
+    return found
 
 
 @dataclass(frozen=True)

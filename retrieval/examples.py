@@ -45,14 +45,19 @@ class ExamplePaths:
 class Examples:
     """The unit vectors (N, D) of examples, and which are `positive` (N,).
 
-    `failed` are (path, reason) of those that could not be used, and `drawn` is how many of the
-    negatives were chosen by chance.
+    `failed` are (path, reason) of those that could not be used, and `drawn` (N,) are the negatives
+    that were chosen by chance.
     """
 
     vectors: FloatArray
     positive: BoolArray
+    drawn: BoolArray
     failed: list[tuple[str, str]]
-    drawn: int = 0
+
+    @property
+    def negatives_given(self) -> int:
+        """How many negatives were not drawn."""
+        return int((~self.positive & ~self.drawn).sum())
 
 
 def find_examples(collection: Collection, wanted: ExamplePaths, feature: TapKind) -> Examples:
@@ -81,13 +86,15 @@ def find_examples(collection: Collection, wanted: ExamplePaths, feature: TapKind
     ]
     drawn = [] if wanted.negatives else _draw(collection, feature, known, wanted)
     known |= dict.fromkeys(drawn, False)
-    vectors, marks = _stored(collection, feature, known)
+    image_ids, vectors = _stored(collection, feature, known)
     described, failed = _describe(collection, feature, others)
+    more = [*described.values(), *own]
+    marks = [known[i] for i in image_ids] + [others[p] for p in described] + [True for _ in own]
     return Examples(
-        vectors=np.concatenate([vectors, *(v[None] for v in (*described.values(), *own))]),
-        positive=np.array([*marks, *(others[p] for p in described), *(True for _ in own)], bool),
+        vectors=np.concatenate([vectors, *(vector[None] for vector in more)]),
+        positive=np.array(marks, bool),
+        drawn=np.concatenate([np.isin(image_ids, drawn), np.zeros(len(more), bool)]),
         failed=failed,
-        drawn=len(drawn),
     )
 
 
@@ -125,16 +132,16 @@ def _draw(
 
 
 def _stored(
-    collection: Collection, feature: TapKind, known: Mapping[int, bool]
-) -> tuple[FloatArray, list[bool]]:
-    """Return the stored vectors (N, D) of images, and their marks; those without any are left out.
+    collection: Collection, feature: TapKind, known: Iterable[int]
+) -> tuple[list[int], FloatArray]:
+    """Return images by id, and their stored vectors (N, D); those without any are left out.
 
     They are blank, or were removed since they were labelled.
     """
     index = collection.index(collection.store.find_kind(feature, "image"))
     ids = np.array(sorted(known), np.int64)
     places, _, vectors = index.rows_of_images(ids)
-    return vectors, [known[image_id] for image_id in ids[places].tolist()]
+    return ids[places].tolist(), vectors
 
 
 def _describe(

@@ -40,7 +40,7 @@ def teach(
     Raises `ConceptError` for too few examples, and what `find_examples` does.
     """
     found = find_examples(collection, wanted, feature)
-    concept = learn_concept(name, feature, store.spec, found.vectors, found.positive)
+    concept = learn_concept(name, feature, store.spec, found.vectors, found.positive, found.drawn)
     keep_concept(store, concept)
     return concept, found
 

@@ -99,13 +99,32 @@ def test_without_negatives_images_are_drawn_by_chance(noisy: Desk) -> None:
     collection = noisy.search().collection
     wanted = ExamplePaths(places(noisy, 0, 1), labels={noisy.id_of("2.png"): False})
     found = find_examples(collection, wanted, "conv")
-    assert found.drawn == 2  # a third of the five that are left
+    assert found.drawn.sum() == 2  # a third of the five that are left
     assert found.positive.sum() == 2
     assert len(found.positive) == 5
     again = find_examples(collection, wanted, "conv")
     assert np.array_equal(found.vectors, again.vectors)
     assert wanted.drawn == DRAWN
-    assert find_examples(collection, replace(wanted, drawn=1), "conv").drawn == 1
+    assert find_examples(collection, replace(wanted, drawn=1), "conv").drawn.sum() == 1
+    assert not found.positive[found.drawn].any()
+    assert found.negatives_given == 1
+
+
+def test_drawn_images_that_look_like_positives_are_not_taught_as_negatives() -> None:
+    random = np.random.default_rng(0)
+    positive = np.arange(300) < 40
+    shows = positive | (np.arange(300) < 60)  # twenty were drawn that nobody marked
+    vectors = random.normal(size=(300, 16)) + 2 * shows[:, None] * np.eye(16)[0]
+    rows = unit_rows(vectors.astype(np.float32))
+    spec = FeatureSpec.create()
+    cleaned = learn_concept("x", "conv", spec, rows, positive, ~positive)
+    misled = learn_concept("x", "conv", spec, rows, positive)
+    assert misled.negatives == 260
+    assert 220 <= cleaned.negatives <= 250
+    probable = [c.calibration.probabilities(c.model.scores(rows[40:60])) for c in (cleaned, misled)]
+    assert probable[0].mean() > probable[1].mean() + 0.1
+    none_drawn = learn_concept("x", "conv", spec, rows, positive, np.zeros(300, bool))
+    assert np.array_equal(none_drawn.model.weights, misled.model.weights)
 
 
 def test_files_that_cannot_be_read_are_left_out_and_named(noisy: Desk, tmp_path: Path) -> None:

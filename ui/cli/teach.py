@@ -136,7 +136,8 @@ def _teach(
         typer.echo(f"Left out {path}: {reason}", err=True)
     if as_json:
         failed = [{"path": path, "reason": reason} for path, reason in found.failed]
-        row = _as_dict(concept) | {"drawn": found.drawn, "failed": failed}
+        drawn = concept.negatives - found.negatives_given
+        row = _as_dict(concept) | {"drawn": drawn, "failed": failed}
         typer.echo(json.dumps(row))
     else:
         _print_lesson(concept, found)
@@ -147,10 +148,11 @@ def _print_lesson(concept: Concept, found: Examples) -> None:
         f"Taught {concept.name!r} from {concept.positives} positive and {concept.negatives} "
         f"negative examples. Left out one by one, {concept.accuracy:.0%} of them are told right."
     )
-    if found.drawn:
+    if found.drawn.any():
+        drawn = concept.negatives - found.negatives_given
         typer.echo(
-            f"{found.drawn} of the negatives are images of the store, drawn by chance; give "
-            "--negative to choose them."
+            f"{drawn} of the negatives are images of the store, drawn by chance, without "
+            f"{found.drawn.sum() - drawn} that look like positives; give --negative to choose them."
         )
     if not concept.is_informed:
         typer.echo(
