@@ -4,7 +4,7 @@ Run: python -m benchmarks.concepts VOCFOLDER --store STORE [--classes bicycle] [
 STORE holds the photos of VOCFOLDER, see cbir index. A concept is taught from the first positives
 and negatives of the part train, in an order by the seed, and from all of train. Average precision
 and expected calibration error are those of the part val, the latter before and after the share of
-positives is re-estimated on the whole store. With --negatives 0, they are drawn from the whole store
+positives is re-estimated on the whole store. With --negatives 0, they are drawn from all of it
 by chance, unseen, as cbir teach does where none are given.
 """
 

@@ -49,8 +49,9 @@ def fit_ridge(vectors: FloatArray, positive: BoolArray) -> RidgeFit:
     counts = np.where(positive, positive.sum(), (~positive).sum())
     roots = np.sqrt(0.5 / counts).astype(dtype)  # of the weights of the examples
     targets: Numbers = np.where(positive, 1.0, -1.0).astype(dtype)
-    mean = np.square(roots) @ vectors.astype(dtype)
-    rows = (vectors - mean) * roots[:, None]
+    mean = np.square(roots) @ vectors.astype(dtype, copy=False)
+    rows: Numbers = vectors - mean
+    rows *= roots[:, None]
     axes, energies = _principal_axes(rows)
     if energies[-1] < LEAST_SPREAD:
         raise ConceptError("All examples have the same features: there is nothing to tell apart.")
@@ -97,5 +98,5 @@ def _principal_axes(rows: Numbers) -> tuple[Numbers, Numbers]:
         energies, axes = eigh(matrix, driver="evd", check_finite=False, overwrite_a=True)
     energies = np.maximum(energies, 0)
     if not few:
-        axes = (rows @ axes) / np.sqrt(np.maximum(energies, LEAST_SPREAD))
+        axes = rows @ (axes / np.sqrt(np.maximum(energies, LEAST_SPREAD)))
     return axes, energies

@@ -175,15 +175,14 @@ def _filters() -> None:
                 max_value="today",
                 on_change=_first_page,
             )
-        tags = state.tag_counts(state.session())
+        tags = list(state.tag_counts(state.session()))
         if tags:
             st.multiselect(
                 "Tags",
-                list(tags),
+                tags,
                 key="tags",
                 bind="query-params",
                 placeholder="any",
-                format_func=lambda tag: f"{tag} ({tags[tag]:,})",
                 help="Images that have all of these.",
                 on_change=_first_page,
             )
