@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import streamlit as st
 from cachetools import LRUCache
 from PIL import Image
@@ -146,8 +147,9 @@ def _words(image_id: int) -> dict[str, str]:
     names = known_classes(store)
     if names is not None:
         index = state.session().engine.collection.index(store.find_kind("fc", "image"))
-        _, vectors = index.rows_of_image(image_id)
-        rows["Likeliest of 1,000 classes"] = ", ".join(likeliest(names, vectors[0]))
+        _, _, vectors = index.rows_of_images(np.array([image_id], np.int64))
+        for vector in vectors:  # a blank image has none
+            rows["Likeliest of 1,000 classes"] = ", ".join(likeliest(names, vector))
     return rows
 
 

@@ -150,9 +150,11 @@ def _print_lesson(concept: Concept, found: Examples) -> None:
     )
     if found.drawn.any():
         drawn = concept.negatives - found.negatives_given
+        left_out = int(found.drawn.sum()) - drawn
+        but = f", without {left_out} that look like positives" if left_out else ""
         typer.echo(
-            f"{drawn} of the negatives are images of the store, drawn by chance, without "
-            f"{found.drawn.sum() - drawn} that look like positives; give --negative to choose them."
+            f"{drawn} of the negatives are images of the store, drawn by chance{but}; give "
+            "--negative to choose them."
         )
     if not concept.is_informed:
         typer.echo(
