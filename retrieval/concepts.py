@@ -92,16 +92,17 @@ def learn_concept(
         vectors, positive = vectors[used], positive[used]
         _require_enough(name, positive)
     fit = fit_ridge(vectors, positive)
+    judged = positive[fit.judged]
     right = fit.held_out > 0
     return Concept(
         name=check_name(name),
         feature=feature,
         fingerprint=spec.image_fingerprint,
         model=LinearConcept(fit.weights, fit.offset),
-        calibration=fit_platt(fit.held_out, positive),
+        calibration=fit_platt(fit.held_out, judged),
         positives=int(positive.sum()),
         negatives=int((~positive).sum()),
-        accuracy=float(right[positive].mean() + (~right[~positive]).mean()) / 2,
+        accuracy=float(right[judged].mean() + (~right[~judged]).mean()) / 2,
     )
 
 
@@ -125,9 +126,10 @@ def _look_alikes(vectors: FloatArray, positive: BoolArray, drawn: BoolArray) -> 
     """
     found: BoolArray = np.zeros(len(vectors), bool)
     for _ in range(CLEANINGS):
-        fit = fit_ridge(vectors[~found], positive[~found])
+        used = np.flatnonzero(~found)
+        fit = fit_ridge(vectors[used], positive[used])
         scores = LinearConcept(fit.weights, fit.offset).scores(vectors)
-        scores[~found] = fit.held_out
+        scores[used[fit.judged]] = fit.held_out
         found = drawn & (scores >= np.median(scores[positive]))
     return found
 

@@ -86,3 +86,17 @@ def test_the_same_examples_give_the_same_model() -> None:
     one, other = fit_ridge(vectors, positive), fit_ridge(vectors, positive)
     assert np.array_equal(one.weights, other.weights)
     assert np.array_equal(one.held_out, other.held_out)
+
+
+def test_of_many_examples_some_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, positive = examples(11, 200, 12)
+    every = fit_ridge(vectors, positive)
+    assert every.judged.tolist() == [*range(200)]
+    monkeypatch.setattr("retrieval.ridge.JUDGED", 50)
+    fit = fit_ridge(vectors, positive)
+    assert positive[fit.judged].sum() == 40
+    assert len(fit.judged) == 80
+    for place, row in enumerate(fit.judged[:5]):
+        counted = np.arange(len(vectors)) != row
+        weights, offset = solve(vectors, positive, counted, fit.strength)
+        assert fit.held_out[place] == pytest.approx(vectors[row] @ weights + offset, abs=3e-3)
