@@ -9,6 +9,9 @@ MAX_PIXELS = 200_000_000  # of one image, unless a run says otherwise
 TapKind = Literal["conv", "fc"]
 TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)
 
+ClassSet = Literal["imagenet-1k"]
+"""Classes that a network tells apart, by the name of the file that lists them."""
+
 Verdict = Literal["same picture", "same object", "similar", "weak"]
 Scope = Literal["image", "region"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -33,6 +36,8 @@ RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 
 EngineName = Literal["auto", "openvino", "torch"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+
+TAG_THRESHOLD = 0.5  # the probability from which an image has a tag
 
 IndexType = Literal["exact", "balanced", "compact"]
 INDEX_TYPES: tuple[IndexType, ...] = get_args(IndexType)

@@ -12,6 +12,9 @@
     │   └── BlankQueryError         it shows nothing but one even colour
     ├── FetchError                  a URL that cannot be fetched: URL, reason
     ├── InvalidLabelsError          a labels file that is not valid
+    ├── ConceptError                a concept cannot be taught
+    │   ├── UnknownConceptError     no concept, and so no tag, of that name
+    │   └── InvalidConceptError     a concept file that is not valid
     ├── OutsideRootsError           an image outside the folders of photos
     ├── FeatureError
     │   ├── UnknownBackboneError    no backbone or tap of that name
@@ -97,6 +100,18 @@ class FetchError(CbirError):
 
 class InvalidLabelsError(CbirError):
     """The labels file is not valid."""
+
+
+class ConceptError(CbirError):
+    """A concept cannot be taught from these examples."""
+
+
+class UnknownConceptError(ConceptError):
+    """No concept, and so no tag, of that name is in the store."""
+
+
+class InvalidConceptError(ConceptError):
+    """The concept file is not valid."""
 
 
 class OutsideRootsError(CbirError):

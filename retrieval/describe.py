@@ -18,6 +18,7 @@ from indexer.features.windows import to_boxes
 from indexer.images.accepted import load_accepted
 from indexer.images.decode import LoadedImage, load_image
 from indexer.images.ground import is_blank
+from retrieval.class_names import require_classes, text_vector
 from retrieval.collection import Collection
 from retrieval.picture import DECODERS
 from retrieval.query import Query
@@ -166,7 +167,9 @@ def _join(vectors: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
 
 
 def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | None:
-    """Return the stored vector of a whole image of the store, None for any other query."""
+    """Return the vector of a text, or of a whole image of the store; None for any other query."""
+    if query.text is not None:
+        return (text_vector(require_classes(collection.store), query.text),)
     kind = collection.store.find_kind(query.feature, query.search)
     if query.image_id is None or query.box is not None or kind.scope == "region":
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from indexer.choices import EngineName
 from indexer.errors import BlankQueryError, CbirError
@@ -17,6 +18,7 @@ from retrieval.query import Hit, Query
 from retrieval.ranking import copies_of_blank, rank
 
 ANY_BOX = Region(0, 0, 1, 1)
+ANY_TEXT = "any"
 
 
 class SearchEngine:
@@ -100,4 +102,6 @@ class SearchEngine:
 def _without_source(query: Query) -> Query:
     """Return the query without its source: what queries that search alike have in common."""
     box = None if query.box is None else ANY_BOX
-    return replace(query, path=None, data=None, image_id=0, box=box, context=0.0)
+    source: dict[str, Any] = {"image_id": 0} if query.text is None else {"text": ANY_TEXT}
+    nothing = {"path": None, "data": None, "image_id": None}
+    return replace(query, **(nothing | source), box=box, context=0.0)

@@ -29,11 +29,12 @@ Quad = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Query:
-    """A search for the images nearest to one image, or to a box in it.
+    """A search for the images nearest to one image, or to a box in it, or to a word.
 
-    Exactly one of `path`, `data` (the bytes of an image file) and `image_id` (an image of the
-    store) is the source; `name` stands for `data` in errors and reports. `context` pads the box on
-    every side by that share of its size.
+    Exactly one of `path`, `data` (the bytes of an image file), `image_id` (an image of the store)
+    and `text` (the name of a class that the network knows) is the source; `name` stands for `data`
+    in errors and reports. `context` pads the box on every side by that share of its size. A text
+    is compared with the fc features of whole images; there is nothing in it to verify or to turn.
 
     `search` compares with whole images or with their regions; each image is found once, with its
     best box. `turns` asks in four rotations, a quarter turn each; an image's best score counts.
@@ -49,6 +50,7 @@ class Query:
     path: Path | None = None
     data: bytes | None = None
     image_id: int | None = None
+    text: str | None = None
     box: Region | None = None
     context: float = 0.0
     feature: TapKind = "conv"
@@ -75,9 +77,12 @@ class Query:
         """Make a query with what is not chosen filled in for a store of this spec.
 
         A box, or re-ranking, searches regions where the store has them by that feature; anything
-        else searches whole images. Fields that are None keep their defaults, except `k`.
+        else searches whole images, and a text does by fc features. Fields that are None keep their
+        defaults, except `k`.
         """
         given = {name: v for name, v in fields.items() if v is not None or name == "k"}
+        if "text" in given:
+            given.setdefault("feature", "fc")
         if search is None:
             feature = given.get("feature", cls.feature)
             has_regions = spec.find_kind(feature, "region") is not None
@@ -86,10 +91,11 @@ class Query:
         return cls(search=search, **given)
 
     def __post_init__(self) -> None:
-        sources = [s for s in (self.path, self.data, self.image_id) if s is not None]
-        if len(sources) != 1:
+        sources = [self.path, self.data, self.image_id, self.text]
+        count = sum(source is not None for source in sources)
+        if count != 1:
             raise InvalidQueryError(
-                f"A query needs exactly one of path, data and image_id; {len(sources)} were given."
+                f"A query needs exactly one of path, data, image_id and text; {count} were given."
             )
         if self.k is not None and self.k < 1:
             raise InvalidQueryError(f"k must be at least 1, not {self.k}.")
@@ -111,6 +117,21 @@ class Query:
             raise InvalidQueryError(
                 "Re-ranking needs a search of regions by conv features: --search region."
             )
+        if self.text is not None:
+            self._check_text(self.text)
+
+    def _check_text(self, text: str) -> None:
+        if not text.strip():
+            raise InvalidQueryError("The text of the query is empty.")
+        if (self.search, self.feature) != ("image", "fc"):
+            raise InvalidQueryError(
+                "A text is compared with the fc features of whole images: leave --search and "
+                "--feature out."
+            )
+        if self.box is not None or self.turns or self.verify:
+            raise InvalidQueryError("A text has no box, no keypoints to verify, and no turns.")
+        if self.min_confidence:
+            raise InvalidQueryError("The hits of a text have no confidence; leave its least out.")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,9 @@ def _with_own(
 
 def _own_images(collection: Collection, query: Query) -> frozenset[int]:
     """Return the images that are the query's own: the same file, or a copy of it."""
-    if query.image_id is not None:
+    if query.text is not None:
+        own: set[int] = set()
+    elif query.image_id is not None:
         own = {query.image_id}
     else:
         own = {info.id for info in _copies(collection, query)}
@@ -123,7 +125,8 @@ def _to_hits(
     kind = collection.store.find_kind(queries[0].feature, queries[0].search)
     counts_whole = queries[0].counts_whole
     whole = collection.store.find_kind(queries[0].feature, "image") if counts_whole else None
-    chance = collection.chance_scores(kind, whole)
+    # What chance brings to the scores of images says nothing about those of a word.
+    chance = None if queries[0].text is not None else collection.chance_scores(kind, whole)
     allowed = queries[0].allowed
     images = len(allowed) if allowed is not None else collection.image_count
     tries = images * (QUARTER_TURNS if queries[0].turns else 1)

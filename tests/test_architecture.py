@@ -29,8 +29,13 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "torch": TORCH,
     "torchvision": TORCH,
     "timm": TORCH,
-    "sklearn": ("retrieval/evaluation/probes.py", "retrieval/evaluation/handcrafted.py"),
+    "sklearn": (
+        "retrieval/calibration.py",
+        "retrieval/evaluation/handcrafted.py",
+        "retrieval/evaluation/probes.py",
+    ),
     "jsonschema": "retrieval/evaluation/manifest.py",
+    "scipy": "retrieval/ridge.py",
     "openvino": "indexer/features/engines/openvino_runtime.py",
     "pillow_heif": "indexer/images/decode.py",
     "typer": "ui/cli/",
@@ -127,5 +132,6 @@ def test_help_loads_nothing_heavy() -> None:
 
 def test_the_search_engine_needs_no_torch() -> None:
     loaded = modules_after("import retrieval.engine, indexer.features.engines.openvino")
-    assert loaded & {"torch", "timm", "torchvision", "streamlit", "typer", "httpcore"} == set()
+    heavy = {"torch", "timm", "torchvision", "streamlit", "typer", "httpcore", "sklearn", "scipy"}
+    assert loaded & heavy == set()
     assert "openvino" in loaded

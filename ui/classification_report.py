@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,7 @@ from retrieval.evaluation.classification import Result
 from retrieval.evaluation.judging import FigureName, Mistake, confusion, worst_mistakes
 from retrieval.evaluation.labelled import LabelledImages
 from ui.charts import chart_as_svg, plot_results
-from ui.gallery import as_jpeg
-from ui.thumbnails import draw_thumbnail
+from ui.thumbnails import as_data_url, draw_thumbnail
 
 MISTAKES = 48
 PICTURE_PX = 240
@@ -116,9 +114,8 @@ def write_page(place: Path, results: Sequence[Result], name: str, figure: Figure
 
 def _card(images: LabelledImages, mistake: Mistake) -> dict[str, Any]:
     path = images.paths[mistake.row]
-    picture = as_jpeg(draw_thumbnail(path, PICTURE_PX))
     return {
-        "image": f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}",
+        "image": as_data_url(draw_thumbnail(path, PICTURE_PX)),
         "name": path.name,
         "path": str(path),
         "taken_for": mistake.taken_for,

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from retrieval.query import Hit, Query
 from ui.render import printable, short_name
-from ui.thumbnails import BOX_COLOUR, draw_thumbnail
+from ui.thumbnails import BOX_COLOUR, draw_query, draw_thumbnail
 
 CELL_PX = 240
 CAPTION_PX = 40
@@ -23,8 +23,7 @@ def write_contact_sheet(path: Path, query: Query, hits: Sequence[Hit]) -> None:
 
     The picture's format follows the suffix of `path`; at most 60 hits are shown.
     """
-    source = query.path or query.data or b""
-    cells = [(draw_thumbnail(source, CELL_PX, query.box), "query", short_name(query))]
+    cells = [(draw_query(query, CELL_PX), "query", short_name(query))]
     for hit in hits[:SHOWN_HITS]:
         picture = draw_thumbnail(hit.path, CELL_PX, hit.region, hit.quad)
         verdict = f"  {hit.verdict}" if hit.verdict else ""

@@ -6,13 +6,16 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from indexer.features.regions import Region
 from retrieval.geometry import GeometricMatch
 from retrieval.query import Hit, Quad, Query
 
+if TYPE_CHECKING:  # tables and JSON need no pictures
+    pass
+
 GONE = "file is gone"
+CARD_PX = 320  # of the pictures of a page
 
 
 def printable(text: object) -> str:
@@ -23,13 +26,15 @@ def printable(text: object) -> str:
 
 
 def source_name(query: Query) -> str:
-    """Return what a query image is called: its URL or path, - if it came from standard input."""
+    """Return what a query is called: its text, URL or path; - if it came from standard input."""
+    if query.text is not None:
+        return query.text
     return query.name or ("-" if query.path is None else str(query.path))
 
 
 def short_name(query: Query) -> str:
     """Return what a query image is called under its picture, safe to print."""
-    return printable(query.path.name if query.path else query.name or "query")
+    return printable(query.path.name if query.path else query.name or query.text or "query")
 
 
 def hit_as_dict(hit: Hit, *, missing: bool | None = None) -> dict[str, Any]:
@@ -60,11 +65,12 @@ def quad_as_list(quad: Quad | None) -> list[list[float]] | None:
 
 def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[str, Any]:
     """Return a query and its hits as the command line's JSON has them."""
+    asked: dict[str, Any] = {
+        "path": source_name(query) if query.text is None else None,
+        "box": list(query.box.as_tuple()) if query.box else None,
+    }
     return {
-        "query": {
-            "path": source_name(query),
-            "box": list(query.box.as_tuple()) if query.box else None,
-        },
+        "query": asked if query.text is None else asked | {"text": query.text},
         "search": query.search,
         "elapsed_s": round(elapsed_s, 4),
         "hits": [hit_as_dict(hit) for hit in hits],
@@ -157,26 +163,20 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
     """Write query and hits as one page with the thumbnails inside."""
     from jinja2 import Environment, PackageLoader
 
+    from ui.thumbnails import as_data_url, draw_query, draw_thumbnail
+
     page = Environment(loader=PackageLoader("ui"), autoescape=True).get_template("results.html")
     cards = [
         {
             "hit": hit,
             "name": printable(hit.path.name),
             "path": printable(hit.path),
-            "image": _data_url(hit.path, hit.region, hit.quad),
+            "image": as_data_url(draw_thumbnail(hit.path, CARD_PX, hit.region, hit.quad)),
             "verdict": verdict_text(hit) + (f" · {GONE}" if hit.is_missing else ""),
         }
         for hit in hits
     ]
-    source = query.path or query.data or b""
-    html = page.render(
-        query=query, name=short_name(query), image=_data_url(source, query.box, None), cards=cards
-    )
+    image = as_data_url(draw_query(query, CARD_PX))
+    html = page.render(query=query, name=short_name(query), image=image, cards=cards)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, "utf-8")
-
-
-def _data_url(source: Path | bytes, box: Region | None, quad: Quad | None) -> str:
-    from ui.thumbnails import as_data_url, draw_thumbnail
-
-    return as_data_url(draw_thumbnail(source, 320, box, quad))

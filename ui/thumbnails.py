@@ -6,12 +6,12 @@ import base64
 import io
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from indexer.errors import ImageError
 from indexer.features.regions import Region
 from indexer.images.accepted import load_accepted
-from retrieval.query import Quad
+from retrieval.query import Quad, Query
 
 BOX_COLOUR = "#ff3b30"
 PROVED_COLOUR = "#00b341"
@@ -34,9 +34,7 @@ def draw_thumbnail(
     try:
         loaded = load_accepted(source, at_least=side_px)
     except ImageError:
-        plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
-        ImageDraw.Draw(plate).text((12, 12), "missing or unreadable file", fill="black")
-        return plate
+        return _plate("missing or unreadable file", side_px)
     thumbnail = loaded.image
     thumbnail.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
     if quad is not None:
@@ -65,6 +63,20 @@ def as_data_url(picture: Image.Image) -> str:
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def draw_query(query: Query, side_px: int) -> Image.Image:
+    """Return the image of a query with its box, if any, or its text on a plate."""
+    if query.text is not None:
+        return _plate(query.text, side_px, 18)
+    return draw_thumbnail(query.path or query.data or b"", side_px, query.box)
+
+
+def _plate(text: str, side_px: int, font_px: int = 10) -> Image.Image:
+    plate = Image.new("RGB", (side_px, side_px * 3 // 4), "#d0d0d0")
+    font = ImageFont.load_default(font_px)
+    ImageDraw.Draw(plate).text((12, 12), text, fill="black", font=font)
+    return plate
 
 
 def draw_quad(image: Image.Image, quad: Quad, width: int = 2) -> None:

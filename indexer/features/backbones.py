@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from indexer.choices import TapKind
+from indexer.choices import ClassSet, TapKind
 from indexer.errors import UnknownBackboneError
 
 TIMM_PREFIX = "timm:"
+IMAGENET: ClassSet = "imagenet-1k"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
@@ -23,12 +24,14 @@ class Tap:
 
     A `conv` tap gives a map (channels, h, w) with about one cell every `stride_px` input pixels;
     an `fc` tap gives (channels,) and has stride 0. `module` is its name in the torch model.
+    `classes` says of which classes its channels are the scores, if they are any.
     """
 
     kind: TapKind
     channels: int
     stride_px: int
     module: str
+    classes: ClassSet | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def _lite(
             "stage4": Tap("conv", channels[1], 16, "blocks.4"),
             "stage6": Tap("conv", channels[2], 32, "blocks.6"),
             "head": Tap("conv", 1280, 32, "bn2"),
-            "fc": Tap("fc", 1000, 0, "classifier"),
+            "fc": Tap("fc", 1000, 0, "classifier", IMAGENET),
         },
         default_conv="head",
         default_fc="fc",
@@ -191,7 +194,7 @@ BACKBONES: dict[str, Backbone] = {
             {
                 "layer3": Tap("conv", 1024, 16, "layer3"),
                 "layer4": Tap("conv", 2048, 32, "layer4"),
-                "fc": Tap("fc", 1000, 0, "fc"),
+                "fc": Tap("fc", 1000, 0, "fc", IMAGENET),
             },
             conv="layer4",
             fc="fc",
@@ -217,7 +220,7 @@ BACKBONES: dict[str, Backbone] = {
             {
                 "stage3": Tap("conv", 384, 16, "features.5"),
                 "stage4": Tap("conv", 768, 32, "features.7"),
-                "fc": Tap("fc", 1000, 0, "classifier.2"),
+                "fc": Tap("fc", 1000, 0, "classifier.2", IMAGENET),
             },
             conv="stage4",
             fc="fc",

@@ -12,9 +12,11 @@ from urllib.error import URLError
 import torch
 from torch import Tensor, nn
 
+from indexer.choices import ClassSet
 from indexer.errors import UnknownBackboneError, WeightsMissingError
 from indexer.features.backbones import (
     DEFAULT_BACKBONE,
+    IMAGENET,
     TIMM_PREFIX,
     Backbone,
     Tap,
@@ -198,6 +200,12 @@ def _timm_options(name: str) -> dict[str, Any]:
     return {"dynamic_img_size": True} if entry.__module__.endswith("vision_transformer") else {}
 
 
+def _timm_classes(network: Any, config: Any) -> ClassSet | None:
+    """Return the classes that a timm model was trained to tell apart last, where they are known."""
+    last = (config.tag or "").split("_ft_")[-1]
+    return IMAGENET if network.num_classes == 1000 and "in1k" in last else None
+
+
 def describe_timm(name: str) -> Backbone:
     """Describe any timm model: a conv tap `features` (a transformer's patch tokens) and `fc`.
 
@@ -226,7 +234,7 @@ def describe_timm(name: str) -> Backbone:
         weights=f"{name}.{config.tag}" if "." not in model_name and config.tag else name,
         taps={
             "features": Tap("conv", network.num_features, reduction, "features"),
-            "fc": Tap("fc", fc_channels, 0, "fc"),
+            "fc": Tap("fc", fc_channels, 0, "fc", _timm_classes(network, config)),
         },
         default_conv="features",
         default_fc="fc",

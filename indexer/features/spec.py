@@ -197,6 +197,13 @@ class FeatureSpec:
         """SHA-256 of the canonical JSON, in hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
+    @property
+    def image_fingerprint(self) -> str:
+        """The fingerprint without regions: whole images have the same vectors where it is equal."""
+        names = ("backbone", "weights", "conv", "fc", "pooling", "gem_p", "size_px", "resampling")
+        own = {name: getattr(self, name) for name in names}
+        return FeatureSpec(**own, regions="none").fingerprint
+
     def require_same(self, other: FeatureSpec, *, where: str) -> None:
         """Raise `SpecMismatchError` naming the fields that differ from those of the store."""
         ours, theirs = dataclasses.asdict(self), dataclasses.asdict(other)

@@ -1,4 +1,4 @@
-"""Choosing images of a store by folder, name and date."""
+"""Choosing images of a store by folder, name, date and tags."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 
 from indexer.images.page_paths import PAGE
-from indexer.store.catalog.tables import ImageRow, PathText
+from indexer.store.catalog.tables import ConceptRow, ImageRow, PathText, TagRow
 from indexer.store.reader import StoreReader
+from indexer.store.tags import read_concepts
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,15 @@ class ImageFilter:
 
     `folder` is an absolute path, subfolders included. `name` is a part of the file name, or a
     pattern with * and ?, in any case. `since` and `until` are days, both inclusive, on which the
-    photo was taken; photos without a date pass neither.
+    photo was taken; photos without a date pass neither. `tags` are names that an image must all
+    have.
     """
 
     folder: Path | None = None
     name: str = ""
     since: dt.date | None = None
     until: dt.date | None = None
+    tags: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether it restricts anything."""
@@ -35,7 +38,10 @@ class ImageFilter:
 
 
 def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
-    """Return the ids of the readable images that pass a filter, ascending."""
+    """Return the ids of the readable images that pass a filter, ascending.
+
+    Raises `UnknownConceptError` for a tag that the store does not know.
+    """
     query = select(ImageRow.id).where(ImageRow.state == "ok").order_by(ImageRow.id)
     if wanted.since is not None:
         query = query.where(ImageRow.taken_at >= dt.datetime.combine(wanted.since, dt.time.min))
@@ -43,6 +49,11 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
         query = query.where(ImageRow.taken_at <= dt.datetime.combine(wanted.until, dt.time.max))
     if wanted.folder is not None:
         query = query.where(_lies_at(wanted.folder, store.roots()))
+    if wanted.tags:
+        read_concepts(store, wanted.tags)
+    for tag in wanted.tags:
+        tagged = select(TagRow.image_id).join(ConceptRow, ConceptRow.id == TagRow.concept_id)
+        query = query.where(ImageRow.id.in_(tagged.where(ConceptRow.name == tag)))
     with store.catalog.session() as session:
         if not wanted.name:
             return list(session.scalars(query))

@@ -87,6 +87,18 @@ def area_under_curve(relevant: npt.NDArray[np.bool_]) -> float:
     return float(1 - before.mean() / others)
 
 
+def expected_calibration_error(
+    probabilities: npt.NDArray[np.floating], positive: npt.NDArray[np.bool_], bins: int = 10
+) -> float:
+    """Return by how much probabilities (N,) differ from the share of positives, on average.
+
+    They are compared in bins of equal width, which weigh by their images (Naeini et al. 2015).
+    """
+    place = np.minimum((probabilities * bins).astype(int), bins - 1)
+    excess = np.bincount(place, probabilities - positive, minlength=bins)
+    return float(np.abs(excess).sum() / len(probabilities))
+
+
 def _ranked(
     scores: npt.NDArray[np.floating], labels: npt.NDArray[np.int8]
 ) -> npt.NDArray[np.bool_]:

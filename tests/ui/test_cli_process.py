@@ -69,17 +69,19 @@ def test_errors_as_a_process(tmp_path: Path) -> None:
     assert run("query").returncode == 2
 
 
-def test_a_query_on_the_default_network_loads_little(album: Album) -> None:
+@pytest.mark.parametrize("asked", [["chelsea.jpg"], ["--text", "tabby"]])
+def test_a_query_on_the_default_network_loads_little(album: Album, asked: list[str]) -> None:
     code = (
         "import sys\n"
         "from ui.cli import app\n"
         "try:\n    app()\n"
         "finally:\n"
         "    heavy = {'torch', 'timm', 'torchvision', 'streamlit', 'sqlalchemy', 'alembic',"
-        " 'rich', 'pydantic', 'pillow_heif'} & set(sys.modules)\n"
+        " 'sklearn', 'scipy', 'rich', 'pydantic', 'pillow_heif'} & set(sys.modules)\n"
         "    print(sorted(heavy), file=sys.stderr)"
     )
-    arguments = ["query", album.photos / "chelsea.jpg", "--store", album.store, "--json"]
+    asked = [str(album.photos / name) if name.endswith(".jpg") else name for name in asked]
+    arguments = ["query", *asked, "--store", album.store, "--json"]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=TREE,

@@ -15,7 +15,7 @@ SHOWN = 12
 
 def show() -> None:
     """Draw the page."""
-    if not state.has_query():
+    if not state.has_image():
         invite()
         return
     if state.session().store.spec.regions == "none":

@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import numpy as np
 import streamlit as st
 from cachetools import LRUCache
 from PIL import Image
 
 from indexer.errors import CbirError
 from indexer.features.regions import Region
+from indexer.store.tags import tags_of
+from retrieval.class_names import known_classes, likeliest
 from retrieval.localize import Localization, localize
 from retrieval.query import Hit, Query
 from ui.browser import state
@@ -42,7 +45,7 @@ def _compare(hit: Hit) -> Region | None:
     view = VIEWS[0]
     located: Localization | None = None
     box = hit.region
-    if state.session().store.spec.regions != "none":
+    if state.session().store.spec.regions != "none" and state.has_image():
         view = (
             st.segmented_control(
                 "Show on the match", VIEWS, default=VIEWS[0], key=f"view-{hit.image_id}"
@@ -54,7 +57,7 @@ def _compare(hit: Hit) -> Region | None:
                 located = _locate(state.make_query(), hit, picture, (info.width, info.height))
             box = box or located.box.scaled(picture.size, (info.width, info.height))
     left, right = st.columns(2)
-    if state.has_query():
+    if state.has_image():
         with left:
             _query_figure()
     with right:
@@ -135,6 +138,21 @@ def _take_part(image_id: int, box: Region) -> None:
     st.session_state.search = "region"
 
 
+def _words(image_id: int) -> dict[str, str]:
+    """Return the tags of an image, and what the network takes it for, as far as there are any."""
+    store = state.session().store
+    rows = {}
+    if tags := tags_of(store, image_id):
+        rows["Tags"] = ", ".join(f"{name} ({value:.2f})" for name, value in tags.items())
+    names = known_classes(store)
+    if names is not None:
+        index = state.session().engine.collection.index(store.find_kind("fc", "image"))
+        _, _, vectors = index.rows_of_images(np.array([image_id], np.int64))
+        for vector in vectors:  # a blank image has none
+            rows["Likeliest of 1,000 classes"] = ", ".join(likeliest(names, vector))
+    return rows
+
+
 def _facts(hit: Hit, shown: Region | None) -> None:
     info = state.session().store.image_infos([hit.image_id]).get(hit.image_id)
     if info is None:
@@ -150,6 +168,7 @@ def _facts(hit: Hit, shown: Region | None) -> None:
         "Rank and score": f"{hit.rank}, {hit.score:.4f}",
         "Image number": str(info.id),
     }
+    rows |= _words(info.id)
     st.markdown("\n".join(f"- **{name}:** {plain(value)}" for name, value in rows.items()))
     st.caption("Path, to copy:")
     st.code(printable(info.path), language=None, wrap_lines=True)

@@ -28,7 +28,7 @@ def _lab(shared: state.Session) -> LayerLab:
 
 def show() -> None:
     """Draw the page."""
-    if not state.has_query():
+    if not state.has_image():
         invite()
         return
     try:

@@ -1,4 +1,4 @@
-"""The side bar: the query image, a box on it, how to search, and the filters."""
+"""The side bar: the query image, a box on it, or a word; how to search, and the filters."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import streamlit as st
 
 from indexer.errors import CbirError
 from indexer.features.regions import Region
+from retrieval.class_names import known_classes
 from ui.browser import box_picker, state
 from ui.browser.figures import data_url, plain
 from ui.gallery import as_jpeg
@@ -33,7 +34,7 @@ def _source() -> None:
         help="It stays on this machine and is forgotten when you close the page.",
     )
     src, alt, size = None, "", (1, 1)
-    if state.has_query():
+    if state.has_image():
         try:
             src, alt, size = _picture()
         except CbirError as error:
@@ -48,6 +49,7 @@ def _source() -> None:
         on_refused=_refused,
     )
     if src is None:
+        _word()
         return
     st.caption(f"{plain(alt)} · {size[0]} × {size[1]} pixels. Drag on the picture to draw a box.")
     left, right = st.columns([3, 2], vertical_alignment="bottom")
@@ -69,6 +71,18 @@ def _source() -> None:
     )
 
 
+def _word() -> None:
+    """Offer to search by a word, where the network knows some."""
+    if known_classes(state.session().store) is not None:
+        st.text_input(
+            "Or describe it in a word: one of 1,000 names",
+            key="text_typed",
+            on_change=lambda: state.take_text(st.session_state.text_typed),
+            placeholder="such as espresso",
+            help="The names are the classes of ImageNet, which the network was trained on.",
+        )
+
+
 def _picture() -> tuple[str, str, tuple[int, int]]:
     """Return the query image as (data URL, name, size of the original)."""
     upload: state.Upload | None = st.session_state.upload
@@ -81,6 +95,8 @@ def _picture() -> tuple[str, str, tuple[int, int]]:
 
 
 def _settings() -> None:
+    if st.session_state.text is not None:
+        return  # a word is compared in one way only
     regions = state.session().store.spec.regions != "none"
     _choice("Compare with", SEARCHES if regions else {"image": SEARCHES["image"]}, "search")
     by_region = st.session_state.get("search") == "region"
@@ -159,6 +175,17 @@ def _filters() -> None:
                 max_value="today",
                 on_change=_first_page,
             )
+        tags = list(state.tag_counts(state.session()))
+        if tags:
+            st.multiselect(
+                "Tags",
+                tags,
+                key="tags",
+                bind="query-params",
+                placeholder="any",
+                help="Images that have all of these.",
+                on_change=_first_page,
+            )
         if wanted:
             count = len(state.allowed_ids(state.session(), wanted))
             st.caption(f"{count:,} images match the filters.")
@@ -184,7 +211,7 @@ def _refused() -> None:
 
 
 def _drawn() -> None:
-    if state.has_query():
+    if state.has_image():
         box = box_picker.drawn_box(*state.query_size())
         state.take_box(box)
         if box is not None and state.session().store.spec.regions != "none":

@@ -19,6 +19,7 @@ from indexer.images.facts import ImageFacts
 from indexer.store.filters import ImageFilter, find_ids, folders
 from indexer.store.reader import StoreReader
 from indexer.store.statistics import Census, count_images
+from indexer.store.tags import count_tags
 from indexer.store.vectors.index import VectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
@@ -29,7 +30,7 @@ UPLOAD_PIXELS = 100_000_000
 QUERY_PX = 720
 PAGE_HITS = 24
 DEPTHS = (96, 480)  # how many hits are asked for, by how far the user pages
-IN_URL = ("image", "box", "page")  # the rest of the URL belongs to the widgets bound to it
+IN_URL = ("image", "text", "box", "page")  # the rest of the URL belongs to the widgets bound to it
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ def folder_names(shared: Session) -> list[str]:
     return [str(folder) for folder in folders(shared.store)]
 
 
+@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_VERSION)
+def tag_counts(shared: Session) -> dict[str, int]:
+    """Return how many images have each tag."""
+    return count_tags(shared.store)
+
+
 @st.cache_data(show_spinner=False, max_entries=64, hash_funcs=BY_VERSION)
 def allowed_ids(shared: Session, wanted: ImageFilter) -> frozenset[int]:
     """Return the ids of the images that pass a filter."""
@@ -110,8 +117,7 @@ def allowed_ids(shared: Session, wanted: ImageFilter) -> frozenset[int]:
 
 def all_ids(shared: Session) -> list[int]:
     """Return the ids of all images."""
-    found: list[int] = shared.image_index().live_ids().tolist()
-    return found
+    return list(map(int, shared.image_index().live_ids()))
 
 
 def start() -> None:
@@ -122,7 +128,7 @@ def start() -> None:
     st.session_state.labels = {}
     st.session_state.upload = None
     st.session_state.error = ""
-    st.session_state.image = st.session_state.box = None
+    st.session_state.image = st.session_state.box = st.session_state.text = None
     st.session_state.page = 1
     parameters = st.query_params
     try:
@@ -134,6 +140,8 @@ def start() -> None:
             st.session_state.image = int(text)
             if "box" in parameters:
                 take_box(Region.parse(parameters["box"]))
+        elif "text" in parameters:
+            take_text(parameters["text"])
         if _is_number(parameters.get("page", "1")):
             st.session_state.page = max(1, int(parameters.get("page", "1")))
     except CbirError as error:
@@ -147,10 +155,11 @@ def _is_number(text: str) -> bool:
 def write_url() -> None:
     """Put the query into the URL, so that it can be bookmarked."""
     image = st.session_state.image
-    values = {"image": image, "box": st.session_state.box if image is not None else None}
-    values["page"] = (
-        st.session_state.page if image is not None and st.session_state.page > 1 else None
-    )
+    text = st.session_state.text
+    box = st.session_state.box if image is not None else None
+    values = {"image": image, "text": text, "box": box}
+    named = image is not None or text is not None
+    values["page"] = st.session_state.page if named and st.session_state.page > 1 else None
     for name in IN_URL:
         if values[name] is None:
             st.query_params.pop(name, None)
@@ -159,8 +168,21 @@ def write_url() -> None:
 
 
 def has_query() -> bool:
+    """Whether there is something to search for."""
+    return has_image() or st.session_state.text is not None
+
+
+def has_image() -> bool:
     """Whether there is a query image."""
     return st.session_state.image is not None or st.session_state.upload is not None
+
+
+def take_text(text: str) -> None:
+    """Make a word the query, in place of an image; an empty one clears it."""
+    text = text.strip()
+    drop_query()
+    if text:
+        st.session_state.text = st.session_state.text_typed = text
 
 
 def take_image(image_id: int, box: Region | None = None) -> None:
@@ -213,6 +235,8 @@ def _new_box(box: Region | None) -> None:
     st.session_state.box_text = "" if box is None else str(box)
     st.session_state.page = 1
     st.session_state.error = ""
+    st.session_state.text = None
+    st.session_state.text_typed = ""
 
 
 def query_size() -> tuple[int, int]:
@@ -226,22 +250,30 @@ def query_size() -> tuple[int, int]:
 
 def wanted_images() -> ImageFilter:
     """Return the filter that the user set."""
-    values = st.session_state
-    folder = values.get("folder")
+    values, folder = st.session_state, st.session_state.get("folder")
     since, until = values.get("since"), values.get("until")
     return ImageFilter(
         folder=Path(folder) if folder else None,
         name=(values.get("name") or "").strip(),
         since=since if isinstance(since, dt.date) else None,
         until=until if isinstance(until, dt.date) else None,
+        tags=tuple(tag for tag in values.get("tags") or () if tag in tag_counts(session())),
     )
 
 
 def make_query(**changes: Any) -> Query:
-    """Return the query as the panel shows it, with some of its fields changed."""
+    """Return the query as the panel shows it, with some of its fields changed.
+
+    Of a word only the number of hits can be changed.
+    """
     values = st.session_state
     spec = session().store.spec
     wanted = wanted_images()
+    allowed = allowed_ids(session(), wanted) if wanted else None
+    depth = DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1]
+    if values.text is not None:
+        k = changes.get("k", depth)
+        return Query.for_store(spec, text=values.text, k=k, allowed=allowed)
     by_region = values.get("search") == "region" and spec.regions != "none"
     fields: dict[str, Any] = {
         "image_id": values.image,
@@ -252,8 +284,8 @@ def make_query(**changes: Any) -> Query:
         "turns": bool(values.get("turns")),
         "verify": bool(values.get("verify")),
         "rerank": by_region and bool(values.get("rerank")),
-        "k": DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1],
-        "allowed": allowed_ids(session(), wanted) if wanted else None,
+        "k": depth,
+        "allowed": allowed,
         "damaged": "take",  # the user sees what was uploaded
     }
     return Query.for_store(spec, **(fields | changes))

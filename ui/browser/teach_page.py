@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import streamlit as st
 
 from indexer.errors import CbirError
+from indexer.store.store import Store
+from retrieval.engine import SearchEngine
+from retrieval.examples import ExamplePaths
 from retrieval.labels import dump_labels, load_labels
-from retrieval.query import Hit
+from retrieval.query import Hit, Query
+from retrieval.tagging import Tagging, tag_images, teach
 from ui.browser import results, state
 from ui.browser.figures import plain
 from ui.browser.results import Action
@@ -47,6 +52,7 @@ def show() -> None:
         f"**{len(labels) - up}** wrong so far.{took}"
     )
     _files(labels)
+    _keep(labels)
     thumbs = [_thumb("Yes", "This is what I look for", True), _thumb("No", "Something else", False)]
     if suggested:
         st.subheader("Label these next")
@@ -66,6 +72,47 @@ def _thumb(text: str, hint: str, match: bool) -> Action:
             labels[hit.image_id] = match
 
     return Action(text, hint, act, lambda hit: labels.get(hit.image_id) is match)
+
+
+def _keep(labels: dict[int, bool]) -> None:
+    """Offer to keep what the labels say as a tag."""
+    with st.form("keep", border=False, enter_to_submit=True):
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        name = left.text_input(
+            "Keep as a tag",
+            placeholder="a name for what you look for",
+            help="Learns from the query image and the labels, and tags the collection. Images "
+            "that are added later get it by cbir tag.",
+        )
+        if not right.form_submit_button("Tag the collection"):
+            return
+    try:
+        with st.spinner("Learning and tagging …"):
+            kept = keep_as_tag(state.session().engine, state.make_query(), labels, name)
+    except CbirError as error:
+        st.error(plain(str(error)))
+        return
+    count = len(kept.probabilities)
+    images = "1 image" if count == 1 else f"{count:,} images"
+    st.success(f"{images} got the tag {plain(kept.name)}. Filter by it in the side panel.")
+
+
+def keep_as_tag(
+    engine: SearchEngine, query: Query, labels: Mapping[int, bool], name: str
+) -> Tagging:
+    """Teach the store a concept from a query and labels, and tag its images with it.
+
+    Raises what `teach` and `tag_images` do.
+    """
+    store = Store.open(engine.store.path)
+    try:
+        queries = [] if query.text is not None else [query]
+        wanted = ExamplePaths(labels=labels, queries=queries)
+        concept, _ = teach(store, name, engine.collection, wanted, query.feature)
+        [tagging] = tag_images(store, [concept.name])
+    finally:
+        store.close()
+    return tagging
 
 
 def _files(labels: dict[int, bool]) -> None:

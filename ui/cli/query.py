@@ -24,7 +24,7 @@ from ui.cli.shell import (
     app,
     limit_of,
 )
-from ui.cli.source import PrivateOption, read_source
+from ui.cli.source import PrivateOption, read_source, say_classes
 
 BATCH = 16  # queries that are forwarded and compared together
 
@@ -42,12 +42,22 @@ def query(
             "standard input. What is fetched is not stored."
         ),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="Search by a word instead: one of the 1,000 class names that the network knows."
+        ),
+    ] = None,
     store: StoreOption = None,
     k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = Query.k
     or 0,
     feature: Annotated[
-        TapKind, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
-    ] = Query.feature,
+        TapKind | None,
+        typer.Option(
+            help="Compare conv (appearance) or fc (kind of content) features.",
+            show_default="conv, and fc for --text",
+        ),
+    ] = None,
     box: Annotated[
         str | None,
         typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image, in pixels."),
@@ -86,6 +96,10 @@ def query(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out hits of less confidence than this.")
     ] = Query.min_confidence,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Find only images that have this tag; given again, those that have all."),
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -107,12 +121,12 @@ def query(
     allow_private: PrivateOption = False,
     engine: EngineOption = "auto",
 ) -> None:
-    """Find the images nearest to an image, or to a box in it."""
+    """Find the images nearest to an image, or to a box in it, or to a word."""
     from retrieval.engine import SearchEngine
     from ui.process import configure_images
 
-    if (image is None) == (batch is None):
-        raise typer.BadParameter("give either an image or --batch FILE")
+    if sum(source is not None for source in (image, text, batch)) != 1:
+        raise typer.BadParameter("give an image, --text WORD or --batch FILE")
     if batch and (montage or html or box):
         raise typer.BadParameter("--montage, --html and --box go with a single image, not --batch")
     if as_json and csv:
@@ -129,13 +143,14 @@ def query(
         "context": context,
         "search": search,
         "turns": turns,
-        "verify": searcher.store.keeps_keypoints if verify is None else verify,
+        "verify": (searcher.store.keeps_keypoints and not text) if verify is None else verify,
         "rerank": rerank,
         "candidates": candidates,
         "min_confidence": min_confidence,
         "max_pixels": limit_of(searcher.store, max_megapixels),
         "damaged": damaged,
         "oversize": oversize,
+        "allowed": _tagged(searcher, tag) if tag else None,
     }
     if batch:
         with _showing_progress(searcher, settings):
@@ -144,7 +159,11 @@ def query(
     import time
 
     started = time.perf_counter()
-    asked = _make_query(searcher, {"image": image, "box": box}, settings, allow_private)
+    if text is not None:
+        say_classes(searcher.store, text)
+    asked = _make_query(
+        searcher, {"image": image, "text": text, "box": box}, settings, allow_private
+    )
     with _showing_progress(searcher, settings):
         hits = searcher.search(asked)
     elapsed_s = time.perf_counter() - started
@@ -164,6 +183,16 @@ def query(
         raise CbirError(
             f"{error.filename or montage or html} cannot be written: {error.strerror}."
         ) from error
+
+
+def _tagged(searcher: SearchEngine, tags: Sequence[str]) -> frozenset[int]:
+    """Return the images that have all these tags."""
+    from indexer.store.filters import ImageFilter, find_ids
+
+    found = frozenset(find_ids(searcher.store, ImageFilter(tags=tuple(tags))))
+    if not found:
+        typer.echo("No image has these tags; cbir tag gives them to images.", err=True)
+    return found
 
 
 @contextmanager
@@ -187,7 +216,10 @@ def _make_query(
     if box is not None and not isinstance(box, str):
         box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
     region = None if box is None else Region.parse(box)
-    source = read_source(line["image"], allow_private=allow_private)
+    if line.get("text") is not None:
+        source: dict[str, Any] = {"text": line["text"]}
+    else:
+        source = read_source(line["image"], allow_private=allow_private)
     return Query.for_store(searcher.store.spec, box=region, **source, **settings)
 
 

@@ -1,13 +1,16 @@
-"""Where a query image comes from: a file, standard input or a URL."""
+"""Where a query comes from: a file, standard input, a URL, or a word."""
 
 from __future__ import annotations
 
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:  # a query by image does not load it for this
+    from indexer.store.reader import StoreReader
 
 STDIN = "-"
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
@@ -34,3 +37,12 @@ def read_source(image: str, *, allow_private: bool = False) -> dict[str, Any]:
         data = fetch(image, allow_private=allow_private)
         return {"data": data, "name": without_credentials(image)}
     return {"path": Path(image)}
+
+
+def say_classes(store: StoreReader, text: str) -> None:
+    """Say which of the names that the network knows a text stands for."""
+    from retrieval.class_names import match_classes, require_classes
+
+    names = require_classes(store)
+    taken = "; ".join(", ".join(names[place]) for place in match_classes(names, text))
+    typer.echo(f"Of the {len(names):,} names that the network knows: {taken}", err=True)

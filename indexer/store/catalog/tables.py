@@ -113,6 +113,26 @@ class IvfRow(Base):
     recall: Mapped[float]
 
 
+class ConceptRow(Base):
+    """A concept that the store was taught, as JSON; see `retrieval.concept_files`."""
+
+    __tablename__ = "concepts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    json: Mapped[str]
+
+
+class TagRow(Base):
+    """An image that probably shows a concept; it goes with the image, and with the concept."""
+
+    __tablename__ = "tags"
+    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    concept_id: Mapped[int] = mapped_column(
+        ForeignKey("concepts.id"), primary_key=True, autoincrement=False, index=True
+    )
+    probability: Mapped[float]
+
+
 class RemovedRow(Base):
     """The id of a removed image whose vectors are still in a segment."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from indexer.arrays import IdArray
 from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
 from indexer.store.catalog.tables import (
+    ConceptRow,
     ImageRow,
     IvfRow,
     RegionRow,
@@ -19,6 +20,7 @@ from indexer.store.catalog.tables import (
     RootRow,
     SegmentRow,
     SpecRow,
+    TagRow,
 )
 from indexer.store.records import Entry, FileState
 
@@ -95,11 +97,12 @@ class CatalogTransaction:
             self._session.connection().execute(statement, rows)
 
     def remove_images(self, ids: Sequence[int]) -> None:
-        """Remove images and their regions; their vectors are hidden from now on."""
+        """Remove images, their regions and tags; their vectors are hidden from now on."""
         for start in range(0, len(ids), IDS_A_STATEMENT):
             part = list(ids[start : start + IDS_A_STATEMENT])
             self._session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
             self._session.execute(delete(RegionRow).where(RegionRow.image_id.in_(part)))
+            self._session.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
             known = set(
                 self._session.scalars(
                     select(RemovedRow.image_id).where(RemovedRow.image_id.in_(part))
@@ -115,6 +118,30 @@ class CatalogTransaction:
     def forget_removed(self) -> None:
         """Forget which images were removed, once no segment holds their vectors."""
         self._session.execute(delete(RemovedRow))
+
+    # --- concepts and tags --------------------------------------------------------------------
+
+    def set_concept(self, name: str, json: str) -> None:
+        """Add a concept, or replace the one of that name, whose tags go."""
+        self.remove_concept(name)
+        self._session.add(ConceptRow(name=name, json=json))
+        self._session.flush()
+
+    def remove_concept(self, name: str) -> None:
+        """Remove a concept, if there is one of that name, and its tags."""
+        self.replace_tags(name, {})
+        self._session.execute(delete(ConceptRow).where(ConceptRow.name == name))
+
+    def replace_tags(self, name: str, probabilities: Mapping[int, float]) -> None:
+        """Make a concept a tag of these images by id, and of no others."""
+        concept_id = self._session.scalar(select(ConceptRow.id).where(ConceptRow.name == name))
+        self._session.execute(delete(TagRow).where(TagRow.concept_id == concept_id))
+        rows = [
+            {"image_id": image_id, "concept_id": concept_id, "probability": probability}
+            for image_id, probability in probabilities.items()
+        ]
+        if rows:
+            self._session.connection().execute(insert(TagRow), rows)
 
     # --- vectors ------------------------------------------------------------------------------
 

@@ -11,7 +11,10 @@ from streamlit.testing.v1 import AppTest
 from typer.testing import Result
 
 import ui
+from indexer.store.filters import ImageFilter, find_ids
+from indexer.store.store import Store
 from tests.pictures import BLUE, RED, plain
+from tests.sample import SAMPLE
 from tests.ui.conftest import Album
 
 APP = Path(ui.__file__).with_name("app.py")
@@ -142,3 +145,111 @@ def test_a_store_without_regions(odd: AppTest) -> None:
     odd.run()
     assert not odd.exception
     assert odd.radio(key="search").options == ["Whole image"]
+
+
+# --- words and tags ----------------------------------------------------------------------------
+
+OWN = [f"{group}-{i}.jpg" for group in ("cat", "coffee", "rocket", "clock") for i in (1, 2, 3, 4)]
+
+
+def teach() -> None:
+    """The Teach page by itself, which the address alone leads to."""
+    from ui.browser import query_panel, state, teach_page
+
+    state.start()
+    query_panel.show()
+    state.write_url()
+    teach_page.show()
+
+
+@pytest.fixture
+def own(tmp_path: Path, cbir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    """A collection of a few sample pictures that a test may change."""
+    (tmp_path / "photos").mkdir()
+    for name in OWN:
+        shutil.copy(SAMPLE / "images" / name, tmp_path / "photos" / name)
+    store = tmp_path / ".cbir"
+    indexed = cbir("index", tmp_path / "photos", "--store", store, "--regions", "none")
+    assert indexed.exit_code == 0, indexed.output
+    monkeypatch.setenv("CBIR_STORE", str(store))
+    return AppTest.from_file(str(APP), default_timeout=60)
+
+
+def test_a_word_is_a_query(own: AppTest) -> None:
+    own.run()
+    own.text_input(key="text_typed").set_value("espresso").run()
+    assert not own.exception
+    assert own.query_params["text"] == "espresso"
+    assert "Hit 1: coffee-" in html_of(own)
+    assert [radio.key for radio in own.radio] == []  # there is one way to compare a word
+    own.button(key="hit-open-1").click().run()
+    assert not own.exception
+    facts = " ".join(element.value for element in own.markdown)
+    assert "**Likeliest of 1,000 classes:** espresso" in facts
+    own.text_input(key="text_typed").set_value("expresso").run()
+    assert "Close ones are espresso" in own.error[0].value
+    own.text_input(key="text_typed").set_value("").run()
+    assert "Where have I seen this" in own.subheader[0].value
+
+
+def test_a_bookmarked_word_and_an_image_after_it(own: AppTest) -> None:
+    own.query_params["text"] = "tabby"
+    own.run()
+    assert not own.exception
+    assert "Hit 1: cat-" in html_of(own)
+    own.button(key="hit-0-1").click().run()
+    assert not own.exception
+    assert "text" not in own.query_params
+    assert "image" in own.query_params
+
+
+def test_labels_are_kept_as_a_tag(own: AppTest, tmp_path: Path) -> None:
+    page = AppTest.from_function(teach, default_timeout=60)
+    page.query_params["image"] = "1"
+    page.run()
+    assert not page.exception
+    assert [select.label for select in page.multiselect] == []
+    page.button(key="taught-0-2").click().run()
+    page.button(key="taught-0-3").click().run()
+    page.button(key="taught-1-16").click().run()
+    named = next(field for field in page.text_input if field.label == "Keep as a tag")
+    named.set_value("kitty")
+    next(button for button in page.button if button.label == "Tag the collection").click().run()
+    assert not page.exception
+    assert "got the tag kitty" in page.success[0].value
+    store = Store.open(tmp_path / ".cbir")
+    tagged = {i.path.name for i in store.image_infos(find_ids(store, KITTY)).values()}
+    store.close()
+    assert tagged
+    assert tagged <= set(OWN[:4])
+
+    own.query_params["image"] = "1"
+    own.query_params["tags"] = "kitty"
+    own.run()
+    assert not own.exception
+    assert own.multiselect(key="tags").value == ["kitty"]
+    assert not any(f"{name}, score" in html_of(own) for name in set(OWN) - tagged)
+    own.button(key="hit-open-1").click().run()
+    assert "**Tags:** kitty" in " ".join(element.value for element in own.markdown)
+
+
+KITTY = ImageFilter(tags=("kitty",))
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "cannot be the name"), ("x", "2 positive")])
+def test_labels_that_cannot_be_kept(own: AppTest, name: str, said: str) -> None:
+    del own  # the page is asked by itself
+    page = AppTest.from_function(teach, default_timeout=60)
+    page.query_params["image"] = "1"
+    page.run()
+    next(field for field in page.text_input if field.label == "Keep as a tag").set_value(name)
+    next(button for button in page.button if button.label == "Tag the collection").click().run()
+    assert not page.exception
+    assert said in page.error[0].value
+
+
+def test_a_bookmark_of_a_tag_that_is_gone(app: AppTest) -> None:
+    app.query_params["tags"] = "gone"
+    app.run()
+    assert not app.exception
+    assert not app.multiselect

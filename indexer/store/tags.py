@@ -1,0 +1,78 @@
+"""Concepts that a store was taught, and the tags that images have of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import func, select
+
+from indexer.errors import UnknownConceptError
+from indexer.store.catalog.tables import ConceptRow, TagRow
+from indexer.store.reader import StoreReader
+
+
+def read_concepts(store: StoreReader, names: Collection[str] = ()) -> dict[str, str]:
+    """Return concepts by name, as JSON: these, in their order, or all, sorted.
+
+    Raises `UnknownConceptError`, naming those there are.
+    """
+    query = select(ConceptRow.name, ConceptRow.json).order_by(ConceptRow.name)
+    with store.catalog.session() as session:
+        known = {row.name: row.json for row in session.execute(query)}
+    for name in names:
+        if name not in known:
+            there = f"there are {', '.join(known)}" if known else "there are none yet"
+            raise UnknownConceptError(
+                f"The store has no tag {name!r}; {there}. Teach it with: cbir teach {name!r}"
+            )
+    return {name: known[name] for name in names} if names else known
+
+
+def save_concept(store: StoreReader, name: str, json: str) -> None:
+    """Keep a concept in place of the one of that name, whose tags go.
+
+    Only for who holds the writer's lock, see `Store.writing`, as all that changes a store.
+    """
+    with store.catalog.transaction() as change:
+        change.set_concept(name, json)
+
+
+def delete_concept(store: StoreReader, name: str) -> None:
+    """Delete a concept and its tags; raises `UnknownConceptError`."""
+    read_concepts(store, [name])
+    with store.catalog.transaction() as change:
+        change.remove_concept(name)
+
+
+def replace_tags(store: StoreReader, tags: Mapping[str, Mapping[int, float]]) -> None:
+    """Make each of these concepts a tag of these images, and of no others, all at once.
+
+    `tags` are probabilities by concept and image id.
+    """
+    with store.catalog.transaction() as change:
+        for name, probabilities in tags.items():
+            change.replace_tags(name, probabilities)
+
+
+def count_tags(store: StoreReader) -> dict[str, int]:
+    """Return how many images have each concept as a tag, by name, sorted."""
+    query = (
+        select(ConceptRow.name, func.count(TagRow.image_id))
+        .join_from(ConceptRow, TagRow, TagRow.concept_id == ConceptRow.id, isouter=True)
+        .group_by(ConceptRow.name)
+        .order_by(ConceptRow.name)
+    )
+    with store.catalog.session() as session:
+        return {row.name: row[1] for row in session.execute(query)}
+
+
+def tags_of(store: StoreReader, image_id: int) -> dict[str, float]:
+    """Return the tags of an image with their probabilities, the most probable first."""
+    query = (
+        select(ConceptRow.name, TagRow.probability)
+        .join_from(TagRow, ConceptRow, TagRow.concept_id == ConceptRow.id)
+        .where(TagRow.image_id == image_id)
+        .order_by(TagRow.probability.desc(), ConceptRow.name)
+    )
+    with store.catalog.session() as session:
+        return {row.name: row.probability for row in session.execute(query)}

@@ -1,0 +1,94 @@
+"""Teaching a store concepts, and tagging its images with them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Names
+from dataclasses import dataclass
+
+from indexer.choices import TAG_THRESHOLD, TapKind
+from indexer.errors import ConceptError, InvalidConceptError, StoreCorruptError
+from indexer.store.reader import StoreReader
+from indexer.store.store import Store
+from indexer.store.tags import read_concepts, replace_tags, save_concept
+from retrieval.collection import Collection
+from retrieval.concept_files import dump_concept, load_concept
+from retrieval.concepts import Concept, apply_concept, learn_concept
+from retrieval.examples import ExamplePaths, Examples, find_examples
+
+
+@dataclass(frozen=True)
+class Tagging:
+    """The images that have a tag, by id, with their probabilities, the most probable first.
+
+    `prior` is the share of all images that show the concept, as estimated.
+    """
+
+    name: str
+    probabilities: dict[int, float]
+    prior: float
+
+
+def teach(
+    store: Store,
+    name: str,
+    collection: Collection,
+    wanted: ExamplePaths,
+    feature: TapKind = "conv",
+) -> tuple[Concept, Examples]:
+    """Learn a concept from examples and keep it in the store, in place of the one of that name.
+
+    Raises `ConceptError` for too few examples, and what `find_examples` does.
+    """
+    found = find_examples(collection, wanted, feature)
+    concept = learn_concept(name, feature, store.spec, found.vectors, found.positive, found.drawn)
+    keep_concept(store, concept)
+    return concept, found
+
+
+def keep_concept(store: Store, concept: Concept) -> None:
+    """Keep a concept in the store, in place of the one of that name; raises `SpecMismatchError`."""
+    concept.require_fits(store.spec)
+    with store.writing():
+        save_concept(store, concept.name, dump_concept(concept))
+
+
+def known_concepts(store: StoreReader, names: Names[str] = ()) -> list[Concept]:
+    """Return the concepts of these names, or all by name.
+
+    Raises `UnknownConceptError`, and `StoreCorruptError` for one that cannot be read.
+    """
+    try:
+        return [load_concept(text) for text in read_concepts(store, names).values()]
+    except InvalidConceptError as error:
+        raise StoreCorruptError(
+            f"A concept of the store at {store.path} cannot be read ({error}). Teach it again."
+        ) from error
+
+
+def tag_images(
+    store: Store, names: Names[str] = (), threshold: float = TAG_THRESHOLD
+) -> list[Tagging]:
+    """Tag the images that show a concept with at least this probability, and no others.
+
+    It is done for the concepts of these names, or for all. Raises `UnknownConceptError`, and
+    `ConceptError` where the store was taught none.
+    """
+    if not 0 <= threshold <= 1:
+        raise ConceptError(f"The threshold must be 0 to 1, not {threshold}.")
+    with store.writing():
+        concepts = known_concepts(store, names)
+        if not concepts:
+            raise ConceptError(
+                "The store was taught no concept yet: cbir teach NAME --positive PHOTOS"
+            )
+        tagged = [_apply(store, concept, threshold) for concept in concepts]
+        replace_tags(store, {tagging.name: tagging.probabilities for tagging in tagged})
+    return tagged
+
+
+def _apply(store: Store, concept: Concept, threshold: float) -> Tagging:
+    applied = apply_concept(store, concept)
+    pairs = zip(applied.image_ids.tolist(), applied.probabilities.tolist(), strict=True)
+    kept = [(i, p) for i, p in pairs if p >= threshold]
+    kept.sort(key=lambda pair: (-pair[1], pair[0]))
+    return Tagging(concept.name, dict(kept), applied.prior)
