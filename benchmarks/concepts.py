@@ -19,12 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from indexer.arrays import BoolArray, FloatArray, IdArray
-from indexer.choices import TapKind
+from indexer.choices import TAG_THRESHOLD, TapKind
+from indexer.images.decode import load_image
 from indexer.store.reader import StoreReader
+from retrieval.collection import Collection
+from retrieval.concept_maps import locate_concept
 from retrieval.concepts import Concept, apply_concept, learn_concept
-from retrieval.evaluation.labelled import LabelArray, LabelledImages, read_voc
+from retrieval.evaluation.boxed import BoxedImages, read_boxed
+from retrieval.evaluation.labelled import LabelArray
+from retrieval.evaluation.localization import BoxGuesser
 from retrieval.evaluation.metrics import expected_calibration_error, ranked_average_precision
-from retrieval.evaluation.voc import read_voc
 from retrieval.examples import DRAWN
 
 
@@ -38,8 +42,9 @@ def main() -> None:
     parser.add_argument("--positives", type=int, default=20)
     parser.add_argument("--negatives", type=int, default=100)  # 0: drawn by chance
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--boxes", action="store_true", help="locate the first seed's right hits")
     arguments = parser.parse_args()
-    lab = Lab(read_voc(arguments.folder), StoreReader.open(arguments.store), arguments.feature)
+    lab = Lab(read_boxed(arguments.folder), StoreReader.open(arguments.store), arguments.feature)
     rows = []
     for name in arguments.classes or lab.images.classes:
         rows.append(lab.measure(name, arguments))
@@ -54,11 +59,14 @@ FIGURES = ("AP_all", "ECE_all", "AP", "ratio", "ECE_unadjusted", "ECE", "ECE_wor
 class Lab:
     """Labelled images, and the store that describes them."""
 
-    def __init__(self, images: LabelledImages, store: StoreReader, feature: TapKind) -> None:
-        self.images = images
+    def __init__(self, boxed: BoxedImages, store: StoreReader, feature: TapKind) -> None:
+        self.boxed = boxed
+        self.images = boxed.images
         self.store = store
+        self.collection = Collection(store)
+        self.guesser = BoxGuesser(boxed, seed=0)
         self.feature = feature
-        infos = [store.find_image(path) for path in images.paths]
+        infos = [store.find_image(path) for path in self.images.paths]
         self.ids: IdArray = np.array([-1 if info is None else info.id for info in infos], np.int64)
 
     def measure(self, name: str, arguments: argparse.Namespace) -> dict[str, str | float]:
@@ -67,6 +75,7 @@ class Lab:
         train = np.flatnonzero(self.images.is_train & (labels >= 0) & (self.ids >= 0))
         whole = self.judge(self.teach(name, train, labels[train] == 1), labels)
         figures, times = [], []
+        located: dict[str, float] = {}
         for seed in range(arguments.seeds):
             order = np.random.default_rng(seed).permutation(train)
             positives = order[labels[order] == 1][: arguments.positives]
@@ -81,11 +90,14 @@ class Lab:
             concept = self.teach(name, rows, marks, drawn=not arguments.negatives)
             times.append(time.perf_counter() - started)
             figures.append(self.judge(concept, labels))
+            if arguments.boxes and seed == 0:
+                located = self.locate(concept)
         few = np.mean(figures, axis=0)
         values = (whole[0], whole[2], few[0], few[0] / whole[0], few[1], few[2])
         worst = max(figure[2] for figure in figures)
         found = zip(FIGURES, (*values, worst, np.median(times)), strict=True)
-        return {"class": name} | {key: round(float(value), 4) for key, value in found}
+        measured = {key: round(float(value), 4) for key, value in found}
+        return {"class": name} | measured | located
 
     def teach(
         self, name: str, rows: IdArray, positive: BoolArray, *, drawn: bool = False
@@ -93,6 +105,33 @@ class Lab:
         """Return the concept of these images, whose negatives may be `drawn` by chance."""
         vectors, spec = self.vectors(rows), self.store.spec
         return learn_concept(name, self.feature, spec, vectors, positive, ~positive & drawn)
+
+    def locate(self, concept: Concept) -> dict[str, float]:
+        """Return how many right hits in val have a box that is right, and a centred box that is.
+
+        Hits are images that are tagged; right ones have a true box.
+        """
+        column = self.images.classes.index(concept.name)
+        applied = apply_concept(self.store, concept)
+        likely = dict(zip(applied.image_ids.tolist(), applied.probabilities.tolist(), strict=True))
+        rows = [
+            row
+            for row, shown in self.boxed.boxes
+            if shown == column
+            and not self.images.is_train[row]
+            and likely.get(int(self.ids[row]), 0.0) >= TAG_THRESHOLD
+        ]
+        found: dict[str, list[bool]] = {"concept": [], "centred box": []}
+        for row in rows:
+            pixels = load_image(self.images.paths[row]).pixels
+            [box] = locate_concept(self.collection.extractor, concept.model.weights, [pixels])
+            guess = self.guesser.boxes(pixels.shape[1], pixels.shape[0])["centred box"]
+            truths = self.boxed.boxes[row, column]
+            for way, one in (("concept", box), ("centred box", guess)):
+                found[way].append(max(one.iou(truth) for truth in truths) >= 0.5)
+        return {"located": len(rows)} | {
+            f"CorLoc, {way}": round(float(np.mean(right)), 4) for way, right in found.items()
+        }
 
     def vectors(self, rows: IdArray) -> FloatArray:
         """Return the vectors of images, in order."""

@@ -69,8 +69,7 @@ def estimate_prior(probabilities: Probabilities, prior: float) -> float:
     """Return the share of positives among images with these probabilities (N,).
 
     The probabilities hold where it is `prior`. It is the most likely share, found by EM: the mean
-    of the probabilities as adjusted to the last estimate, again and again (Saerens et al. 2002,
-    eq. 2.9).
+    of the probabilities as adjusted to the last estimate, again and again (Saerens et al. 2002).
     """
     sample = probabilities[:: max(1, len(probabilities) // PRIOR_FROM)]
     least = 0.5 / max(1, len(sample))  # half an image
@@ -87,7 +86,7 @@ def estimate_prior(probabilities: Probabilities, prior: float) -> float:
 def adjust(probabilities: Probabilities, prior: float, new_prior: float) -> Probabilities:
     """Return probabilities (N,) that hold for one share of positives as they are for another.
 
-    Saerens et al. 2002, eq. 2.4.
+    It is Bayes' rule with the likelihoods kept (Saerens et al. 2002).
     """
     yes = probabilities * (new_prior / prior)
     no = (1 - probabilities) * ((1 - new_prior) / (1 - prior))

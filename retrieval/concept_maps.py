@@ -7,11 +7,15 @@ share of the maximum.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from PIL import Image
 
-from indexer.arrays import FloatArray
+from indexer.arrays import FloatArray, Pixels
+from indexer.features.engines.protocols import activations_of
+from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 
 BOX_SHARE = 0.2  # of the largest value that belongs to the box, as Zhou et al. have it
@@ -42,3 +46,18 @@ def box_of_heat(heat: FloatArray, share: float = BOX_SHARE) -> Region:
     _, _, parts, _ = cv2.connectedComponentsWithStats(reached, connectivity=4)
     x, y, w, h, _ = parts[1 + int(parts[1:, cv2.CC_STAT_AREA].argmax())]
     return Region(int(x), int(y), int(x + w), int(y + h))
+
+
+def locate_concept(
+    extractor: FeatureExtractor, weights: FloatArray, images: Sequence[Pixels]
+) -> list[Region]:
+    """Return the box of a concept in each upright RGB image, in its pixels.
+
+    `weights` (C,) are those of a concept that was learned on the spec's conv tap.
+    """
+    views = [extractor.resize(image, extractor.spec.size_px) for image in images]
+    described = activations_of(extractor.inference, views)
+    return [
+        box_of_heat(concept_heat(maps[extractor.spec.conv], weights, image.shape[1::-1]))
+        for image, maps in zip(images, described, strict=True)
+    ]

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection as Names
 from dataclasses import dataclass
 
+from indexer.arrays import Pixels
 from indexer.choices import TAG_THRESHOLD, TapKind
-from indexer.errors import ConceptError, InvalidConceptError, StoreCorruptError
+from indexer.errors import ConceptError, ImageError, InvalidConceptError, StoreCorruptError
+from indexer.features.regions import Region
+from indexer.images.accepted import load_accepted
+from indexer.progress import Progress, no_progress
 from indexer.store.reader import StoreReader
+from indexer.store.records import ImageInfo
 from indexer.store.store import Store
 from indexer.store.tags import read_concepts, replace_tags, save_concept
 from retrieval.collection import Collection
 from retrieval.concept_files import dump_concept, load_concept
+from retrieval.concept_maps import locate_concept
 from retrieval.concepts import Concept, apply_concept, learn_concept
 from retrieval.examples import ExamplePaths, Examples, find_examples
+
+LOCATED_AT_ONCE = 16  # images in memory
+LOCATED_SIDE_PX = 640  # at which images are read: a map has far fewer cells
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,42 @@ def tag_images(
         tagged = [_apply(store, concept, threshold) for concept in concepts]
         replace_tags(store, {tagging.name: tagging.probabilities for tagging in tagged})
     return tagged
+
+
+def locate_tagged(
+    collection: Collection, tagging: Tagging, progress: Progress = no_progress
+) -> dict[int, Region]:
+    """Return where each tagged image shows the concept, by id: a box in its pixels.
+
+    Images that cannot be read now are left out. Raises `ConceptError` for a concept of fc features,
+    which have no places.
+    """
+    [concept] = known_concepts(collection.store, [tagging.name])
+    if concept.feature != "conv":
+        raise ConceptError(
+            f"The concept {concept.name!r} was taught on fc features, which have no places. Teach "
+            "it with --feature conv to locate it."
+        )
+    infos = list(collection.store.image_infos(tagging.probabilities).values())
+    found: dict[int, Region] = {}
+    for start in range(0, len(infos), LOCATED_AT_ONCE):
+        part = infos[start : start + LOCATED_AT_ONCE]
+        loaded = [(info, pixels) for info in part if (pixels := _load(info)) is not None]
+        images = [pixels for _, pixels in loaded]
+        boxes = locate_concept(collection.extractor, concept.model.weights, images)
+        for (info, pixels), box in zip(loaded, boxes, strict=True):
+            size = (pixels.shape[1], pixels.shape[0])
+            found[info.id] = box.scaled(size, (info.width, info.height))
+        progress("Locating", start + len(part), len(infos))
+    return found
+
+
+def _load(info: ImageInfo) -> Pixels | None:
+    try:
+        size = (info.width, info.height)
+        return load_accepted(info.path, size, at_least=LOCATED_SIDE_PX).pixels
+    except ImageError:
+        return None
 
 
 def _apply(store: Store, concept: Concept, threshold: float) -> Tagging:

@@ -87,7 +87,7 @@ def evaluate_localization(
     features = describe_taps(paths, choice, cache=cache, progress=progress)
     [vectors] = features.vectors.values()
     weights = fit_weights(vectors[features.usable], images.labels[train[features.usable]])
-    guesser = _Guesser(boxed, seed)
+    guesser = BoxGuesser(boxed, seed)
     found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row, pixels, maps in _mapped(images.paths, sorted(asked), choice, progress):
         for column in asked[row]:
@@ -127,7 +127,7 @@ def _compare_masks(
     return {way: mask_iou(mask, truth) for way, mask in masks.items()}
 
 
-class _Guesser:
+class BoxGuesser:
     """Boxes that are placed without looking at an image.
 
     The centred one covers the share of the area that finds most objects of the training part, and

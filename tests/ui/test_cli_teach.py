@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import Result
 
+from indexer.features.regions import Region
 from tests.sample import SAMPLE
 
 Run = Callable[..., Result]
@@ -87,6 +89,26 @@ def test_tags_as_json_and_csv(shelf: Shelf) -> None:
     assert shelf.lines("tag", "--threshold", 1) == []
     assert shelf.run("query", shelf.path("cat-1.jpg"), "--tag", "cat").stdout == "No hits.\n"
     assert shelf.run("tag", "--json", "--csv").exit_code == 2
+
+
+def test_where_a_tag_is(shelf: Shelf, tmp_path: Path) -> None:
+    scene = "scene-cat-on-grass.jpg"
+    shutil.copy(SAMPLE / "images" / scene, tmp_path / scene)
+    assert shelf.run("index", tmp_path).exit_code == 0
+    teach_cats(shelf)
+    rows = shelf.lines("tag", "cat", "--threshold", "0.01", "--locate")
+    boxes = {Path(row["path"]).name: Region(*row["box"]) for row in rows}
+    scenes = json.loads((SAMPLE / "manifest.json").read_text("utf-8"))["scenes"]
+    truth = Region(*scenes[scene]["cat"])
+    with Image.open(tmp_path / scene) as image:
+        whole = Region(0, 0, image.width, image.height)
+    assert boxes[scene].iou(truth) > max(0.3, whole.iou(truth))
+    table = shelf.run("tag", "cat", "--csv", "--locate").stdout
+    assert table.startswith("path,image_id,tag,probability,box\n")
+    assert shelf.run("tag", "cat", "--locate").exit_code == 2
+    shelf.run("remove", tmp_path / scene)
+    teach_cats(shelf, "--feature", "fc")
+    assert "have no places" in shelf.run("tag", "cat", "--locate", "--json").stderr
 
 
 def test_what_was_taught_can_be_listed_carried_and_forgotten(shelf: Shelf, tmp_path: Path) -> None:

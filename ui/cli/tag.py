@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import TAG_THRESHOLD
-from ui.cli.shell import JsonOption, StoreOption, app, open_store
+from indexer.choices import TAG_THRESHOLD, EngineName
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, open_store
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.store.store import Store
@@ -40,7 +40,16 @@ def tag(
             "for each image.",
         ),
     ] = False,
+    locate: Annotated[
+        bool,
+        typer.Option(
+            "--locate",
+            help="Say where in each image the concept is, as a box; with --json or --csv. Each "
+            "tagged image is described again.",
+        ),
+    ] = False,
     store: StoreOption = None,
+    engine: EngineOption = "auto",
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the tagged images as CSV.")] = False,
 ) -> None:
@@ -54,30 +63,58 @@ def tag(
         raise typer.BadParameter("choose one of --json and --csv")
     if classes and names:
         raise typer.BadParameter("--classes takes no names")
+    if locate and not (as_json or as_csv):
+        raise typer.BadParameter("--locate needs --json or --csv, which have the boxes")
     opened = open_store(store)
     if classes:
         _print(_classes(opened), ("path", "image_id", "classes"), as_json, as_csv)
         return
     tagged = tag_images(opened, names or (), threshold)
     if as_json or as_csv:
-        _print(_rows(opened, tagged), ("path", "image_id", "tag", "probability"), as_json, as_csv)
+        columns = ("path", "image_id", "tag", "probability", *(["box"] if locate else []))
+        boxes = _boxes(opened, tagged, engine) if locate else None
+        _print(_rows(opened, tagged, boxes), columns, as_json, as_csv)
     for tagging in tagged:
         typer.echo(_sum_up(opened, tagging), err=as_json or as_csv)
 
 
-def _rows(store: Store, tagged: Sequence[Tagging]) -> Iterator[dict[str, Any]]:
+def _boxes(
+    store: Store, tagged: Sequence[Tagging], engine: EngineName
+) -> dict[tuple[str, int], list[int]]:
+    """Return the boxes of concepts by name and image; an image that cannot be read has none."""
+    from retrieval.collection import Collection
+    from retrieval.tagging import locate_tagged
+    from ui.process import configure_images
+    from ui.progress import ConsoleProgress
+
+    configure_images()
+    collection = Collection(store, engine=engine)
+    with ConsoleProgress() as progress:
+        return {
+            (tagging.name, image_id): list(box.as_tuple())
+            for tagging in tagged
+            for image_id, box in locate_tagged(collection, tagging, progress).items()
+        }
+
+
+def _rows(
+    store: Store,
+    tagged: Sequence[Tagging],
+    boxes: Mapping[tuple[str, int], list[int]] | None,
+) -> Iterator[dict[str, Any]]:
     for tagging in tagged:
         pairs = list(tagging.probabilities.items())
         for start in range(0, len(pairs), BLOCK):
             part = pairs[start : start + BLOCK]
             infos = store.image_infos(image_id for image_id, _ in part)
             for image_id, probability in part:
-                yield {
+                row = {
                     "path": str(infos[image_id].path),
                     "image_id": image_id,
                     "tag": tagging.name,
                     "probability": round(probability, 4),
                 }
+                yield row if boxes is None else row | {"box": boxes.get((tagging.name, image_id))}
 
 
 def _classes(store: Store) -> Iterator[dict[str, Any]]:
