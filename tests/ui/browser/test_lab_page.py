@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,12 +48,12 @@ def classes(tmp_path: Path) -> Path:
     return folder
 
 
-def measure(app: AppTest, place: str, **values: object) -> AppTest:
+def measure(app: AppTest, place: str, poolings: Sequence[str] = ("gem",)) -> AppTest:
     """Fill the form, press the button, and wait for the end."""
     app.run()
     app.text_input(key="lab_place").set_value(place)
-    app.multiselect(key="lab_poolings").set_value(values.get("poolings", ["gem"]))
-    app.multiselect(key="lab_sizes").set_value(values.get("sizes", [160]))
+    app.multiselect(key="lab_poolings").set_value(list(poolings))
+    app.multiselect(key="lab_sizes").set_value([160])
     app.button[0].click().run()
     for _ in range(600):
         if not any(button.label == "Stop" for button in app.button):
