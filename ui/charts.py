@@ -79,17 +79,14 @@ def plot_layer_curve(rows: Sequence[Mapping[str, Any]]) -> Chart:
         x=alt.X("tap:N", sort=order, title=None, axis=alt.Axis(labelAngle=0)),
         color=alt.Color(
             "setting:N",
-            title=None,
+            title="dashed: whitened" if table["vectors"].nunique() > 1 else None,
             scale=alt.Scale(scheme="category20"),
             legend=alt.Legend(labelLimit=400, symbolLimit=60),
         ),
     )
-    has_both = table["vectors"].nunique() > 1
     lines = base.mark_line(point=True).encode(
         y=alt.Y("figure:Q", title=None, scale=alt.Scale(zero=False)),
-        strokeDash=alt.StrokeDash(
-            "vectors:N", title=None, legend=alt.Legend() if has_both else None
-        ),
+        strokeDash=alt.StrokeDash("vectors:N", legend=None),
         tooltip=["tap", "setting", "vectors", "figure", "low", "high"],
     )
     return alt.layer(lines, _intervals(base, "y"))

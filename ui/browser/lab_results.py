@@ -24,8 +24,8 @@ from ui.render import printable
 
 MISTAKES = 24
 CARD_PX = 216
-CURVE_PX = 340
-LEGEND_ROW_PX = 17  # below the curve
+CURVE_PX = 320
+LEGEND_ROW_PX = 26  # below the curve
 KEPT_S = 600.0  # for how long a thumbnail is shown without looking at its file again
 SPEC_NAME = "spec.json"
 COLUMNS = {
