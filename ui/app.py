@@ -9,6 +9,7 @@ from indexer.errors import CbirError
 from ui.browser import (
     collection_page,
     compare_page,
+    lab_page,
     layers_page,
     query_panel,
     search_page,
@@ -42,6 +43,7 @@ def main() -> None:
         st.Page(compare_page.show, title="Whole or region", url_path="compare"),
         st.Page(teach_page.show, title="Teach", url_path="teach"),
         st.Page(layers_page.show, title="Which layer?", url_path="layers"),
+        st.Page(lab_page.show, title="Lab", url_path="lab"),
         st.Page(collection_page.show, title="Collection", url_path="collection"),
     ]
     page = st.navigation(pages, position="top")

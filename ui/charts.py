@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import altair as alt
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from indexer.errors import CbirError
 from indexer.features.registry import get_backbone
 
 SUFFIXES = (".png", ".svg")
-
+CELL_PX = 24  # of a confusion matrix
+SHADES = alt.Scale(type="sqrt", domain=[0, 1], range=[0.04, 1])
+LABELLED = 20  # columns of it: of more, labels that would overlap are left out
+GREY = alt.value("gray")  # it is read on light and on dark pages
 
 Chart = alt.LayerChart | alt.FacetChart
 
@@ -41,9 +46,21 @@ def plot_results(rows: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def plot_layers(rows: Sequence[Mapping[str, Any]]) -> Chart:
-    """Return the layer curves: the figure by tap, a line for each way to make vectors of it.
+    """Return the layer curves of all tasks, side by side.
 
     `rows` are as `setting_row` makes them.
+    """
+    sized = plot_layer_curve(rows).properties(width=480, height=360)
+    faceted: Chart = sized.facet(column=alt.Column("task:N", title=None)).resolve_scale(
+        y="independent"
+    )
+    return faceted
+
+
+def plot_layer_curve(rows: Sequence[Mapping[str, Any]]) -> Chart:
+    """Return the figure by tap, a line for each way to make vectors of it; whitened ones dashed.
+
+    `rows` are as `setting_row` makes them, of one task if the chart is not split by task.
     """
     table = pd.DataFrame(
         {
@@ -52,35 +69,71 @@ def plot_layers(rows: Sequence[Mapping[str, Any]]) -> Chart:
             "low": row["low"],
             "high": row["high"],
             "task": f"{row['task']}, {row['figure']} in per cent",
-            "setting": " ".join(
-                (
-                    row["backbone"],
-                    row["pooling"] or "fc",
-                    f"{row['size_px']} px",
-                    *(["whitened"] if row["whitened"] else []),
-                )
-            ),
+            "setting": name,
+            "vectors": "whitened" if row["whitened"] else "not whitened",
         }
-        for row in rows
+        for row, name in zip(rows, _setting_names(rows), strict=True)
     )
     order = list(dict.fromkeys(tap for row in rows for tap in get_backbone(row["backbone"]).taps))
     base = alt.Chart(table).encode(
         x=alt.X("tap:N", sort=order, title=None, axis=alt.Axis(labelAngle=0)),
         color=alt.Color(
             "setting:N",
-            title=None,
+            title="dashed: whitened" if table["vectors"].nunique() > 1 else None,
             scale=alt.Scale(scheme="category20"),
             legend=alt.Legend(labelLimit=400, symbolLimit=60),
         ),
     )
     lines = base.mark_line(point=True).encode(
-        y=alt.Y("figure:Q", title=None, scale=alt.Scale(zero=False))
+        y=alt.Y("figure:Q", title=None, scale=alt.Scale(zero=False)),
+        strokeDash=alt.StrokeDash("vectors:N", legend=None),
+        tooltip=["tap", "setting", "vectors", "figure", "low", "high"],
     )
-    both = alt.layer(lines, _intervals(base, "y")).properties(width=480, height=360)
-    faceted: Chart = both.facet(column=alt.Column("task:N", title=None)).resolve_scale(
-        y="independent"
+    return alt.layer(lines, _intervals(base, "y"))
+
+
+def _setting_names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return how vectors were made of each tap, without what is the same in all rows."""
+    has_several = {name: len({row[name] for row in rows}) > 1 for name in ("backbone", "size_px")}
+    return [
+        " ".join(
+            (
+                *([row["backbone"]] if has_several["backbone"] else []),
+                row["pooling"] or "fc",
+                *([f"{row['size_px']} px"] if has_several["size_px"] else []),
+            )
+        )
+        for row in rows
+    ]
+
+
+def plot_confusion(classes: Sequence[str], matrix: npt.NDArray[np.int64]) -> Chart:
+    """Return a heat map of how many images of each class (rows) were taken for which (columns).
+
+    The colour is the share of the row, so that classes of any size compare.
+    """
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    table = pd.DataFrame(
+        {"shows": right, "taken for": taken, "images": int(count), "share": float(share)}
+        for right, counts, row in zip(classes, matrix, shares, strict=True)
+        for taken, count, share in zip(classes, counts, row, strict=True)
     )
-    return faceted
+    order = list(classes)
+    axis = alt.Axis(labelAngle=-60, orient="top", labelOverlap=len(classes) > LABELLED)
+    base = alt.Chart(table).encode(
+        x=alt.X("taken for:N", sort=order, axis=axis),
+        y=alt.Y("shows:N", sort=order),
+        tooltip=["shows", "taken for", "images", alt.Tooltip("share", format=".0%")],
+    )
+    cells = base.mark_rect(color="#0f766e").encode(
+        opacity=alt.Opacity("share:Q", legend=None, scale=SHADES)
+    )
+    is_dark = alt.datum["share"] > 0.3
+    counts = base.transform_filter("datum.images > 0").mark_text(fontSize=11)
+    return alt.layer(
+        cells,
+        counts.encode(text="images:Q", color=alt.condition(is_dark, alt.value("white"), GREY)),
+    ).properties(height=alt.Step(CELL_PX))
 
 
 def _bars(table: pd.DataFrame, figure: str) -> Chart:

@@ -119,9 +119,14 @@ def _card(images: LabelledImages, mistake: Mistake) -> dict[str, Any]:
         "name": path.name,
         "path": str(path),
         "taken_for": mistake.taken_for,
-        "shows": ", ".join(mistake.shows) or "none of them",
+        "shows": shown_classes(mistake),
         "margin": mistake.margin,
     }
+
+
+def shown_classes(mistake: Mistake) -> str:
+    """Return what an image shows, in words."""
+    return ", ".join(mistake.shows) or "none of them"
 
 
 def _opened(place: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,15 +80,33 @@ class Gallery:
             part.replace(place)
 
     def _checked(self, path: Path) -> Path:
-        file, page = find_page(path)
-        resolved = Path(os.path.realpath(file))
-        roots = [Path(os.path.realpath(root)) for root in self.store.roots().values()]
-        if not any(resolved.is_relative_to(root) for root in roots):
+        found = resolve_inside(path, self.store.roots().values())
+        if found is None:
             raise OutsideRootsError(
                 f"{path.name} lies outside the indexed folders (it is a link that leads away), so "
                 "it is not shown. Index the folder that it is in."
             )
-        return Path(name_page(str(resolved), page))
+        return found
+
+
+def resolve_inside(path: Path, roots: Iterable[Path]) -> Path | None:
+    """Return the path of an image, links resolved; None where it lies in none of the folders."""
+    file, page = find_page(path)
+    resolved = Path(os.path.realpath(file))
+    if not any(resolved.is_relative_to(os.path.realpath(root)) for root in roots):
+        return None
+    return Path(name_page(str(resolved), page))
+
+
+def thumbnail_inside(path: Path, folder: Path) -> bytes:
+    """Return a thumbnail as a JPEG file; what lies outside a folder is a grey plate."""
+    found = resolve_inside(path, [folder])
+    if found is None:
+        return as_jpeg(plate("outside the labelled folder"))
+    try:
+        return as_jpeg(fitted(found, THUMBNAIL_PX))
+    except (ImageError, OSError):
+        return as_jpeg(plate("missing or unreadable file"))
 
 
 def fitted(source: Path | bytes, side_px: int, size: tuple[int, int] = (0, 0)) -> Image.Image:

@@ -107,11 +107,16 @@ def recommendation_text(found: Recommendation) -> str:
     return text
 
 
-def write_spec(place: Path, found: Recommendation) -> None:
-    """Write the recommended choices, or those of the default, for `cbir index --spec`."""
+def spec_text(found: Recommendation) -> str:
+    """Return the recommended choices, or the default ones, as `cbir index --spec` reads them."""
     setting = (found.best if found.is_better else found.default).setting
+    return json.dumps(setting.as_spec(), indent=1) + "\n"
+
+
+def write_spec(place: Path, found: Recommendation) -> None:
+    """Write `spec_text` to a file."""
     try:
-        place.write_text(json.dumps(setting.as_spec(), indent=1) + "\n", "utf-8")
+        place.write_text(spec_text(found), "utf-8")
     except OSError as error:
         raise CbirError(f"{place} cannot be written: {error.strerror}.") from error
 

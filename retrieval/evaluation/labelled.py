@@ -131,7 +131,8 @@ def from_labels(
     paths = sorted(labels)
     classes = sorted(set(labels.values()))
     if len(classes) < 2:
-        raise InvalidLabelsError(f"{name} has {len(classes)} classes; at least two are needed.")
+        count = "only one class" if classes else "no images with a class"
+        raise InvalidLabelsError(f"{name} has {count}; at least two classes are needed.")
     marks = np.zeros((len(paths), len(classes)), np.int8)
     marks[np.arange(len(paths)), [classes.index(labels[path]) for path in paths]] = 1
     is_train = _split(marks, test_share, seed)

@@ -137,25 +137,40 @@ def _has(choice: TapChoice, setting: Setting) -> bool:
     )
 
 
-def study(
-    tasks: Sequence[Task], grid: Grid, *, progress: Progress = no_progress
-) -> Iterator[SettingResult]:
-    """Yield what each setting reaches in each task; images that cannot be used are left out."""
-    cache = FeatureCache() if grid.cached else None
-    for task in tasks:
-        found: list[tuple[TapChoice, TapFeatures]] = []
-        for choice in grid.choices():
-            named = prefixed(progress, f"{choice.backbone.name}, {choice.size_px} px")
-            found.append((choice, describe_taps(task.items, choice, cache=cache, progress=named)))
-        usable = np.logical_and.reduce([features.usable for _, features in found])
-        own = task.only(usable)
-        total = sum(len(features.vectors) for _, features in found)
-        done = 0
-        for choice, features in found:
-            for name, vectors in features.vectors.items():
-                progress(f"Judging {task.name}", done, total)
-                yield from _judge(own, choice, name, vectors[usable], whitens=grid.whitens)
-                done += 1
+class LayerStudy:
+    """Settings compared on tasks.
+
+    `failed` are, by path, the reasons why images were left out, of the tasks that were described.
+    """
+
+    def __init__(self, tasks: Sequence[Task], grid: Grid, progress: Progress = no_progress) -> None:
+        self.failed: dict[str, str] = {}
+        self._tasks, self._grid, self._progress = tasks, grid, progress
+
+    def results(self) -> Iterator[SettingResult]:
+        """Yield what each setting reaches in each task; images that cannot be used are left out."""
+        for task in self._tasks:
+            found = self._describe(task)
+            usable = np.logical_and.reduce([features.usable for _, features in found])
+            own = task.only(usable)
+            total = sum(len(features.vectors) for _, features in found)
+            done = 0
+            for choice, features in found:
+                for name, vectors in features.vectors.items():
+                    self._progress(f"Judging {task.name}", done, total)
+                    whitens = self._grid.whitens
+                    yield from _judge(own, choice, name, vectors[usable], whitens=whitens)
+                    done += 1
+
+    def _describe(self, task: Task) -> list[tuple[TapChoice, TapFeatures]]:
+        cache = FeatureCache() if self._grid.cached else None
+        found = []
+        for choice in self._grid.choices():
+            named = prefixed(self._progress, f"{choice.backbone.name}, {choice.size_px} px")
+            features = describe_taps(task.items, choice, cache=cache, progress=named)
+            self.failed |= dict(features.failed)
+            found.append((choice, features))
+        return found
 
 
 def _judge(

@@ -142,7 +142,7 @@ def test_a_manifest_with_splits(tmp_path: Path) -> None:
     ("name", "text", "told"),
     [
         ("x.csv", "file,label\n1.png,a\n", "columns path and label"),
-        ("x.csv", "path,label\n1.png,a\n2.png,a\n", "1 classes"),
+        ("x.csv", "path,label\n1.png,a\n2.png,a\n", "only one class"),
         ("x.csv", "path,label\n1.png,a\n2.png,b\n", "at least two images"),
         ("x.csv", "path,label,split\n1.png,a,train\n2.png,b,test\n", "no image of b"),
         ("x.json", "[]", "manifest"),

@@ -12,6 +12,7 @@ from indexer.errors import CbirError
 from indexer.store.statistics import Census
 from retrieval.collection_map import CollectionMap, map_collection
 from ui.browser import results, state
+from ui.browser.background import show_progress
 from ui.browser.figures import plain
 from ui.browser.indexing_job import IndexingJob
 from ui.render import printable
@@ -76,14 +77,7 @@ def _watch() -> None:
     job = _jobs()[-1]
     name = plain(job.folder.name)
     if job.running:
-        step = job.step
-        left = "" if step.left_s is None else f", {step.left_s:.0f} s left"
-        failed = f", {step.failed} failed" if step.failed else ""
-        count = f" {step.done:,} of {step.total:,}{failed}{left}" if step.total else " …"
-        st.progress(step.share, f"{name}: {step.name}{count}")
-        st.button(
-            "Stop", on_click=job.stop, help="What is indexed stays; index it again to continue."
-        )
+        show_progress(job, job.folder.name, "What is indexed stays; index it again to continue.")
         return
     if not st.session_state.get(f"seen-{id(job)}"):
         st.session_state[f"seen-{id(job)}"] = True

@@ -21,7 +21,7 @@ HOST = "localhost"
 ALLOWED_HOSTS = (HOST, "127.0.0.1", "::1")  # a name of another site must not reach the pages
 PORT = 8501
 UPLOAD_MB = 40
-PAGES = ("search", "compare", "teach", "layers", "collection")
+PAGES = ("search", "compare", "teach", "layers", "lab", "collection")
 # Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
 OPTIONS = {
     "server.address": HOST,

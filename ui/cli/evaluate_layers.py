@@ -100,7 +100,7 @@ def layers(
     beats the default there beyond the 95 % interval.
     """
     from retrieval.evaluation.datasets import find_tasks
-    from retrieval.evaluation.layer_study import Grid, recommend, study
+    from retrieval.evaluation.layer_study import Grid, LayerStudy, recommend
     from ui.layer_report import print_study, recommendation_row, setting_row, write_spec
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
@@ -118,11 +118,14 @@ def layers(
         cached=cache,
     )
     with stoppable(KEPT), ConsoleProgress() as progress:
+        run = LayerStudy(tasks, grid, progress)
         results = []
-        for result in study(tasks, grid, progress=progress):
+        for result in run.results():
             results.append(result)
             if as_json:
                 typer.echo(json.dumps(setting_row(result)))
+    for path, reason in sorted(run.failed.items()):
+        typer.echo(f"Left out {path}: {reason}", err=True)
     found = recommend(results, choose_by or tasks[0].name)
     if as_json:
         typer.echo(json.dumps(recommendation_row(found)))
