@@ -15,12 +15,12 @@ from retrieval.evaluation.datasets import find_tasks
 from retrieval.evaluation.judging import Judgement
 from retrieval.evaluation.layer_study import (
     Grid,
+    LayerStudy,
     Recommendation,
     Setting,
     SettingResult,
     default_setting,
     recommend,
-    study,
     whiten,
 )
 from retrieval.evaluation.manifest import Manifest
@@ -156,7 +156,7 @@ def album(tmp_path: Path) -> Path:
 def test_every_setting_is_measured_in_both_tasks(album: Path) -> None:
     tasks = find_tasks(album, ("retrieval", "classification"))
     grid = Grid(taps=("stage2", "fc"), poolings=("spoc", "gem"), sizes_px=(64,), cached=False)
-    rows: list[dict[str, Any]] = [setting_row(found) for found in study(tasks, grid)]
+    rows: list[dict[str, Any]] = [setting_row(found) for found in LayerStudy(tasks, grid).results()]
     settings = {(r["tap"], r["pooling"], r["size_px"], r["whitened"]) for r in rows}
     expected = {("stage2", "spoc"), ("stage2", "gem"), ("fc", None)}
     wanted = {(t, p, 64, w) for t, p in expected for w in (False, True)}
