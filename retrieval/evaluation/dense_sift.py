@@ -77,12 +77,13 @@ def _orientation_maps(grey: FloatArray, bin_px: int) -> FloatArray:
     across = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
     down = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
     length, angle = cv2.cartToPolar(across, down)
-    angle *= np.float32(ORIENTATIONS / (2 * np.pi))
-    maps = np.empty((*grey.shape, ORIENTATIONS), np.float32)
-    for orientation in range(ORIENTATIONS):
-        away = np.abs(angle - np.float32(orientation))
-        share = np.maximum(0, 1 - np.minimum(away, ORIENTATIONS - away))
-        np.multiply(length, share, out=maps[:, :, orientation])
+    length, angle = length.ravel(), angle.ravel() * np.float32(ORIENTATIONS / (2 * np.pi))
+    below = angle.astype(np.int32)
+    above_part = length * (angle - below)  # each gradient is shared by two orientations
+    maps = np.zeros((*grey.shape, ORIENTATIONS), np.float32)
+    places = np.arange(0, maps.size, ORIENTATIONS, dtype=np.int32)
+    maps.reshape(-1)[places + below % ORIENTATIONS] = length - above_part
+    maps.reshape(-1)[places + (below + 1) % ORIENTATIONS] = above_part
     kernel = (1 - np.abs(np.arange(1 - bin_px, bin_px)) / bin_px).astype(np.float32)
     return np.asarray(cv2.sepFilter2D(maps, cv2.CV_32F, kernel, kernel), np.float32)
 

@@ -24,8 +24,9 @@ from indexer.progress import Progress, no_progress
 from retrieval.evaluation.dense_sift import LONG_SIDE_PX, LocalDescriptors, describe_densely
 
 PCA_DIMENSION = 64
-SAMPLED_IMAGES = 1_000  # from which the vocabulary is learned
-SAMPLED_DESCRIPTORS = 200_000
+SAMPLED_IMAGES = 500  # from which the vocabulary is learned
+SAMPLED_DESCRIPTORS = 200_000  # for the mixture of Gaussians
+SAMPLED_FOR_WORDS = 50_000
 WORDS = 1_000
 WORDS_STEP_PX, WORDS_SIZES_PX = 8, (4, 8)  # fewer than for Fisher vectors: it is the quick one
 GAUSSIANS = 64
@@ -82,7 +83,9 @@ def bags_of_words(
     def describe(pixels: Pixels) -> LocalDescriptors:
         return describe_densely(pixels, WORDS_STEP_PX, WORDS_SIZES_PX)
 
-    projection, sample = _learn_projection(paths, is_train, describe, seed, progress)
+    projection, sample = _learn_projection(
+        paths, is_train, describe, SAMPLED_FOR_WORDS, seed, progress
+    )
     count = min(WORDS, len(sample))
     means = MiniBatchKMeans(count, batch_size=8192, n_init=1, max_iter=20, random_state=seed)
     words = means.fit(sample).cluster_centers_.astype(np.float32)
@@ -116,7 +119,9 @@ def fisher_vectors(
     def describe(pixels: Pixels) -> LocalDescriptors:
         return describe_densely(pixels, FISHER_STEP_PX)
 
-    projection, sample = _learn_projection(paths, is_train, describe, seed, progress)
+    projection, sample = _learn_projection(
+        paths, is_train, describe, SAMPLED_DESCRIPTORS, seed, progress
+    )
     progress("Learning the mixture of Gaussians", 0, 1)
     learn: Callable[..., Any] = feature.learn_gmm
     encode_cell: Callable[..., FloatArray] = feature.fisher_vector
@@ -152,6 +157,7 @@ def _learn_projection(
     paths: Sequence[Path],
     is_train: npt.NDArray[np.bool_],
     describe: Callable[[Pixels], LocalDescriptors],
+    sampled: int,
     seed: int,
     progress: Progress,
 ) -> tuple[Callable[[FloatArray], FloatArray], FloatArray]:
@@ -160,7 +166,7 @@ def _learn_projection(
 
     random = np.random.default_rng(seed)
     train = random.permutation(np.flatnonzero(is_train))[:SAMPLED_IMAGES]
-    each = max(1, SAMPLED_DESCRIPTORS // len(train))
+    each = max(1, sampled // len(train))
     found = []
     described = _map_images(lambda pixels: describe(pixels).vectors, [paths[i] for i in train])
     for done, vectors in enumerate(described, 1):
