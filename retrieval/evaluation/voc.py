@@ -26,10 +26,10 @@ def fetch_voc(folder: Path) -> Path:
     from torchvision.datasets import VOCDetection
 
     folder.mkdir(parents=True, exist_ok=True)
-    for image_set, year in (("trainval", "2007"), ("test", "2007-test")):
+    for image_set in SERVED:
         list_of_images = folder / "VOCdevkit/VOC2007/ImageSets/Main" / f"{image_set}.txt"
         try:
-            VOCDetection(str(folder), year, image_set, download=not list_of_images.is_file())
+            VOCDetection(str(folder), "2007", image_set, download=not list_of_images.is_file())
         except (OSError, RuntimeError) as error:
             raise InvalidLabelsError(
                 f"PASCAL VOC 2007 cannot be fetched to {folder}: {error}. Unpack it there "

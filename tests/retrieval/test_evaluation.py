@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from indexer.errors import InvalidLabelsError
+from retrieval.evaluation.datasets import read_dataset
 from retrieval.evaluation.handcrafted import colour_histogram
 from retrieval.evaluation.judging import Rows, confusion, judge, worst_mistakes
 from retrieval.evaluation.labelled import LabelledImages, read_labelled
@@ -25,7 +26,7 @@ from retrieval.evaluation.probes import (
     sample_training_rows,
     to_span,
 )
-from retrieval.evaluation.voc import read_voc
+from retrieval.evaluation.voc import fetch_voc, read_voc
 from tests.pictures import plain, shades
 from ui.cli import app
 
@@ -91,6 +92,36 @@ def test_eleven_points_by_hand() -> None:
     assert interpolated_average_precision(-scores, labels) == pytest.approx((6 + 5 * 2 / 3) / 11)
     perfect = np.array([1, 1, 0], np.int8)
     assert interpolated_average_precision(scores, perfect) == pytest.approx(1)
+
+
+def test_voc_as_torchvision_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CBIR_CACHE", str(tmp_path / "cache"))
+    home = tmp_path / "cache" / "VOC2007" / "VOCdevkit" / "VOC2007"
+    lists = home / "ImageSets" / "Main"
+    for folder in (lists, home / "JPEGImages", home / "Annotations"):
+        folder.mkdir(parents=True)
+    for part, names in (("trainval", "000001 000002"), ("test", "000003 000004")):
+        first, second = names.split()
+        (lists / f"{part}.txt").write_text(f"{first}\n{second}\n")
+        (lists / f"dog_{part}.txt").write_text(f"{first} 1\n{second} -1\n")
+        (lists / f"cat_{part}.txt").write_text(f"{first} -1\n{second} 1\n")
+    [images] = read_dataset(Path("VOC2007"))
+    assert images.name == "VOC2007 trainval -> test"
+    assert images.is_train.tolist() == [True, True, False, False]
+    assert images.paths[0] == home / "JPEGImages" / "000001.jpg"
+
+
+def test_voc_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision.datasets
+
+    def refuse(*_: object, **options: bool) -> None:
+        assert options["download"]
+        raise OSError("no network")
+
+    monkeypatch.setattr(torchvision.datasets, "VOCDetection", refuse)
+    with pytest.raises(InvalidLabelsError, match=r"cannot be fetched.*no network"):
+        fetch_voc(tmp_path / "voc")
 
 
 # --- other labelled images -------------------------------------------------------------------
