@@ -18,6 +18,7 @@ from indexer.progress import Progress, no_progress
 from indexer.store.reader import StoreReader
 from retrieval.collection import Collection
 from retrieval.evaluation.classification import Contender, Scored, probe_contender
+from retrieval.evaluation.feature_cache import FeatureCache, key_of
 from retrieval.evaluation.handcrafted import (
     HandcraftedFeatures,
     bags_of_words,
@@ -116,6 +117,7 @@ def handcrafted_contender(
     name: Handcrafted,
     model: ProbeName,
     figure: FigureName,
+    cache: FeatureCache | None = None,
     progress: Progress = no_progress,
 ) -> Contender:
     """Return a probe on handcrafted features, which are learned on the training part."""
@@ -125,11 +127,17 @@ def handcrafted_contender(
     def score(images: LabelledImages, rows: Rows, seed: int) -> Scored:
         part = images.is_train.tobytes()  # the vocabulary is learned once for a training part
         if part not in kept:
-            made = describe(images.paths, images.is_train, progress=progress)
             kept.clear()
-            kept[part] = made.vectors
-        found = fit_probe(kept[part], images, rows, model, figure, seed=seed)
-        return Scored(found.scores, kept[part].shape[1], found.strength)
+            key = key_of(images.paths, name, part.hex())
+            found = cache and cache.find(key)
+            if not found:
+                made = describe(images.paths, images.is_train, progress=progress)
+                found = {"vectors": made.vectors}
+                if cache:
+                    cache.keep(key, found)
+            kept[part] = found["vectors"]
+        fitted = fit_probe(kept[part], images, rows, model, figure, seed=seed)
+        return Scored(fitted.scores, kept[part].shape[1], fitted.strength)
 
     return Contender(title, None, score)
 
@@ -144,7 +152,7 @@ def scratch_contender(choice: ScratchChoice, progress: Progress = no_progress) -
     architecture: Architecture = choice.architecture or (
         "vgg16" if on_gpu else "efficientnet_lite0"
     )
-    schedule = Schedule() if on_gpu else replace(Schedule(), epochs=30, side_px=96)
+    schedule = Schedule() if on_gpu else replace(Schedule(), epochs=10, side_px=64)
     if choice.epochs is not None:
         schedule = replace(schedule, epochs=choice.epochs)
     if choice.side_px is not None:

@@ -130,4 +130,5 @@ class ExperimentRun:
         own = self.experiment
         if name == "scratch":
             return scratch_contender(own.scratch, self._progress)
-        return handcrafted_contender(name, own.model, self.figure, self._progress)
+        cache = FeatureCache() if own.cached else None
+        return handcrafted_contender(name, own.model, self.figure, cache, self._progress)

@@ -129,7 +129,9 @@ def choose_strength(
 ) -> float:
     """Return the regularisation that is best by cross-validation on training rows.
 
-    Where no fold has images of all classes, it is the middle one.
+    Folds are smaller than what is fitted in the end: the strength is scaled so that it weighs the
+    same against the mean loss of an image. Where no fold has images of all classes, it is the
+    middle one.
     """
     order = np.random.default_rng(seed).permutation(rows)[:CHOSEN_BY]
     folds = []
@@ -145,7 +147,9 @@ def choose_strength(
     for strength in choices:
         figures = []
         for kept, held in folds:
-            scores = fit_scores(features, images.labels, kept, model, strength)
+            growth = len(rows) / len(kept)
+            scaled = strength / growth if model == "ridge" else strength * growth
+            scores = fit_scores(features, images.labels, kept, model, scaled)
             figures.append(figure_of(scores, images, held, figure))
         means.append(float(np.mean(figures)))
     return choices[int(np.argmax(means))]

@@ -131,7 +131,7 @@ def classify(
         typer.Option(
             min=1,
             help="For how many epochs.",
-            show_default="120 on a GPU, else 30",
+            show_default="120 on a GPU, else 10",
             rich_help_panel=TRAINING,
         ),
     ] = None,
