@@ -145,8 +145,14 @@ def _bars(table: pd.DataFrame, figure: str) -> Chart:
 
 def _curves(table: pd.DataFrame, figure: str) -> Chart:
     base = alt.Chart(table).encode(
-        x=alt.X("images:Q", scale=alt.Scale(type="log"), title="training images"),
-        color=alt.Color("features:N", title=None),
+        x=alt.X("images:Q", scale=alt.Scale(type="log", nice=False), title="training images"),
+        color=alt.Color(
+            "features:N",
+            title=None,
+            sort=alt.EncodingSortField("figure", "max", "descending"),
+            scale=alt.Scale(scheme="category20"),
+            legend=alt.Legend(labelLimit=400, symbolLimit=60),
+        ),
     )
     lines = base.mark_line(point=True).encode(
         y=alt.Y("figure:Q", title=f"{figure} in per cent", scale=alt.Scale(zero=False))
