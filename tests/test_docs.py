@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 import cbir
@@ -80,7 +82,7 @@ def test_every_relative_link_leads_somewhere(page: str) -> None:
         assert (path.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("command", list(get_command(app).commands))  # type: ignore[attr-defined]
+@pytest.mark.parametrize("command", list(cast(TyperGroup, get_command(app)).commands))
 def test_the_readme_names_every_command(command: str) -> None:
     readme = (TREE / "README.md").read_text("utf-8")
     assert re.search(rf"\bcbir {command}\b", readme), f"README.md does not mention cbir {command}"

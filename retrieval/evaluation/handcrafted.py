@@ -49,12 +49,13 @@ Encoder = Callable[[Pixels], FloatArray]
 
 def colour_histograms(
     paths: Sequence[Path],
-    is_train: npt.NDArray[np.bool_],  # noqa: ARG001  # nothing is learned
+    is_train: npt.NDArray[np.bool_],
     *,
-    seed: int = 0,  # noqa: ARG001  # nor is anything chosen by chance
+    seed: int = 0,
     progress: Progress = no_progress,
 ) -> HandcraftedFeatures:
     """Return joint histograms of red, green and blue (N, 512), see `colour_histogram`."""
+    del is_train, seed  # nothing is learned, or chosen by chance
     return _encode_all(paths, colour_histogram, "Counting colours", progress)
 
 

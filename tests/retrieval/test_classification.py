@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,26 +18,7 @@ from retrieval.evaluation.classification import (
 from retrieval.evaluation.contenders import join
 from retrieval.evaluation.judging import Rows
 from retrieval.evaluation.labelled import LabelledImages
-
-
-def labelled(classes: int, per_class: int, *, exclusive: bool = True) -> LabelledImages:
-    marks = np.repeat(np.eye(classes, dtype=np.int8), per_class, axis=0)
-    return LabelledImages(
-        "made",
-        tuple(f"c{i}" for i in range(classes)),
-        tuple(Path(f"{i}.png") for i in range(len(marks))),
-        marks,
-        np.arange(len(marks)) % 2 == 0,
-        exclusive,
-    )
-
-
-def clouds(images: LabelledImages, spread: float = 0.3) -> np.ndarray:
-    random = np.random.default_rng(1)
-    centres = np.eye(len(images.classes), 8)
-    return (images.labels @ centres + spread * random.normal(size=(len(images), 8))).astype(
-        np.float32
-    )
+from tests.labelled import clouds, labelled
 
 
 def test_a_learning_curve_rises() -> None:

@@ -6,6 +6,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from indexer.build import Builder
+from indexer.choices import TapKind
 from indexer.errors import (
     InvalidQueryError,
     InvalidRegionError,
@@ -193,7 +194,7 @@ def test_open_without_a_store(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.mark.parametrize("feature", ["conv", "fc"])
 def test_photos_find_themselves_with_the_real_network(
-    tmp_path: Path, lite0: FeatureExtractor, feature: str
+    tmp_path: Path, lite0: FeatureExtractor, feature: TapKind
 ) -> None:
     (tmp_path / "photos").mkdir()
     for name in PHOTOS:
@@ -203,10 +204,10 @@ def test_photos_find_themselves_with_the_real_network(
     Builder(store, lambda: lite0).run([tmp_path / "photos"])
     search = SearchEngine(store, extractor=lite0)
     for name in PHOTOS:
-        query = Query(path=tmp_path / "photos" / f"{name}.png", feature=feature)  # type: ignore[arg-type]
+        query = Query(path=tmp_path / "photos" / f"{name}.png", feature=feature)
         first, second, *_ = search.search(query)
         assert (first.path.stem, second.score < first.score) == (name, True)
         assert first.score >= 0.999
-        small = Query(path=tmp_path / f"small-{name}.jpg", feature=feature, k=1)  # type: ignore[arg-type]
+        small = Query(path=tmp_path / f"small-{name}.jpg", feature=feature, k=1)
         assert names(search.search(small)) == [name]
     store.close()

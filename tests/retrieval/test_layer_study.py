@@ -26,8 +26,8 @@ from retrieval.evaluation.layer_study import (
 from retrieval.evaluation.manifest import Manifest
 from retrieval.evaluation.tap_features import Crop
 from retrieval.evaluation.tasks import ClassificationTask, RetrievalTask, split_halves
+from tests.labelled import clouds, labelled
 from tests.pictures import plain, shades
-from tests.retrieval.test_classification import clouds, labelled
 from ui.layer_report import recommendation_text, setting_row, write_spec
 
 DEFAULT = default_setting()

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from indexer.choices import TapKind
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from retrieval.query import Query
@@ -49,11 +50,11 @@ def test_all_hits() -> None:
 
 def test_features_by_name() -> None:
     with pytest.raises(InvalidQueryError, match=r"'color'.*conv or fc"):
-        Query(path=PATH, feature="color")  # type: ignore[arg-type]
+        Query(path=PATH, feature=cast(TapKind, "color"))
 
 
 def test_queries_are_values() -> None:
     assert Query(path=PATH) == Query(path=PATH)
     assert len({Query(path=PATH), Query(path=PATH), Query(path=PATH, k=3)}) == 2
     with pytest.raises(AttributeError):
-        Query(path=PATH).k = 3  # type: ignore[misc]
+        Query(path=PATH).__setattr__("k", 3)

@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from PIL import Image
+from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import Result
 
@@ -23,7 +25,8 @@ from tests.ui.conftest import Album
 from ui.cli import app
 
 TREE = Path(tests.__file__).parent.parent
-COMMANDS = list(get_command(app).commands)  # type: ignore[attr-defined]
+GROUP = cast(TyperGroup, get_command(app))
+COMMANDS = list(GROUP.commands)
 CBIR = [sys.executable, "-m", "ui.cli"]
 
 
@@ -49,7 +52,7 @@ def test_every_command_has_help(cbir: Callable[..., Result]) -> None:
 
 
 def test_every_option_says_what_it_does() -> None:
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in GROUP.commands.items():
         assert command.help, name
         for parameter in command.params:
             assert getattr(parameter, "help", ""), f"{name} {parameter.name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,76 +16,53 @@ from ui.cli.shell import EngineOption, JsonOption
 from ui.cli.stores import stoppable
 
 if TYPE_CHECKING:  # loaded when the command runs
-    from retrieval.evaluation.localization import LocalizationRow, What
+    from retrieval.evaluation.localization import LocalizationRow
 
-BoxedArgument = Annotated[
-    Path,
-    typer.Argument(
-        help="PASCAL VOC in its own layout, a manifest (.json) with labels and boxes, or a CSV "
-        "file with path, label, perhaps split, and x0, y0, x1, y1 or mask.",
-        show_default=False,
-    ),
-]
-BackboneOption = Annotated[str, typer.Option(help="The network, see `cbir backbones`.")]
-TapOption = Annotated[str | None, typer.Option(help="The conv tap.", show_default="the backbone's")]
-SizeOption = Annotated[
-    int, typer.Option(min=32, help="Images enter the network at about SIZE × SIZE pixels.")
-]
-ShareOption = Annotated[
-    float,
-    typer.Option(min=0.05, max=0.95, help="Of images for the test, where there are no splits."),
-]
+What = Literal["boxes", "masks"]
+
+LOCALIZE = """Train concepts on labels of whole images, and compare their boxes with true ones.
+
+CorLoc is the share of boxes with an IoU of at least 0.5 with a true one. Beside the concepts are a
+centred box of the size that fits the training part best, the whole image, and a random box of the
+size of a training object.
+"""
+SEGMENT = """Train concepts on labels of whole images, and compare their masks with true ones.
+
+Beside the IoU of the masks are those of a centred box, the whole image and a random box.
+"""
+TRUTHS: dict[str | None, What] = {"localize": "boxes", "segment": "masks"}
 
 
-@evaluation.command()
-def localize(
-    dataset: BoxedArgument,
-    backbone: BackboneOption = DEFAULT_BACKBONE,
-    tap: TapOption = None,
-    size: SizeOption = FeatureSpec.size_px,
-    test_share: ShareOption = 0.5,
+@evaluation.command("localize", help=LOCALIZE)
+@evaluation.command("segment", help=SEGMENT)
+def measure(
+    context: typer.Context,
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            help="PASCAL VOC in its own layout, a manifest (.json) with labels and boxes, or a CSV "
+            "file with path, label, perhaps split, and x0, y0, x1, y1 or mask.",
+            show_default=False,
+        ),
+    ],
+    backbone: Annotated[
+        str, typer.Option(help="The network, see `cbir backbones`.")
+    ] = DEFAULT_BACKBONE,
+    tap: Annotated[
+        str | None, typer.Option(help="The conv tap.", show_default="the backbone's")
+    ] = None,
+    size: Annotated[
+        int, typer.Option(min=32, help="Images enter the network at about SIZE × SIZE pixels.")
+    ] = FeatureSpec.size_px,
+    test_share: Annotated[
+        float,
+        typer.Option(min=0.05, max=0.95, help="Of images for the test, where there are no splits."),
+    ] = 0.5,
     voc_lists: VocListsOption = "train:val",
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train concepts on labels of whole images, and compare their boxes with true ones.
-
-    CorLoc is the share of boxes with an IoU of at least 0.5 with a true one. Beside the concepts
-    are a centred box of the size that fits the training part best, the whole image, and a random
-    box of the size of a training object.
-    """
-    _measure("boxes", dataset, backbone, tap, size, test_share, voc_lists, engine, as_json)
-
-
-@evaluation.command()
-def segment(
-    dataset: BoxedArgument,
-    backbone: BackboneOption = DEFAULT_BACKBONE,
-    tap: TapOption = None,
-    size: SizeOption = FeatureSpec.size_px,
-    test_share: ShareOption = 0.5,
-    voc_lists: VocListsOption = "train:val",
-    engine: EngineOption = "auto",
-    as_json: JsonOption = False,
-) -> None:
-    """Train concepts on labels of whole images, and compare their masks with true ones.
-
-    Beside the IoU of the masks are those of a centred box, the whole image and a random box.
-    """
-    _measure("masks", dataset, backbone, tap, size, test_share, voc_lists, engine, as_json)
-
-
-def _measure(
-    what: What,
-    dataset: Path,
-    backbone: str,
-    tap: str | None,
-    size: int,
-    test_share: float,
-    voc_lists: str,
-    engine: Any,
-    as_json: bool,
-) -> None:
+    """Measure what the command that was called says."""
     from indexer.features.registry import get_backbone
     from retrieval.evaluation.boxed import read_boxed
     from retrieval.evaluation.feature_cache import FeatureCache
@@ -93,6 +70,7 @@ def _measure(
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
 
+    what = TRUTHS[context.info_name]
     configure_images()
     network = get_backbone(backbone)
     boxed = read_boxed(dataset, voc_lists=voc_lists_of(voc_lists), test_share=test_share)

@@ -15,7 +15,14 @@ from indexer.choices import Scope, TapKind
 from indexer.errors import CbirError
 from retrieval.query import Query
 from ui.cli.evaluate import evaluation
-from ui.cli.shell import EngineOption, JsonOption, StoreOption
+from ui.cli.shell import (
+    CandidatesOption,
+    EngineOption,
+    JsonOption,
+    RerankOption,
+    StoreOption,
+    VerifyOption,
+)
 from ui.cli.stores import stoppable
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -56,20 +63,9 @@ def retrieval(
     feature: Annotated[
         TapKind, typer.Option(help="Compare conv (appearance) or fc (kind of content) features.")
     ] = Query.feature,
-    verify: Annotated[
-        bool | None,
-        typer.Option(
-            "--verify/--no-verify",
-            help="Put first what keypoints prove.",
-            show_default="yes where the store keeps keypoints",
-        ),
-    ] = None,
-    rerank: Annotated[
-        bool, typer.Option("--rerank", help="Verify and re-rank the first images; slower.")
-    ] = False,
-    candidates: Annotated[
-        int, typer.Option(min=1, help="How many of the first images are looked at.")
-    ] = Query.candidates,
+    verify: VerifyOption = None,
+    rerank: RerankOption = False,
+    candidates: CandidatesOption = Query.candidates,
     k: Annotated[
         str, typer.Option("-k", help="How many hits of a query are scored, or all.")
     ] = ALL,

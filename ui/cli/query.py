@@ -15,12 +15,15 @@ from indexer.errors import CbirError
 from retrieval.query import Query
 from ui.cli.batch import read_batch
 from ui.cli.shell import (
+    CandidatesOption,
     DamagedOption,
     EngineOption,
     JsonOption,
     LimitOption,
     OversizeOption,
+    RerankOption,
     StoreOption,
+    VerifyOption,
     app,
     limit_of,
 )
@@ -78,21 +81,9 @@ def query(
             "--turns", help="Ask in four rotations, a quarter turn each; images may lie on a side."
         ),
     ] = False,
-    verify: Annotated[
-        bool | None,
-        typer.Option(
-            "--verify/--no-verify",
-            help="Look for the query's keypoints in the first images; those that are proved to "
-            "show the same come first.",
-            show_default="yes where the store keeps keypoints",
-        ),
-    ] = None,
-    rerank: Annotated[
-        bool, typer.Option("--rerank", help="Verify and re-rank the first images; slower, sharper.")
-    ] = False,
-    candidates: Annotated[
-        int, typer.Option(min=1, help="How many of the first images are looked at.")
-    ] = Query.candidates,
+    verify: VerifyOption = None,
+    rerank: RerankOption = False,
+    candidates: CandidatesOption = Query.candidates,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out hits of less confidence than this.")
     ] = Query.min_confidence,

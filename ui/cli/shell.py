@@ -81,6 +81,21 @@ OversizeOption = Annotated[
         help=OVERSIZE_HELP,
     ),
 ]
+RerankOption = Annotated[
+    bool, typer.Option("--rerank", help="Verify and re-rank the first images; slower, sharper.")
+]
+VerifyOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--verify/--no-verify",
+        help="Look for the query's keypoints in the first images; those that are proved to show "
+        "the same come first.",
+        show_default="yes where the store keeps keypoints",
+    ),
+]
+CandidatesOption = Annotated[
+    int, typer.Option(min=1, help="How many of the first images are looked at.")
+]
 EngineOption = Annotated[EngineName, typer.Option("--engine", help="What runs the network.")]
 
 

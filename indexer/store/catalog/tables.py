@@ -17,11 +17,12 @@ class PathText(TypeDecorator[str]):
     impl = String
     cache_ok = True
 
-    # The signatures are SQLAlchemy's, with an argument that is not needed here.
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        del dialect  # the signature is SQLAlchemy's
         return value if value is None else to_stored(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        del dialect  # the signature is SQLAlchemy's
         return value if value is None else from_stored(value)
 
 

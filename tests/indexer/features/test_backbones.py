@@ -5,7 +5,7 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ import timm
 import torch
 from torchvision import models
 
+from indexer.choices import EngineName
 from indexer.errors import EngineError, FeatureError, UnknownBackboneError, WeightsMissingError
 from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE, Backbone
 from indexer.features.engines.load import load_engine
@@ -136,7 +137,7 @@ def test_unknown_backbones(name: str, message: str) -> None:
 
 def test_unknown_engines() -> None:
     with pytest.raises(EngineError, match="choose from auto, openvino, torch"):
-        load_engine(BACKBONES[DEFAULT_BACKBONE], ["head"], "cuda")  # type: ignore[arg-type]
+        load_engine(BACKBONES[DEFAULT_BACKBONE], ["head"], cast(EngineName, "cuda"))
     with pytest.raises(EngineError, match="--engine torch"):
         load_engine(get_backbone("timm:resnet18"), ["features"], "openvino")
 

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -257,7 +257,8 @@ def pickled(path: Path) -> None:
     objects = np.array([{"a": 1}], dtype=object)
     names = ("taps", "tap_weights", "mean", "projection")
     with path.open("wb") as file:
-        np.savez(file, **dict.fromkeys(names, objects))  # type: ignore[arg-type]
+        named: dict[str, Any] = dict.fromkeys(names, objects)
+        np.savez(file, **named)
 
 
 HARMS = [cut, scribble, empty, write_text, only_array, other_names, pickled, Path.unlink]

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,8 +80,8 @@ def test_an_empty_filter_means_every_good_image(shelf: Shelf) -> None:
     "wanted",
     [{"folder": Path("/x")}, {"name": "a"}, {"since": NEW_YEAR}, {"until": NEW_YEAR}],
 )
-def test_a_filter_that_restricts(wanted: dict[str, Path]) -> None:
-    assert ImageFilter(**wanted)  # type: ignore[arg-type]
+def test_a_filter_that_restricts(wanted: dict[str, Any]) -> None:
+    assert ImageFilter(**wanted)
 
 
 def test_a_folder_means_its_subfolders_too_and_no_namesakes(shelf: Shelf) -> None:
