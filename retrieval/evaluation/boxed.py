@@ -15,7 +15,7 @@ from PIL import Image
 
 from indexer.errors import ImageError, InvalidLabelsError, InvalidRegionError
 from indexer.features.regions import Region
-from retrieval.evaluation.labelled import LabelledImages, from_labels, read_labelled
+from retrieval.evaluation.labelled import LabelledImages, from_labels, in_words, read_labelled
 from retrieval.evaluation.voc import find_lists, is_voc, read_voc
 
 Mask = npt.NDArray[np.bool_]
@@ -129,7 +129,9 @@ def _read_csv_boxes(place: Path, test_share: float, seed: int) -> BoxedImages:
                 if line.get("mask"):
                     masks[key] = MaskFile(place.parent / line["mask"])
     except (*_FAULTS, csv.Error) as error:
-        raise InvalidLabelsError(f"{place} has a box that is not valid: {error!r}.") from error
+        raise InvalidLabelsError(
+            f"{place} has a box that is not valid: {in_words(error)}."
+        ) from error
     return BoxedImages(images, boxes, masks)
 
 
@@ -147,7 +149,7 @@ def _read_manifest_boxes(place: Path, test_share: float, seed: int) -> BoxedImag
         name = str(data.get("name", place.stem))
     except (*_FAULTS, AttributeError) as error:
         raise InvalidLabelsError(
-            f"{place} is not a manifest with images, labels and boxes: {error!r}."
+            f"{place} is not a manifest with images, labels and boxes: {in_words(error)}."
         ) from error
     images = from_labels(name, labels, parts, test_share, seed)
     boxes = {

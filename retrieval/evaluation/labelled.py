@@ -87,6 +87,11 @@ def read_labelled(place: Path, *, test_share: float = 0.5, seed: int = 0) -> Lab
     return from_labels(place.stem, labels, parts, test_share, seed)
 
 
+def in_words(error: Exception) -> str:
+    """Return what is wrong with a file of labels, for people."""
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
+
+
 def _images_below(folder: Path) -> list[Path]:
     found = [Path(entry.path) for entry in find_images(folder)]
     return [path for path in found if path.parent != folder]
@@ -100,7 +105,7 @@ def _read_csv(place: Path) -> tuple[dict[Path, str], dict[Path, str]]:
         parts = {place.parent / row["path"]: row["split"] for row in rows if row.get("split")}
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InvalidLabelsError(
-            f"{place} is not a CSV file with the columns path and label: {error}."
+            f"{place} is not a CSV file with the columns path and label: {in_words(error)}."
         ) from error
     return labels, parts
 
@@ -114,7 +119,7 @@ def _read_manifest(place: Path) -> tuple[str, dict[Path, str], dict[Path, str]]:
         labels = {folder / image: str(label) for image, label in data["labels"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidLabelsError(
-            f"{place} is not a manifest with images, labels and splits: {error}."
+            f"{place} is not a manifest with images, labels and splits: {in_words(error)}."
         ) from error
     name = str(data.get("name", place.stem))
     return name, {path: label for path, label in labels.items() if path in parts}, parts
