@@ -23,7 +23,8 @@ def read_concepts(store: StoreReader, names: Collection[str] = ()) -> dict[str, 
         if name not in known:
             there = f"there are {', '.join(known)}" if known else "there are none yet"
             raise UnknownConceptError(
-                f"The store has no tag {name!r}; {there}. Teach it with: cbir teach {name!r} --positive PHOTOS"
+                f"The store has no tag {name!r}; {there}. Teach it with: cbir teach {name!r} "
+                "--positive PHOTOS"
             )
     return {name: known[name] for name in names} if names else known
 
