@@ -50,11 +50,12 @@ def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(of_all_workers: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Converted models go to a folder of this run; no weights of the user's own are found."""
+    """Models, and the key that seals stores, go to folders of this run; no weights are found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CBIR_CACHE", str(of_all_workers / "models"))
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
+        patch.setenv("XDG_DATA_HOME", str(of_all_workers / "data"))
         patch.delenv("CBIR_STORE", raising=False)
         yield
 

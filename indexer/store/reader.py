@@ -78,7 +78,7 @@ class StoreReader:
             from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 
             catalog = SqlAlchemyCatalog(file.resolve())
-            catalog.prepare()  # migrates an older one, raises for anything else
+            catalog.migrate()  # an older one; it raises for anything else
             catalog.close()
         return cls(path.resolve(), reader, read_spec(reader, path))
 
@@ -92,6 +92,10 @@ class StoreReader:
     def refresh(self) -> None:
         """Read the spec again, which another process may have changed."""
         self.spec = read_spec(self.reader, self.path)
+
+    def commits(self) -> int:
+        """Return the number of the last commit: another one says that the store has changed."""
+        return self.reader.commits()
 
     def close(self) -> None:
         """Close the catalogue."""
@@ -121,16 +125,16 @@ class StoreReader:
 
     def roots(self) -> dict[int, Path]:
         """Return the folders of photos by id, as absolute paths."""
-        return {id_: self._root(path) for id_, path in self.reader.roots().items()}
+        return {id_: self._root(root.path) for id_, root in self.reader.state().roots.items()}
 
     def _root(self, path: str) -> Path:
         return Path(os.path.normpath(self.path.parent / path))
 
     def root_options(self) -> dict[int, ReadingOptions]:
         """Return how the images of each root are found and read."""
-        rows = self.reader.root_rows()
+        roots = self.reader.state().roots
         try:
-            return {i: ReadingOptions.from_json(options) for i, (options, _) in rows.items()}
+            return {i: ReadingOptions.from_json(root.options) for i, root in roots.items()}
         except (ValueError, TypeError, AttributeError) as error:
             raise StoreCorruptError(
                 f"What the store at {self.path} remembers of its folders cannot be read ({error})."
@@ -144,7 +148,7 @@ class StoreReader:
     @property
     def keeps_keypoints(self) -> bool:
         """Whether an index run finds the keypoints of every image, so that verifying is quick."""
-        return self.reader.keeps_keypoints()
+        return self.reader.state().keeps_keypoints
 
     def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
         """Return what is known about these images, by id; removed ones are left out."""
@@ -227,7 +231,7 @@ def _info(fields: ImageFields, root: Path) -> ImageInfo:
 
 def read_spec(reader: Catalog, path: Path) -> FeatureSpec:
     """Return the spec of the store at `path`; raises `StoreCorruptError`."""
-    text = reader.spec()
+    text = reader.state().spec
     if text is None:
         # Killed between creating the tables and writing the spec: nothing was stored yet.
         raise StoreCorruptError(f"The store at {path} was never finished; delete it.")

@@ -89,8 +89,8 @@ def summarize(store: StoreReader) -> StoreSummary:
             select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
         ).all()
     skipped: Counter[str] = Counter()
-    for _, counts in store.reader.root_rows().values():
-        skipped.update(json.loads(counts))
+    for root in store.reader.state().roots.values():
+        skipped.update(json.loads(root.skipped))
     files = [file for file in store.path.rglob("*") if file.is_file()]
     return StoreSummary(
         images=images,

@@ -59,7 +59,7 @@ class Store(StoreReader):
             raise StoreError(f"No store can be created at {path}: {error.strerror}.") from error
         file = (path / CATALOG).resolve()
         catalog = SqlAlchemyCatalog(file)
-        catalog.prepare()
+        catalog.create()
         catalog.write_spec(spec.to_json(), spec.fingerprint)
         catalog.close()
         return cls(path.resolve(), SqliteReader(file), spec)
@@ -103,8 +103,11 @@ class Store(StoreReader):
                     "opened it. Nothing was written; run the same command again."
                 )
             self._clear_leftovers()
-            yield
-            self._clear_leftovers()
+            try:
+                yield
+                self._clear_leftovers()
+            finally:
+                self.catalog.checkpoint()
 
     def _clear_leftovers(self) -> None:
         self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
@@ -252,15 +255,17 @@ class Store(StoreReader):
     @property
     def index_type(self) -> str:
         """How vectors are to be searched: an index type, or `auto`, by their number."""
-        return self.catalog.index_type()
+        return self.reader.state().index_type
 
     @index_type.setter
     def index_type(self, index_type: str) -> None:
-        self.catalog.set_index_type(index_type)
+        with self.catalog.transaction() as change:
+            change.set_index_type(index_type)
 
     def keep_keypoints(self, keeps: bool) -> None:
         """Choose whether an index run finds the keypoints of every image."""
-        self.catalog.set_keeps_keypoints(keeps)
+        with self.catalog.transaction() as change:
+            change.set_keeps_keypoints(keeps)
 
 
 @contextmanager

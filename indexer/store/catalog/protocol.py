@@ -24,12 +24,13 @@ class ImageFields(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """A live segment of vectors, see `SegmentRow`."""
+    """A live segment of vectors, see `SegmentRow`; `checksum` is empty where it has none."""
 
     id: int
     kind: str
     rows: int
     dimension: int
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class IvfEntry:
     trained_rows: int
     nprobe: int
     recall: float
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,24 +56,54 @@ class KindEntries:
     removed: IdArray
 
 
+class Root(NamedTuple):
+    """A folder of photos, see `RootRow`; `path` is that of the file system."""
+
+    path: str
+    options: str
+    skipped: str
+
+
+@dataclass(frozen=True)
+class CatalogState:
+    """The spec, the folders and the live files of a store, as of one commit.
+
+    `commits` counts the commits; it begins with a random number, so that two stores that were at
+    one place are told apart. `spec` is JSON, None where it was never written. `is_sealed` says
+    whether this account made all commits, see `trust`.
+    """
+
+    commits: int
+    spec: str | None
+    index_type: str
+    keeps_keypoints: bool
+    roots: dict[int, Root]
+    segments: tuple[SegmentEntry, ...]
+    ivfs: tuple[IvfEntry, ...]
+    removed: IdArray
+    is_sealed: bool
+
+    def files(self, kind: str) -> KindEntries:
+        """Return the live files of one kind of vectors."""
+        return KindEntries(
+            [entry for entry in self.segments if entry.kind == kind],
+            next((entry for entry in self.ivfs if entry.kind == kind), None),
+            self.removed,
+        )
+
+
 class Catalog(Protocol):
     """Answers the questions of a search; threads may ask at once.
 
     Each answer is that of one moment. Anything wrong with the catalogue raises `StoreError`, or
-    `StoreCorruptError` where it is damaged.
+    `StoreCorruptError` where it is damaged: what it answers agrees with its checksums.
     """
 
-    def spec(self) -> str | None:
-        """Return the feature spec as JSON, None where it was never written."""
+    def commits(self) -> int:
+        """Return the number of the last commit, see `CatalogState`: another one, another state."""
 
-    def keeps_keypoints(self) -> bool:
-        """Return whether an index run finds the keypoints of every image."""
-
-    def roots(self) -> dict[int, str]:
-        """Return the folders of photos by id, in its order, as stored."""
-
-    def root_rows(self) -> dict[int, tuple[str, str]]:
-        """Return the options and the skipped files of each folder of photos, as JSON."""
+    def state(self) -> CatalogState:
+        """Return the spec, the folders and the live files."""
 
     def images(self, ids: Sequence[int]) -> list[ImageFields]:
         """Return what is known about these images; removed ones are left out."""
@@ -90,9 +122,6 @@ class Catalog(Protocol):
 
         The box of a removed region is all zeros.
         """
-
-    def files(self, kind: str) -> KindEntries:
-        """Return the live files of one kind of vectors."""
 
     def close(self) -> None:
         """Close the connections that are not in use."""

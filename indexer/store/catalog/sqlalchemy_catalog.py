@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from sqlalchemy import create_engine, event, exc, select, update
+from sqlalchemy import Connection, create_engine, event, exc, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, QueuePool
 
-from indexer.arrays import IdArray
-from indexer.errors import StoreVersionError
+from indexer.errors import StoreCorruptError, StoreVersionError
+from indexer.store.catalog.checksums import write_all_checksums, write_state
 from indexer.store.catalog.connection import catalog_error, connect, is_writable
-from indexer.store.catalog.protocol import ImageFields, IvfEntry, KindEntries
+from indexer.store.catalog.paths import from_stored
+from indexer.store.catalog.questions import ALL_IMAGES, AskWith, CatalogQuestions
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
-from indexer.store.catalog.tables import (
-    ImageRow,
-    IvfRow,
-    RegionRow,
-    RootRow,
-    SpecRow,
-)
-from indexer.store.catalog.transaction import CatalogTransaction, removed_images, segments_of
+from indexer.store.catalog.state import read_state
+from indexer.store.catalog.tables import ImageRow
+from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.records import FileState, KnownFile
 
-IDS_A_STATEMENT = 500
+COMMITS_BITS = 48  # of the number that commits are counted from
 
 
-class SqlAlchemyCatalog:
-    """The catalogue file at `path`, which is absolute; see `Catalog` for what reads it."""
+class SqlAlchemyCatalog(CatalogQuestions):
+    """The catalogue file at `path`, which is absolute; see `Catalog` for what reads it.
+
+    `seals` says that this account trusts the store from its next commit on, see `trust`.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
+        self.seals = False
         self.engine: Engine = create_engine(
             "sqlite://",
             creator=lambda: connect(path, create=True, isolation_level="DEFERRED"),
@@ -47,63 +47,13 @@ class SqlAlchemyCatalog:
 
     # --- reading: `Catalog` -----------------------------------------------------------------------
 
-    def spec(self) -> str | None:
+    @contextmanager
+    def moment(self) -> Iterator[AskWith]:
         with self.session() as session:
-            return session.scalar(select(SpecRow.json).where(SpecRow.id == 1))
-
-    def keeps_keypoints(self) -> bool:
-        with self.session() as session:
-            return bool(session.scalar(select(SpecRow.keypoints)))
-
-    def roots(self) -> dict[int, str]:
-        with self.session() as session:
-            rows = session.execute(select(RootRow.id, RootRow.path).order_by(RootRow.id))
-            return {row.id: row.path for row in rows}
-
-    def root_rows(self) -> dict[int, tuple[str, str]]:
-        query = select(RootRow.id, RootRow.options, RootRow.skipped)
-        with self.session() as session:
-            return {row.id: (row.options, row.skipped) for row in session.execute(query)}
-
-    def images(self, ids: Sequence[int]) -> list[ImageFields]:
-        found: list[ImageFields] = []
-        with self._moment() as session:
-            for part in _parts(ids):
-                rows = session.execute(_image_fields().where(ImageRow.id.in_(part)))
-                found += [ImageFields(*row) for row in rows]
-        return found
-
-    def image_at(self, root_id: int, path: str) -> ImageFields | None:
-        query = _image_fields().where(
-            ImageRow.state == "ok", ImageRow.root_id == root_id, ImageRow.path == path
-        )
-        with self.session() as session:
-            row = session.execute(query).one_or_none()
-        return None if row is None else ImageFields(*row)
-
-    def images_of(self, content_hash: bytes) -> list[int]:
-        query = select(ImageRow.id).where(
-            ImageRow.state != "failed", ImageRow.content_hash == content_hash
-        )
-        with self.session() as session:
-            return list(session.scalars(query.order_by(ImageRow.id)))
-
-    def boxes(self, ids: Sequence[int]) -> IdArray:
-        columns = (RegionRow.id, RegionRow.x0, RegionRow.y0, RegionRow.x1, RegionRow.y1)
-        found: dict[int, tuple[int, ...]] = {}
-        with self._moment() as session:
-            for part in _parts(ids):
-                rows = session.execute(select(*columns).where(RegionRow.id.in_(part)))
-                found |= {id_: tuple(box) for id_, *box in rows}
-        removed = (0, 0, 0, 0)
-        return np.array([found.get(i, removed) for i in ids], np.int64).reshape(-1, 4)
-
-    def files(self, kind: str) -> KindEntries:
-        with self._moment() as session:
-            segments = segments_of(session, kind)
-            ivf = session.scalar(select(IvfRow).where(IvfRow.kind == kind))
-            removed = removed_images(session)
-        return KindEntries(segments, None if ivf is None else _ivf_entry(ivf), removed)
+            connection = session.connection()
+            # sqlite3 opens no transaction for queries by itself
+            connection.exec_driver_sql("BEGIN")
+            yield lambda query, values: connection.exec_driver_sql(query, tuple(values))
 
     def close(self) -> None:
         self.engine.dispose()
@@ -117,57 +67,54 @@ class SqlAlchemyCatalog:
 
     def known_files(self) -> dict[tuple[int, str], KnownFile]:
         """Return every image file, readable or failed, by (root id, path)."""
-        columns = (
-            ImageRow.id,
-            ImageRow.root_id,
-            ImageRow.path,
-            ImageRow.size_bytes,
-            ImageRow.mtime_ns,
-            ImageRow.content_hash,
-            ImageRow.ctime_ns,
-            ImageRow.inode,
-            ImageRow.reason,
-            ImageRow.pages,
-        )
-        with self.session() as session:
-            return {
-                (row.root_id, row.path): KnownFile(
-                    row.id, FileState(*row[1:8]), row.reason, row.pages
-                )
-                for row in session.execute(select(*columns))
-            }
-
-    def index_type(self) -> str:
-        """Return how vectors are to be searched: an index type, or `auto`, by their number."""
-        with self.session() as session:
-            return session.scalar(select(SpecRow.index_type)) or "auto"
+        with self.moment() as ask:
+            rows = self.checked_images(ask(ALL_IMAGES, ()))
+        return {
+            (row[1], from_stored(row[2])): KnownFile(
+                row[0],
+                FileState(row[1], from_stored(row[2]), *row[3:6], *row[13:15]),
+                row[7],
+                row[15],
+            )
+            for row in rows
+        }
 
     # --- writing ----------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self) -> Iterator[CatalogTransaction]:
-        """Open a transaction; it commits at the end, and an exception undoes it."""
+    def transaction(self, *, repairs: bool = False) -> Iterator[CatalogTransaction]:
+        """Open a transaction; it commits at the end, and an exception undoes it.
+
+        A commit is sealed if the one before was, or if this account is to trust the store from now
+        on. Raises `StoreCorruptError` where the catalogue is damaged, unless it `repairs` that.
+        """
         with self.session() as session:
-            yield CatalogTransaction(session)
+            connection = session.connection()
+            change = CatalogTransaction(session)
+            commits, is_sealed = self._read_commits(connection, repairs=repairs)
+            yield change
+            session.flush()
+            write_state(connection, commits + 1, seals=is_sealed or self.seals)
             session.commit()
+
+    def _read_commits(self, connection: Connection, *, repairs: bool) -> tuple[int, bool]:
+        try:
+            state = read_state(connection.exec_driver_sql, str(self.path.parent))
+        except StoreCorruptError:
+            if not repairs:
+                raise
+            return secrets.randbits(COMMITS_BITS), False
+        return state.commits, state.is_sealed
 
     def write_spec(self, json: str, fingerprint: str) -> None:
         """Write the spec of a new catalogue."""
-        with self.session() as session:
-            session.add(SpecRow(id=1, json=json, fingerprint=fingerprint))
-            session.commit()
+        with self.transaction() as change:
+            change.add_spec(json, fingerprint)
 
-    def set_keeps_keypoints(self, keeps: bool) -> None:
-        """Choose whether an index run finds the keypoints of every image."""
-        with self.session() as session:
-            session.execute(update(SpecRow).values(keypoints=keeps))
-            session.commit()
-
-    def set_index_type(self, index_type: str) -> None:
-        """Choose how vectors are to be searched."""
-        with self.session() as session:
-            session.execute(update(SpecRow).values(index_type=index_type))
-            session.commit()
+    def checkpoint(self) -> None:
+        """Bring all commits into the file itself, as far as no reader needs an older state."""
+        with self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -178,26 +125,33 @@ class SqlAlchemyCatalog:
         except exc.DatabaseError as error:
             raise catalog_error(error.orig or error, self.path) from error
 
-    @contextmanager
-    def _moment(self) -> Iterator[Session]:
-        """Open a session whose queries all see the same moment of the catalogue."""
-        with self.session() as session:
-            # sqlite3 opens no transaction for queries by itself
-            session.connection().exec_driver_sql("BEGIN")
-            yield session
-
     # --- schema -----------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Create the tables, or migrate older ones; raises `StoreVersionError` for newer ones."""
+    def create(self) -> None:
+        """Create the tables of a new catalogue."""
+        self._upgrade(is_new=True)
+
+    def migrate(self) -> None:
+        """Bring an older catalogue up to date.
+
+        Raises `StoreVersionError` for a newer one, and `StoreCorruptError` for a file that is no
+        catalogue of cbir.
+        """
         version = self._read_version()
-        if version == SCHEMA_VERSIONS[-1]:
-            return
-        if version is not None and version not in SCHEMA_VERSIONS:
+        if version is None:
+            raise StoreCorruptError(
+                f"The catalogue {self.path} is empty, or another program made it. Restore it from "
+                "a backup, or rebuild the store with cbir index --rebuild."
+            )
+        if version not in SCHEMA_VERSIONS:
             raise StoreVersionError(
                 f"The store at {self.path.parent} has schema version {version}; this cbir knows "
                 f"versions up to {SCHEMA_VERSIONS[-1]}. Upgrade cbir to open it."
             )
+        if version != SCHEMA_VERSIONS[-1]:
+            self._upgrade(is_new=False)
+
+    def _upgrade(self, *, is_new: bool) -> None:
         from alembic import command
         from alembic.config import Config
 
@@ -209,6 +163,8 @@ class SqlAlchemyCatalog:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 config.attributes["connection"] = connection
                 command.upgrade(config, SCHEMA_VERSIONS[-1])
+                write_all_checksums(connection)
+                write_state(connection, secrets.randbits(COMMITS_BITS), seals=is_new)
         except exc.DatabaseError as error:
             raise catalog_error(error.orig or error, self.path) from error
 
@@ -223,30 +179,6 @@ class SqlAlchemyCatalog:
             raise catalog_error(error.orig or error, self.path) from error
         except exc.DatabaseError as error:
             raise catalog_error(error.orig or error, self.path) from error
-
-
-def _image_fields() -> Any:
-    columns = (
-        ImageRow.id,
-        RootRow.path.label("root"),
-        ImageRow.path,
-        ImageRow.width,
-        ImageRow.height,
-        ImageRow.taken_at,
-        ImageRow.camera,
-    )
-    return select(*columns).join_from(ImageRow, RootRow, RootRow.id == ImageRow.root_id)
-
-
-def _ivf_entry(row: IvfRow) -> IvfEntry:
-    return IvfEntry(
-        row.id, row.kind, row.index_type, row.rows, row.trained_rows, row.nprobe, row.recall
-    )
-
-
-def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), IDS_A_STATEMENT):
-        yield ids[start : start + IDS_A_STATEMENT]
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:

@@ -1,4 +1,7 @@
-"""The tables of the catalogue."""
+"""The tables of the catalogue.
+
+`checksum` is that of the row, see `row_checksums`, or that of the files which the row names.
+"""
 
 from __future__ import annotations
 
@@ -70,6 +73,7 @@ class ImageRow(Base):
     ctime_ns: Mapped[int | None] = mapped_column(BigInteger)
     inode: Mapped[int | None] = mapped_column(BigInteger)
     pages: Mapped[int | None]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class RegionRow(Base):
@@ -83,6 +87,7 @@ class RegionRow(Base):
     y0: Mapped[int]
     x1: Mapped[int]
     y1: Mapped[int]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class SegmentRow(Base):
@@ -94,6 +99,7 @@ class SegmentRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     rows: Mapped[int]
     dimension: Mapped[int]
+    checksum: Mapped[str | None] = mapped_column(String(64))
 
 
 class IvfRow(Base):
@@ -112,6 +118,7 @@ class IvfRow(Base):
     trained_rows: Mapped[int]
     nprobe: Mapped[int]
     recall: Mapped[float]
+    checksum: Mapped[str | None] = mapped_column(String(64))
 
 
 class ConceptRow(Base):
@@ -121,6 +128,7 @@ class ConceptRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     json: Mapped[str]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class TagRow(Base):
@@ -132,6 +140,7 @@ class TagRow(Base):
         ForeignKey("concepts.id"), primary_key=True, autoincrement=False, index=True
     )
     probability: Mapped[float]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class RemovedRow(Base):
@@ -154,3 +163,13 @@ class SpecRow(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     index_type: Mapped[str] = mapped_column("index_form", String(16), default="auto")
     keypoints: Mapped[bool] = mapped_column(default=False)
+
+
+class StateRow(Base):
+    """The last commit: its number, the checksum of the small tables, and this account's seal."""
+
+    __tablename__ = "state"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    commits: Mapped[int] = mapped_column(BigInteger)
+    checksum: Mapped[str] = mapped_column(String(64))
+    seal: Mapped[str] = mapped_column(String(64))

@@ -10,7 +10,10 @@ from sqlalchemy import Table, bindparam, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from indexer.arrays import IdArray
+from indexer.store.catalog.checksums import write_image_checksums
 from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
+from indexer.store.catalog.questions import parts_of, places
+from indexer.store.catalog.row_checksums import region_checksums, row_checksum
 from indexer.store.catalog.tables import (
     ConceptRow,
     ImageRow,
@@ -24,7 +27,6 @@ from indexer.store.catalog.tables import (
 )
 from indexer.store.records import Entry, FileState
 
-IDS_A_STATEMENT = 500
 ROWS_A_STATEMENT = 100  # a third of the time of one row a statement
 
 
@@ -52,6 +54,7 @@ class CatalogTransaction:
         self._session.execute(
             update(ImageRow).where(ImageRow.root_id == root_id).values(ctime_ns=None, inode=None)
         )
+        write_image_checksums(self._session.connection(), "root_id = ?", [root_id])
 
     def remove_root(self, root_id: int) -> None:
         """Remove a folder of photos that has no images."""
@@ -62,7 +65,9 @@ class CatalogTransaction:
         first = self._last_id("images") + 1
         ids = list(range(first, first + len(entries)))
         rows = [_to_row(id_, entry) for id_, entry in zip(ids, entries, strict=True)]
-        self._session.connection().execute(insert(ImageRow), rows)
+        connection = self._session.connection()
+        connection.execute(insert(ImageRow), rows)
+        write_image_checksums(connection, "id >= ?", [first])
         return ids
 
     def add_regions(self, image_ids: IdArray, boxes: IdArray) -> IdArray:
@@ -70,12 +75,13 @@ class CatalogTransaction:
         first = self._last_id("regions") + 1
         ids = np.arange(first, first + len(boxes), dtype=np.int64)
         rows = np.column_stack([ids, image_ids, boxes])
+        rows = np.column_stack([rows, region_checksums(rows)])
         whole = len(rows) - len(rows) % ROWS_A_STATEMENT
         for part, count in ((rows[:whole], ROWS_A_STATEMENT), (rows[whole:], 1)):
             if len(part):
                 self._session.connection().exec_driver_sql(
-                    "INSERT INTO regions (id, image_id, x0, y0, x1, y1) VALUES "
-                    + ", ".join(["(?, ?, ?, ?, ?, ?)"] * count),
+                    "INSERT INTO regions (id, image_id, x0, y0, x1, y1, checksum) VALUES "
+                    + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * count),
                     [tuple(values) for values in part.reshape(len(part) // count, -1).tolist()],
                 )
         return ids
@@ -94,12 +100,14 @@ class CatalogTransaction:
             for image_id, file in moves
         ]
         if rows:
-            self._session.connection().execute(statement, rows)
+            connection = self._session.connection()
+            connection.execute(statement, rows)
+            for part in parts_of([image_id for image_id, _ in moves]):
+                write_image_checksums(connection, f"id IN ({places(part)})", part)
 
     def remove_images(self, ids: Sequence[int]) -> None:
         """Remove images, their regions and tags; their vectors are hidden from now on."""
-        for start in range(0, len(ids), IDS_A_STATEMENT):
-            part = list(ids[start : start + IDS_A_STATEMENT])
+        for part in parts_of(ids):
             self._session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
             self._session.execute(delete(RegionRow).where(RegionRow.image_id.in_(part)))
             self._session.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
@@ -124,7 +132,10 @@ class CatalogTransaction:
     def set_concept(self, name: str, json: str) -> None:
         """Add a concept, or replace the one of that name, whose tags go."""
         self.remove_concept(name)
-        self._session.add(ConceptRow(name=name, json=json))
+        row = ConceptRow(name=name, json=json)
+        self._session.add(row)
+        self._session.flush()
+        row.checksum = row_checksum((row.id, name, json))
         self._session.flush()
 
     def remove_concept(self, name: str) -> None:
@@ -137,7 +148,12 @@ class CatalogTransaction:
         concept_id = self._session.scalar(select(ConceptRow.id).where(ConceptRow.name == name))
         self._session.execute(delete(TagRow).where(TagRow.concept_id == concept_id))
         rows = [
-            {"image_id": image_id, "concept_id": concept_id, "probability": probability}
+            {
+                "image_id": image_id,
+                "concept_id": concept_id,
+                "probability": probability,
+                "checksum": row_checksum((image_id, concept_id, probability)),
+            }
             for image_id, probability in probabilities.items()
         ]
         if rows:
@@ -155,6 +171,12 @@ class CatalogTransaction:
         self._session.add(row)
         self._session.flush()
         return SegmentEntry(row.id, kind, rows, dimension)
+
+    def set_segment_checksum(self, entry: SegmentEntry, checksum: str) -> None:
+        """Note the checksum of a segment's files, once they are written."""
+        self._session.execute(
+            update(SegmentRow).where(SegmentRow.id == entry.id).values(checksum=checksum)
+        )
 
     def drop_segments(self, entries: Sequence[SegmentEntry]) -> None:
         """Take segments out."""
@@ -185,6 +207,10 @@ class CatalogTransaction:
         self._session.flush()
         return IvfEntry(row.id, **values)
 
+    def set_ivf_checksum(self, entry: IvfEntry, checksum: str) -> None:
+        """Note the checksum of the file of an IVF index, once it is written."""
+        self._session.execute(update(IvfRow).where(IvfRow.id == entry.id).values(checksum=checksum))
+
     def ivf_rows(self, kind: str) -> int:
         """Return how many of a kind's first rows are in its IVF index, 0 without one."""
         return self._session.scalar(select(IvfRow.rows).where(IvfRow.kind == kind)) or 0
@@ -192,6 +218,20 @@ class CatalogTransaction:
     def drop_ivf(self, kind: str) -> None:
         """Take the IVF index of a kind out, if there is one."""
         self._session.execute(delete(IvfRow).where(IvfRow.kind == kind))
+
+    # --- the store as a whole -----------------------------------------------------------------
+
+    def add_spec(self, json: str, fingerprint: str) -> None:
+        """Write the spec of a new catalogue."""
+        self._session.add(SpecRow(id=1, json=json, fingerprint=fingerprint))
+
+    def set_index_type(self, index_type: str) -> None:
+        """Choose how vectors are to be searched."""
+        self._session.execute(update(SpecRow).values(index_type=index_type))
+
+    def set_keeps_keypoints(self, keeps: bool) -> None:
+        """Choose whether an index run finds the keypoints of every image."""
+        self._session.execute(update(SpecRow).values(keypoints=keeps))
 
     def set_spec(self, json: str, fingerprint: str) -> None:
         """Replace the spec."""
@@ -207,7 +247,9 @@ def segments_of(session: Session, kind: str) -> list[SegmentEntry]:
     """Return the live segments of a kind, in order."""
     query = select(SegmentRow).where(SegmentRow.kind == kind).order_by(SegmentRow.id)
     rows = session.scalars(query)
-    return [SegmentEntry(row.id, row.kind, row.rows, row.dimension) for row in rows]
+    return [
+        SegmentEntry(row.id, row.kind, row.rows, row.dimension, row.checksum or "") for row in rows
+    ]
 
 
 def removed_images(session: Session) -> IdArray:

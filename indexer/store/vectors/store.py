@@ -57,11 +57,11 @@ class VectorStore:
 
     def rows(self, kind: str) -> Rows:
         """Return the vectors of one kind as a table, those of removed images included."""
-        return Rows([self._read(entry) for entry in self.catalog.files(kind).segments])
+        return Rows([self._read(entry) for entry in self.catalog.state().files(kind).segments])
 
     def ivf_entry(self, kind: str) -> IvfEntry | None:
         """Return what the catalogue says about the IVF index of one kind, None without one."""
-        return self.catalog.files(kind).ivf
+        return self.catalog.state().files(kind).ivf
 
     def open_ivf(self, entry: IvfEntry, *, to_extend: bool = False) -> IvfIndex:
         """Open an IVF index; raises `StoreCorruptError`."""
@@ -168,7 +168,7 @@ class VectorStore:
         """Delete vector files that no commit named, or that a later one dropped."""
         live: set[str] = set()
         for kind in kinds:
-            entries = self.catalog.files(kind)
+            entries = self.catalog.state().files(kind)
             live |= {segment_name(entry) for entry in entries.segments}
             if entries.ivf is not None:
                 live.add(ivf_name(entries.ivf))
@@ -181,7 +181,7 @@ class VectorStore:
     # --- what they share ----------------------------------------------------------------------
 
     def _open_index(self, kind: str) -> VectorIndex | None:
-        entries = self.catalog.files(kind)
+        entries = self.catalog.state().files(kind)
         if not entries.segments:
             return None
         ivf = None if entries.ivf is None else self.open_ivf(entries.ivf)

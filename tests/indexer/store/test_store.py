@@ -17,6 +17,7 @@ from indexer.errors import (
 )
 from indexer.features.extractor import ImageFeatures
 from indexer.images.facts import ImageFacts
+from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.reader import find_store
 from indexer.store.records import Entry, FileState
 from indexer.store.statistics import summarize
@@ -284,9 +285,9 @@ def test_a_damaged_spec(store: Store, text: str) -> None:
 
 def test_a_store_without_a_spec_was_never_finished(store: Store) -> None:
     store.close()
-    connection = sqlite3.connect(store.path / "catalog.sqlite")
-    with connection:
-        connection.execute("DELETE FROM spec")
-    connection.close()
+    (store.path / "catalog.sqlite").unlink()
+    catalog = SqlAlchemyCatalog(store.path / "catalog.sqlite")
+    catalog.create()
+    catalog.close()
     with pytest.raises(StoreCorruptError, match="never finished"):
         Store.open(store.path)

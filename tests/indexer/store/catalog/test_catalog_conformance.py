@@ -18,6 +18,7 @@ from indexer.store.catalog.protocol import Catalog, ImageFields, IvfEntry, Segme
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.records import Entry, FileState
+from tests.catalogs import roots_of
 
 COUNT = 1203  # more than two statements ask for
 ODD_NAME = os.fsdecode(b"caf\xe9 \xe5\x86\x99.jpg")
@@ -58,7 +59,7 @@ def box(region: int) -> list[int]:
 def writer(tmp_path: Path) -> Iterator[SqlAlchemyCatalog]:
     """What writes to the file, which has a name that a connection must not take for options."""
     made = SqlAlchemyCatalog(tmp_path / "what?mode=ro #1.sqlite")
-    made.prepare()
+    made.create()
     made.write_spec(SPEC, "fingerprint")
     with made.transaction() as change:
         root = change.add_root("photos")
@@ -94,10 +95,10 @@ def catalog(writer: SqlAlchemyCatalog, open_catalog: Open) -> Iterator[Catalog]:
 
 
 def test_the_spec(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
-    assert catalog.spec() == SPEC
+    assert catalog.state().spec == SPEC
     with writer.transaction() as change:
         change.set_spec("{}", "another")
-    assert catalog.spec() == "{}"
+    assert catalog.state().spec == "{}"
 
 
 def test_a_catalogue_that_was_never_finished_has_no_spec(
@@ -105,21 +106,21 @@ def test_a_catalogue_that_was_never_finished_has_no_spec(
 ) -> None:
     file = tmp_path / "new.sqlite"
     made = SqlAlchemyCatalog(file)
-    made.prepare()
+    made.create()
     made.close()
     opened = open_catalog(file)
-    assert opened.spec() is None
-    assert opened.roots() == {}
-    assert opened.files("conv").segments == []
+    assert opened.state().spec is None
+    assert roots_of(opened) == {}
+    assert opened.state().files("conv").segments == []
     opened.close()
 
 
 def test_roots_as_of_the_last_commit(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
-    assert catalog.roots() == {1: "photos"}
+    assert roots_of(catalog) == {1: "photos"}
     with writer.transaction() as change:
         change.add_root(ODD_NAME)
-        assert catalog.roots() == {1: "photos"}  # not yet, and without waiting
-    assert catalog.roots() == {1: "photos", 2: ODD_NAME}
+        assert roots_of(catalog) == {1: "photos"}  # not yet, and without waiting
+    assert roots_of(catalog) == {1: "photos", 2: ODD_NAME}
 
 
 @pytest.mark.parametrize(
@@ -153,9 +154,10 @@ def test_images_by_their_contents(catalog: Catalog) -> None:
 
 
 def test_whether_keypoints_are_kept(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
-    assert catalog.keeps_keypoints() is False
-    writer.set_keeps_keypoints(True)
-    assert catalog.keeps_keypoints() is True
+    assert catalog.state().keeps_keypoints is False
+    with writer.transaction() as change:
+        change.set_keeps_keypoints(True)
+    assert catalog.state().keeps_keypoints is True
 
 
 def test_an_image_by_its_place(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
@@ -183,20 +185,20 @@ def test_boxes_keep_the_order_and_those_of_removed_regions_are_zeros(catalog: Ca
 
 
 def test_files_of_a_kind(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
-    conv = catalog.files("conv")
+    conv = catalog.state().files("conv")
     assert conv.segments == [SegmentEntry(1, "conv", 10, 4), SegmentEntry(3, "conv", 30, 4)]
     assert conv.ivf == IvfEntry(1, "conv", "balanced", 9, 8, 2, 0.5)
     assert sorted(conv.removed.tolist()) == [REMOVED, 4_000]
-    region = catalog.files("region")
+    region = catalog.state().files("region")
     assert region.segments == [SegmentEntry(2, "region", 20, 4)]
     assert region.ivf is None
     assert sorted(region.removed.tolist()) == [REMOVED, 4_000]
-    assert catalog.files("fc").segments == []
+    assert catalog.state().files("fc").segments == []
     with writer.transaction() as change:
         change.drop_segments(conv.segments[:1])
         change.drop_ivf("conv")
         change.forget_removed()
-    left = catalog.files("conv")
+    left = catalog.state().files("conv")
     assert (left.segments, left.ivf) == (conv.segments[1:], None)
     assert (left.removed.shape, left.removed.dtype) == ((0,), np.dtype(np.int64))
 
@@ -219,7 +221,7 @@ def test_the_files_of_a_kind_are_those_of_one_moment(
     with ThreadPoolExecutor(1) as thread:
         writing = thread.submit(write, *range(2, 60))
         while not writing.done():
-            found = catalog.files("conv")
+            found = catalog.state().files("conv")
             assert found.ivf is not None
             assert [segment.rows for segment in found.segments] == [found.ivf.rows]
         writing.result()
@@ -228,7 +230,7 @@ def test_the_files_of_a_kind_are_those_of_one_moment(
 def test_threads_ask_at_once(catalog: Catalog) -> None:
     def ask(i: int) -> tuple[list[int], str, dict[int, str]]:
         [image] = catalog.images([i])
-        return catalog.boxes([2 * i])[0].tolist(), image.path, catalog.roots()
+        return catalog.boxes([2 * i])[0].tolist(), image.path, roots_of(catalog)
 
     asked = [i for i in range(1, 300) if i not in (REMOVED, NAMED)]
     with ThreadPoolExecutor(8) as threads:
@@ -238,19 +240,19 @@ def test_threads_ask_at_once(catalog: Catalog) -> None:
 
 def test_it_may_be_asked_again_after_it_was_closed(catalog: Catalog) -> None:
     for _ in range(2):
-        assert catalog.spec() == SPEC
+        assert catalog.state().spec == SPEC
         catalog.close()
 
 
 # --- damage ---------------------------------------------------------------------------------------
 
 QUESTIONS: list[Callable[[Catalog], object]] = [
-    lambda catalog: catalog.spec(),
-    lambda catalog: catalog.roots(),
+    lambda catalog: catalog.state().spec,
+    lambda catalog: roots_of(catalog),
     lambda catalog: catalog.images([1]),
     lambda catalog: catalog.image_at(1, "1.jpg"),
     lambda catalog: catalog.boxes([1]),
-    lambda catalog: catalog.files("conv"),
+    lambda catalog: catalog.state().files("conv"),
 ]
 
 
@@ -302,3 +304,67 @@ def test_a_fault_leaves_the_connection_usable(catalog: Catalog) -> None:
         connection.execute("ALTER TABLE hidden RENAME TO regions")
     connection.close()
     assert catalog.boxes([1]).tolist() == [box(1)]
+
+
+ROW_FAULTS = [
+    ("UPDATE images SET path = '../5.jpg' WHERE id = 5", lambda catalog: catalog.images([4, 5])),
+    ("UPDATE images SET width = width + 1 WHERE id = 5", lambda catalog: catalog.images([5])),
+    ("UPDATE images SET root_id = 2 WHERE id = 5", lambda catalog: catalog.image_at(2, "5.jpg")),
+    ("UPDATE images SET taken_at = 'soon' WHERE id = 5", lambda catalog: catalog.images([5])),
+    ("UPDATE images SET checksum = NULL WHERE id = 5", lambda catalog: catalog.images([5])),
+    ("UPDATE regions SET x0 = x0 + 64 WHERE id = 5", lambda catalog: catalog.boxes([4, 5])),
+    ("UPDATE regions SET y1 = 'low' WHERE id = 5", lambda catalog: catalog.boxes([5])),
+    ("UPDATE regions SET checksum = NULL WHERE id = 5", lambda catalog: catalog.boxes([5])),
+    ("UPDATE segments SET rows = 11 WHERE id = 1", lambda catalog: catalog.state()),
+    ("UPDATE segments SET rows = 'all' WHERE id = 1", lambda catalog: catalog.state()),
+    ("DELETE FROM segments WHERE id = 3", lambda catalog: catalog.state()),
+    ("UPDATE lists SET nprobe = 3", lambda catalog: catalog.state()),
+    ("DELETE FROM removed WHERE image_id = 11", lambda catalog: catalog.state()),
+    ("UPDATE roots SET path = '/etc'", lambda catalog: catalog.state()),
+    ("UPDATE roots SET path = x'00ff'", lambda catalog: catalog.state()),
+    ("UPDATE spec SET json = '{}'", lambda catalog: catalog.state()),
+    ("DELETE FROM spec", lambda catalog: catalog.state()),
+    ("UPDATE state SET commits = commits + 1", lambda catalog: catalog.state()),
+    ("DELETE FROM state", lambda catalog: catalog.state()),
+]
+
+
+@pytest.mark.parametrize(("fault", "ask"), ROW_FAULTS)
+def test_what_does_not_agree_with_its_checksum_is_not_believed(
+    writer: SqlAlchemyCatalog,
+    open_catalog: Open,
+    fault: str,
+    ask: Callable[[Catalog], object],
+) -> None:
+    with sqlite3.connect(writer.path) as connection:
+        connection.execute(fault)
+    connection.close()
+    catalog = open_catalog(writer.path)
+    with pytest.raises(StoreCorruptError, match=r"catalogue.*cbir doctor --repair"):
+        ask(catalog)
+    catalog.close()
+
+
+def add_root(catalog: SqlAlchemyCatalog) -> None:
+    with catalog.transaction() as change:
+        change.add_root("more")
+
+
+def test_a_commit_does_not_hide_damage(writer: SqlAlchemyCatalog) -> None:
+    with sqlite3.connect(writer.path) as connection:
+        connection.execute("DELETE FROM segments WHERE id = 3")
+    connection.close()
+    with pytest.raises(StoreCorruptError, match="cbir doctor --repair"):
+        add_root(writer)
+
+
+def test_commits_are_counted(writer: SqlAlchemyCatalog, catalog: Catalog) -> None:
+    before = catalog.state()
+    assert catalog.commits() == before.commits
+    assert catalog.state() is before
+    with writer.transaction() as change:
+        change.remove_images([1])
+    assert catalog.commits() == before.commits + 1
+    after = catalog.state()
+    assert after.commits == before.commits + 1
+    assert set(after.removed.tolist()) - set(before.removed.tolist()) == {1}

@@ -17,6 +17,7 @@ from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.tables import Base, PathText, RootRow
 from indexer.store.records import Entry, FileState
+from tests.catalogs import roots_of
 
 
 @pytest.fixture
@@ -33,14 +34,14 @@ def run_sql(file: Path, *statements: str) -> None:
 
 
 def read_roots(catalog: SqlAlchemyCatalog) -> None:
-    catalog.prepare()
+    catalog.create()
     with catalog.session() as session:
         session.query(RootRow).all()
 
 
 def test_a_fresh_catalogue_has_the_tables_of_the_models(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     inspector = inspect(catalog.engine)
     assert set(inspector.get_table_names()) == {*Base.metadata.tables, "alembic_version"}
     for name, table in Base.metadata.tables.items():
@@ -52,7 +53,7 @@ def test_a_fresh_catalogue_has_the_tables_of_the_models(file: Path) -> None:
 def test_preparing_again_changes_nothing(file: Path) -> None:
     for _ in range(2):
         catalog = SqlAlchemyCatalog(file)
-        catalog.prepare()
+        catalog.create()
         with catalog.session() as session:
             session.add(RootRow(path=f"photos {len(session.query(RootRow).all())}"))
             session.commit()
@@ -66,11 +67,11 @@ def test_preparing_again_changes_nothing(file: Path) -> None:
 
 def test_what_is_not_committed_is_undone(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     with catalog.session() as session:
         session.add(RootRow(path="a"))
         session.flush()
-    assert catalog.roots() == {}
+    assert roots_of(catalog) == {}
     catalog.close()
 
 
@@ -82,19 +83,19 @@ def add_and_fail(catalog: SqlAlchemyCatalog) -> None:
 
 def test_a_transaction_commits_at_its_end_and_an_exception_undoes_it(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     with catalog.transaction() as change:
         change.add_root("a")
-        assert catalog.roots() == {}
+        assert roots_of(catalog) == {}
     with pytest.raises(KeyboardInterrupt):
         add_and_fail(catalog)
-    assert catalog.roots() == {1: "a"}
+    assert roots_of(catalog) == {1: "a"}
     catalog.close()
 
 
 def test_ids_of_images_and_regions_are_never_used_again(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     with catalog.transaction() as change:
         root = change.add_root("photos")
     for first in (1, 3):
@@ -128,7 +129,7 @@ def test_any_file_name_can_be_stored_and_comes_back(name: bytes) -> None:
 
 def test_odd_names_through_sqlite(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     names = [os.fsdecode(b"caf\xe9"), "写真", "a'b\"c", "line\nbreak", "café"]
     with catalog.session() as session:
         session.add_all(RootRow(path=name) for name in names)
@@ -139,21 +140,35 @@ def test_odd_names_through_sqlite(file: Path) -> None:
 
 
 def test_a_newer_schema_is_refused(file: Path) -> None:
-    SqlAlchemyCatalog(file).prepare()
+    SqlAlchemyCatalog(file).create()
     run_sql(file, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreVersionError, match=r"9999.*Upgrade cbir"):
-        SqlAlchemyCatalog(file).prepare()
+        SqlAlchemyCatalog(file).migrate()
+
+
+@pytest.mark.parametrize("content", [b"", b"of another program"])
+def test_what_is_no_catalogue_is_not_made_one(file: Path, content: bytes) -> None:
+    if content:
+        run_sql(file, "CREATE TABLE bookmarks (url TEXT)")
+    else:
+        file.write_bytes(b"")
+    with pytest.raises(StoreCorruptError, match="empty, or another program made it"):
+        SqlAlchemyCatalog(file).migrate()
+    connection = sqlite3.connect(file)
+    tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    connection.close()
+    assert tables == ([("bookmarks",)] if content else [])
 
 
 def test_a_file_that_is_no_database(file: Path) -> None:
     file.write_bytes(b"This is not a database. " * 100)
     with pytest.raises(StoreCorruptError, match=r"catalog\.sqlite"):
-        SqlAlchemyCatalog(file).prepare()
+        SqlAlchemyCatalog(file).create()
 
 
 def test_a_database_with_damaged_pages(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     with catalog.session() as session:
         session.add_all(RootRow(path=f"folder {i}" * 20) for i in range(500))
         session.commit()
@@ -172,7 +187,7 @@ def test_a_database_with_damaged_pages(file: Path) -> None:
 
 def test_a_truncated_database(file: Path) -> None:
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     catalog.close()
     file.write_bytes(file.read_bytes()[:6000])
     damaged = SqlAlchemyCatalog(file)
@@ -186,6 +201,6 @@ def test_folders_with_odd_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     file = tmp_path / name / "catalog.sqlite"
     catalog = SqlAlchemyCatalog(file)
-    catalog.prepare()
+    catalog.create()
     assert file.is_file()
     catalog.close()

@@ -10,12 +10,13 @@ import pytest
 from indexer.errors import StoreError
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
+from tests.catalogs import roots_of
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[SqlAlchemyCatalog]:
     made = SqlAlchemyCatalog(tmp_path / "catalog.sqlite")
-    made.prepare()
+    made.create()
     yield made
     made.close()
 
@@ -40,6 +41,6 @@ def test_a_file_that_is_no_catalogue_is_not_current(tmp_path: Path) -> None:
 def test_reading_makes_no_catalogue(tmp_path: Path) -> None:
     reader = SqliteReader(tmp_path / "none.sqlite")
     with pytest.raises(StoreError, match=r"none\.sqlite cannot be used"):
-        reader.roots()
+        roots_of(reader)
     assert not reader.is_current()
     assert not list(tmp_path.iterdir())

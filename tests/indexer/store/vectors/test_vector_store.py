@@ -67,7 +67,7 @@ class Shelf:
         return [int(i) for i in match.ids]
 
     def sizes(self, kind: str = KIND) -> list[int]:
-        return [entry.rows for entry in self.catalog.files(kind).segments]
+        return [entry.rows for entry in self.catalog.state().files(kind).segments]
 
 
 def ids_of(first_image: int, images: int) -> IdArray:
@@ -83,7 +83,7 @@ def unit(row: FloatArray) -> FloatArray:
 def shelf(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shelf]:
     (tmp_path / "vectors").mkdir()
     catalog = SqlAlchemyCatalog(tmp_path / "catalog.sqlite")
-    catalog.prepare()
+    catalog.create()
     yield Shelf(catalog, request.param(tmp_path / "vectors", catalog))
     catalog.close()
 
