@@ -26,7 +26,8 @@
         ├── StoreNotFoundError      no store at that place
         ├── StoreLockedError        another process is writing to it
         ├── StoreVersionError       written by a newer cbir
-        └── StoreCorruptError       a file of the store is missing or damaged
+        ├── StoreCorruptError       a file of the store is missing or damaged
+        └── UntrustedStoreError     somebody else's store, which names photos outside its folder
 
 A fault of the user, the disk or the data is a `CbirError`; a bug of the calling code stays a
 `ValueError` or `TypeError`.
@@ -160,3 +161,7 @@ class StoreVersionError(StoreError):
 
 class StoreCorruptError(StoreError):
     """A file of the store is missing or damaged."""
+
+
+class UntrustedStoreError(StoreError):
+    """A store that this account did not make names photos outside its own folder."""

@@ -61,7 +61,7 @@ def update_keypoints(
             part = [infos[i] for i in missing[start : start + PART] if i in infos]
             found = list(threads.map(lambda info: keypoints_of(store, info), part))
             if any(found) and not has_local_features(store, part[-1].id):
-                raise StoreError(f"Keypoints cannot be written below {store.derived}.")
+                raise StoreError(f"Keypoints cannot be written in the store at {store.path}.")
             if stop():
                 raise KeyboardInterrupt
         if missing:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import io
 import os
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray
 from indexer.errors import InvalidQueryError
+from indexer.store.derived import DerivedFiles
 from retrieval.collection import Collection
 
 MAPPED_IMAGES = 3_000
@@ -53,13 +53,13 @@ def map_collection(collection: Collection, count: int = MAPPED_IMAGES) -> Collec
     ids = ids[:: -(-len(ids) // count)] if len(ids) else ids
     if len(ids) < LEAST_IMAGES:
         raise InvalidQueryError(f"A map needs at least {LEAST_IMAGES} images, not {len(ids)}.")
-    place = collection.store.derived / FILE
+    derived = collection.store.derived
     _, _, vectors = index.rows_of_images(ids)
     key = hashlib.sha256(ids.tobytes() + vectors.tobytes()).hexdigest()
-    kept = _read(place, key)
+    kept = _read(derived, key)
     if kept is None:
         kept = _lay_out(vectors)
-        _write(place, key, kept)
+        _write(derived, key, kept)
     return CollectionMap(ids, kept)
 
 
@@ -78,20 +78,20 @@ def _lay_out(vectors: FloatArray) -> FloatArray:
     return np.asarray(layout, np.float32)
 
 
-def _read(place: Path, key: str) -> FloatArray | None:
+def _read(derived: DerivedFiles, key: str) -> FloatArray | None:
     """Return the points that were kept for `key`; None where there are none, or unusable ones."""
+    data = derived.read(FILE)
+    if data is None:
+        return None
     try:
-        with place.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
             return np.asarray(file["points"], np.float32) if str(file["key"]) == key else None
     except _FILE_FAULTS:
         return None  # it is computed again
 
 
-def _write(place: Path, key: str, points: FloatArray) -> None:
-    """Keep the points, in one step; if that fails, they are computed again next time."""
-    with contextlib.suppress(OSError):
-        place.parent.mkdir(exist_ok=True)
-        part = place.with_suffix(f".{os.getpid()}.part")
-        with part.open("wb") as stream:
-            np.savez(stream, key=np.array(key), points=points)
-        part.replace(place)
+def _write(derived: DerivedFiles, key: str, points: FloatArray) -> None:
+    """Keep the points; where that fails, they are computed again next time."""
+    file = io.BytesIO()
+    np.savez(file, key=np.array(key), points=points)
+    derived.write(FILE, file.getvalue())

@@ -10,6 +10,7 @@ from indexer.arrays import FloatArray
 from indexer.choices import IndexType
 from indexer.store.vectors.ivf import IvfIndex
 from indexer.store.vectors.segments import Rows, Segment
+from tests.segments import segment_of
 
 ROWS = 6000
 DIMENSION = 32
@@ -33,7 +34,7 @@ def segment(first_image: int, rows: int, seed: int = 1) -> Segment:
     """Images numbered from `first_image`, and their rows from ten times that."""
     image_ids = first_image + np.arange(rows) // WINDOWS
     ids = first_image * WINDOWS + np.arange(rows)
-    return Segment(ids, image_ids, clustered(seed, rows).astype(np.float16))
+    return segment_of(ids, image_ids, clustered(seed, rows).astype(np.float16))
 
 
 def trained(rows: Rows, index_type: IndexType) -> IvfIndex:

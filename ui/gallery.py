@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Iterable, Sequence
@@ -60,24 +59,16 @@ class Gallery:
             path = self._checked(info.path)
             stat = find_page(path)[0].stat()
             name = f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{THUMBNAIL_PX}.jpg"
-            kept = self.store.derived_file(info.id, name)
-            if kept.is_file():
-                return kept.read_bytes()
+            kept = self.store.derived.read(name, info.id)
+            if kept is not None:
+                return kept
             made = as_jpeg(fitted(path, THUMBNAIL_PX, (info.width, info.height)))
         except OutsideRootsError:
             return as_jpeg(plate("outside the indexed folders"))
         except (ImageError, OSError):
             return as_jpeg(plate("missing or unreadable file"))
-        self._keep(kept, made)
+        self.store.derived.write(name, made, info.id)  # else it is made again next time
         return made
-
-    def _keep(self, place: Path, made: bytes) -> None:
-        """Write a thumbnail in one step; where it cannot be written, it is made again next time."""
-        with contextlib.suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            part = place.with_suffix(f".{os.getpid()}-{id(made)}.part")
-            part.write_bytes(made)
-            part.replace(place)
 
     def _checked(self, path: Path) -> Path:
         found = resolve_inside(path, self.store.roots().values())

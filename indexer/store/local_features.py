@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import struct
-import threading
 
 import numpy as np
 
@@ -28,9 +25,9 @@ def read_local_features(
     Returns None where there are none, or where their file is damaged: they can be found again.
     """
     try:
-        data = store.derived_file(image_id, KEYPOINTS).read_bytes()
+        data = store.derived.read(KEYPOINTS, image_id) or b""
         magic, count = _HEADER.unpack_from(data)
-    except (OSError, struct.error):
+    except struct.error:
         return None
     if magic != _MAGIC or len(data) != _HEADER.size + count * _POINT.itemsize:
         return None
@@ -44,19 +41,10 @@ def keep_local_features(store: StoreReader, image_id: int, features: LocalFeatur
     """Write the features of an image; return whether that worked: a store may be read-only."""
     rows = np.empty(len(features), _POINT)
     rows["point"], rows["descriptor"] = features.points, features.descriptors
-    file = store.derived_file(image_id, KEYPOINTS)
-    part = file.with_name(f"{file.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(_HEADER.pack(_MAGIC, len(rows)) + rows.tobytes())
-        part.replace(file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        return False
-    return True
+    data = _HEADER.pack(_MAGIC, len(rows)) + rows.tobytes()
+    return store.derived.write(KEYPOINTS, data, image_id)
 
 
 def has_local_features(store: StoreReader, image_id: int) -> bool:
     """Whether the features of an image are kept."""
-    return store.derived_file(image_id, KEYPOINTS).is_file()
+    return store.derived.exists(KEYPOINTS, image_id)

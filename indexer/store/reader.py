@@ -10,15 +10,22 @@ from typing import TYPE_CHECKING, Self
 
 from indexer.arrays import IdArray
 from indexer.choices import MAX_PIXELS, Scope, TapKind
-from indexer.errors import StoreCorruptError, StoreError, StoreNotFoundError
+from indexer.errors import (
+    StoreCorruptError,
+    StoreError,
+    StoreNotFoundError,
+    UntrustedStoreError,
+)
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec, VectorKind
 from indexer.features.whitening import PcaProjection
 from indexer.reading import ReadingOptions
 from indexer.store.catalog.protocol import Catalog, ImageFields
 from indexer.store.catalog.sqlite_reader import SqliteReader
-from indexer.store.layout import CATALOG, DERIVED, STORE_NAME, VECTORS, derived_folder
+from indexer.store.derived import DerivedFiles
+from indexer.store.layout import CATALOG, STORE_NAME, VECTORS, require_own_files
 from indexer.store.records import ImageInfo
+from indexer.store.trust import trusts_all
 from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.store import VectorStore
 
@@ -54,25 +61,35 @@ def require_store(path: Path | str | None) -> Path:
 
 
 class StoreReader:
-    """The reading side of `Store`: each answer is that of one moment."""
+    """The reading side of `Store`: each answer is that of one moment.
 
-    def __init__(self, path: Path, reader: Catalog, spec: FeatureSpec) -> None:
+    A store that this account did not make is data of somebody else: only photos in the folder that
+    holds it are read, and no IVF index, unless the caller `trusts` it or `CBIR_TRUST=1` is set.
+    """
+
+    def __init__(
+        self, path: Path, reader: Catalog, spec: FeatureSpec, *, trusts: bool = False
+    ) -> None:
         self.path = path
         self.reader = reader
         self.spec = spec
-        self.vectors = VectorStore(path / VECTORS, reader)
+        self.trusts = trusts
+        self.vectors = VectorStore(path / VECTORS, reader, trusts=trusts)
+        self.derived = DerivedFiles(path)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, trusts: bool = False) -> Self:
         """Open the store at `path`.
 
-        Raises `StoreNotFoundError`, `StoreVersionError` or `StoreCorruptError`.
+        Raises `StoreNotFoundError`, `StoreVersionError`, `StoreCorruptError`, or
+        `UntrustedStoreError`.
         """
         file = path / CATALOG
         if not file.is_file():
             raise StoreNotFoundError(
                 f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
             )
+        require_own_files(path)
         reader = SqliteReader(file.resolve())
         if not reader.is_current():
             from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
@@ -80,14 +97,19 @@ class StoreReader:
             catalog = SqlAlchemyCatalog(file.resolve())
             catalog.migrate()  # an older one; it raises for anything else
             catalog.close()
-        return cls(path.resolve(), reader, read_spec(reader, path))
+        spec = read_spec(reader, path)
+        opened = cls(path.resolve(), reader, spec, trusts=trusts or trusts_all())
+        opened.roots()  # raises for one that must not be read
+        return opened
 
     @cached_property
     def catalog(self) -> SqlAlchemyCatalog:
         """The catalogue through SQLAlchemy, for all but the questions of a search."""
         from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 
-        return SqlAlchemyCatalog((self.path / CATALOG).resolve())
+        catalog = SqlAlchemyCatalog((self.path / CATALOG).resolve())
+        catalog.seals = self.trusts
+        return catalog
 
     def refresh(self) -> None:
         """Read the spec again, which another process may have changed."""
@@ -115,20 +137,29 @@ class StoreReader:
         return PcaProjection.read(file) if file is not None else None
 
     @property
-    def derived(self) -> Path:
-        """The folder for what can be made again, such as thumbnails; it goes with the store."""
-        return self.path / DERIVED
-
-    def derived_file(self, image_id: int, name: str) -> Path:
-        """Return the path of a file derived from an image; it is deleted with the image."""
-        return derived_folder(self.path, image_id) / f"{image_id}-{name}"
+    def is_foreign(self) -> bool:
+        """Whether somebody else made the store, so that its IVF indexes are not used."""
+        return not (self.trusts or self.reader.state().is_sealed)
 
     def roots(self) -> dict[int, Path]:
-        """Return the folders of photos by id, as absolute paths."""
-        return {id_: self._root(root.path) for id_, root in self.reader.state().roots.items()}
+        """Return the folders of photos by id, as absolute paths.
 
-    def _root(self, path: str) -> Path:
-        return Path(os.path.normpath(self.path.parent / path))
+        Raises `UntrustedStoreError` where a store of somebody else names folders elsewhere.
+        """
+        state = self.reader.state()
+        roots = {
+            i: Path(os.path.normpath(self.path.parent / r.path)) for i, r in state.roots.items()
+        }
+        if not (self.trusts or state.is_sealed):
+            home = os.path.realpath(self.path.parent)
+            for root in roots.values():
+                if not Path(os.path.realpath(root)).is_relative_to(home):
+                    raise UntrustedStoreError(
+                        f"Another account, machine or version of cbir made the store at "
+                        f"{self.path}, and it names photos in {root}, outside its own folder. If "
+                        "you trust where it comes from, add --trust."
+                    )
+        return roots
 
     def root_options(self) -> dict[int, ReadingOptions]:
         """Return how the images of each root are found and read."""
@@ -153,8 +184,8 @@ class StoreReader:
     def image_infos(self, ids: Iterable[int]) -> dict[int, ImageInfo]:
         """Return what is known about these images, by id; removed ones are left out."""
         rows = self.reader.images(list(ids))
-        roots = {root: self._root(root) for root in {row.root for row in rows}}
-        return {row.id: _info(row, roots[row.root]) for row in rows}
+        roots = self.roots()
+        return {row.id: _info(row, roots[row.root_id]) for row in rows if row.root_id in roots}
 
     def find_image(self, path: Path) -> ImageInfo | None:
         """Return the readable image of the store that this file is, or None."""

@@ -24,14 +24,8 @@ from indexer.store.catalog.connection import unwritable
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.catalog.transaction import CatalogTransaction
-from indexer.store.layout import (
-    CATALOG,
-    VECTORS,
-    adaptation_files,
-    delete_store_files,
-    derived_files,
-    require_own_folders,
-)
+from indexer.store.deletion import delete_adaptations, delete_store_files
+from indexer.store.layout import CATALOG, LOCK, VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.vectors.ivf import IvfIndex
@@ -72,7 +66,7 @@ class Store(StoreReader):
         """
         with _locked(path):
             delete_store_files(path)
-        (path / "lock").unlink(missing_ok=True)
+        (path / LOCK).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
             path.rmdir()
 
@@ -96,24 +90,31 @@ class Store(StoreReader):
         store since it was opened.
         """
         with _locked(self.path):
-            require_own_folders(self.path)
             if read_spec(self.reader, self.path) != self.spec:
                 raise SpecMismatchError(
                     f"The store at {self.path} was whitened by another process since this one "
                     "opened it. Nothing was written; run the same command again."
                 )
             self._clear_leftovers()
+            self._distrust_indexes()
             try:
                 yield
                 self._clear_leftovers()
             finally:
                 self.catalog.checkpoint()
 
+    def _distrust_indexes(self) -> None:
+        """Drop the IVF indexes that somebody else made: they are built again from the vectors."""
+        state = self.reader.state()
+        if not (state.is_sealed or self.trusts):
+            for entry in state.ivfs:
+                self.replace_ivf(entry.kind, None)
+        self.catalog.seals = True
+
     def _clear_leftovers(self) -> None:
         self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
-        for file in adaptation_files(self.path):
-            if file != self.adaptation_file:
-                file.unlink()
+        live = self.adaptation_file
+        delete_adaptations(self.path, live.name if live is not None else None)
 
     # --- images -------------------------------------------------------------------------------
 
@@ -180,7 +181,7 @@ class Store(StoreReader):
             ]
             if described:
                 self._append_vectors(change, described)
-        self._delete_derived(replaced)
+        self.derived.delete(replaced)
 
     def _append_vectors(self, change: CatalogTransaction, images: Sequence[_Described]) -> None:
         image_ids = np.array([image.id for image in images], np.int64)
@@ -209,13 +210,7 @@ class Store(StoreReader):
         """Remove images at once; their ids are never used again."""
         with self.catalog.transaction() as change:
             change.remove_images(ids)
-        self._delete_derived(ids)
-
-    def _delete_derived(self, ids: Sequence[int]) -> None:
-        if self.derived.is_dir():
-            for image_id in ids:
-                for file in derived_files(self.path, image_id):
-                    file.unlink(missing_ok=True)
+        self.derived.delete(ids)
 
     # --- vectors as a whole; each of these is one transaction ---------------------------------
 
@@ -270,8 +265,9 @@ class Store(StoreReader):
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path / "lock", timeout=0)
+    lock = FileLock(path / LOCK, timeout=0)
     try:
+        require_own_files(path)
         lock.acquire()
     except Timeout as error:
         raise StoreLockedError(

@@ -190,7 +190,7 @@ def test_no_more_than_some_vectors_are_held(noisy: Desk, monkeypatch: pytest.Mon
 
     with monkeypatch.context() as patch:
         patch.setattr(PcaProjection, "apply", watched)
-        patch.setattr("indexer.store.vectors.segments.CHUNK_ROWS", 7)
+        patch.setattr("indexer.store.vectors.segment_files.CHUNK_ROWS", 7)
         adapt_store(noisy.store)
     assert max(counts) == 7
     assert sum(counts) == len(noisy.store.vector_index(noisy.store.kind("region")))

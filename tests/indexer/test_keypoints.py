@@ -60,13 +60,17 @@ def test_they_go_with_the_image(desk: Desk) -> None:
     assert not folder.exists()
 
 
+def derived_file(desk: Desk, image_id: int) -> Path:
+    return desk.store.derived.path / str(image_id // 1000) / f"{image_id}-{KEYPOINTS}"
+
+
 @pytest.mark.parametrize(
     "damage", [b"", b"no keypoints", b"cbir-kp1\xff\xff\xff\xff\xff\xff\xff\xff"]
 )
 def test_a_damaged_file_is_made_again(desk: Desk, damage: bytes) -> None:
     info = desk.store.find_image(desk.photos / "0.png")
     assert info is not None
-    file = desk.store.derived_file(info.id, KEYPOINTS)
+    file = derived_file(desk, info.id)
     before = keypoints_of(desk.store, info)
     file.write_bytes(damage)
     after = keypoints_of(desk.store, info)
@@ -80,7 +84,7 @@ def test_a_file_cut_short_is_not_read(desk: Desk) -> None:
     info = desk.store.find_image(desk.photos / "0.png")
     assert info is not None
     keypoints_of(desk.store, info)
-    file = desk.store.derived_file(info.id, KEYPOINTS)
+    file = derived_file(desk, info.id)
     size = info.width, info.height
     whole = file.read_bytes()
     for length in (3, 16, len(whole) - 144, len(whole) - 1):

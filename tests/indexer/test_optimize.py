@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from io import BufferedWriter
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,16 @@ from indexer.features.extractor import ImageFeatures
 from indexer.optimize import optimize_store, update_indexes
 from indexer.progress import Progress
 from indexer.remove import remove_images
+from indexer.store.catalog.protocol import SegmentEntry
 from indexer.store.catalog.tables import RemovedRow, SegmentRow
 from indexer.store.catalog.transaction import CatalogTransaction
+from indexer.store.folder import StoreFolder
+from indexer.store.layout import segment_name
 from indexer.store.store import Store
 from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.ivf import IvfIndex
-from indexer.store.vectors.segments import Segment, read_segment
+from indexer.store.vectors.segment_files import read_segment
+from indexer.store.vectors.segments import Segment
 from indexer.store.vectors.store import VectorStore
 from tests.colour_grid import colour_extractor, colour_spec
 from tests.desk import Desk, noisy_desk
@@ -121,7 +126,7 @@ def test_segments_become_one_and_answers_stay(grown: Desk) -> None:
     ]
     assert [segments(grown.store, kind.name) for kind in grown.store.spec.kinds] == [1, 1, 1]
     assert answers(grown.store) == before
-    assert len(files(grown.store)) == 3 * 3  # the old ones take no room any more
+    assert len(files(grown.store)) == 3 * 4  # the old ones take no room any more
     grown.check_vectors()
 
 
@@ -159,7 +164,7 @@ def test_what_a_run_committed_bit_by_bit_is_joined(grown: Desk) -> None:
     update_indexes(grown.store)
     assert [segments(grown.store, kind.name) for kind in grown.store.spec.kinds] == [2, 2, 2]
     assert answers(grown.store) == before
-    assert len(files(grown.store)) == 3 * 2 * 3
+    assert len(files(grown.store)) == 3 * 2 * 4
     grown.check_vectors()
     live = clear(grown.store)
     update_indexes(grown.store)
@@ -201,8 +206,8 @@ def test_joined_segments_are_few_and_keep_their_order(tmp_path: Path, sizes: lis
         joined = [len(part.ids) for part in parts]
         assert all(size >= 4 * sum(joined[i + 1 :]) for i, size in enumerate(joined))
         for part in parts:
-            np.testing.assert_array_equal(part.vectors[:, 0], part.ids / 1024)
-        ids = np.concatenate([np.empty(0, np.int64), *(part.ids for part in parts)])
+            np.testing.assert_array_equal(part.vectors.all()[:, 0], part.ids.all() / 1024)
+        ids = np.concatenate([np.empty(0, np.int64), *(part.ids.all() for part in parts)])
         np.testing.assert_array_equal(ids, np.arange(1, first))
         store.close()
 
@@ -360,8 +365,8 @@ def test_an_ivf_index_that_is_half_written_leaves_the_old_one(
     optimize_store(grown.store)
     before, live = answers(grown.store), clear(grown.store)
 
-    def stop(_: IvfIndex, path: Path) -> None:
-        path.write_bytes(b"half")
+    def stop(_: IvfIndex, folder: StoreFolder, name: str) -> None:
+        (folder.path / name).write_bytes(b"half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -409,13 +414,13 @@ def test_files_that_are_replaced_while_an_index_opens_them(
     before = answers(grown.store)
     opened: list[str] = []
 
-    def read(folder: Path, name: str, rows: int, dimension: int) -> Segment:
-        opened.append(name)
+    def read(folder: Path, entry: SegmentEntry) -> Segment:
+        opened.append(segment_name(entry))
         if len(opened) == 1:  # the catalogue has been asked for the files
             other = Store.open(grown.store.path)
             optimize_store(other)
             other.close()
-        return read_segment(folder, name, rows, dimension)
+        return read_segment(folder, entry)
 
     monkeypatch.setattr("indexer.store.vectors.store.read_segment", read)
     assert answers(grown.store) == before
@@ -439,8 +444,12 @@ def test_a_full_disk_while_an_ivf_index_is_written_is_told(
 ) -> None:
     desk = noisy_desk(tmp_path)
     desk.store.index_type = "balanced"
-    write = IvfIndex.write
-    monkeypatch.setattr(IvfIndex, "write", lambda self, _: write(self, Path("/dev/full")))
+    write = StoreFolder.write
+
+    def onto_a_full_disk(folder: StoreFolder, name: str) -> BufferedWriter:
+        return Path("/dev/full").open("wb") if name.endswith(".faiss") else write(folder, name)
+
+    monkeypatch.setattr(StoreFolder, "write", onto_a_full_disk)
     with pytest.raises(StoreError, match="No space left on device"):
         optimize_store(desk.store)
     monkeypatch.undo()

@@ -132,7 +132,7 @@ def test_only_the_candidates_are_looked_at(tmp_path: Path, candidates: int) -> N
     desk = noisy_desk(tmp_path, count=8)
     search = desk.search()
     search.search(Query(path=desk.photos / "0.png", verify=True, candidates=candidates, k=None))
-    kept = list(desk.store.derived.rglob("*-keypoints-*.bin"))
+    kept = list(desk.store.derived.path.rglob("*-keypoints-*.bin"))
     assert len(kept) == candidates
     desk.store.close()
 

@@ -11,10 +11,10 @@ from indexer.arrays import IdArray
 
 
 class ImageFields(NamedTuple):
-    """What the catalogue says about an image; `path` is relative to `root`, see `RootRow`."""
+    """What the catalogue says about an image; `path` is relative to that of its root."""
 
     id: int
-    root: str
+    root_id: int
     path: str
     width: int | None
     height: int | None

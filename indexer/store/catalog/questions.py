@@ -109,12 +109,11 @@ class CatalogQuestions(ABC):
 
     def _fields(self, ask: AskWith, query: str, values: Sequence[object]) -> list[ImageFields]:
         rows = self.checked_images(ask(query, values))
-        roots = self._state_of(ask).roots if rows else {}
         try:
             return [
                 ImageFields(
                     id=row[0],
-                    root=roots[row[1]].path,
+                    root_id=row[1],
                     path=from_stored(row[2]),
                     width=row[8],
                     height=row[9],
@@ -123,7 +122,7 @@ class CatalogQuestions(ABC):
                 )
                 for row in rows
             ]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise self.damaged("images") from error
 
     def checked_images(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:

@@ -77,10 +77,11 @@ def _are_plausible(tables: Sequence[Sequence[Sequence[Any]]]) -> bool:
     for rows, (_, types) in zip(tables, _TABLES, strict=True):
         if not all(isinstance(v, t) for row in rows for v, t in zip(row, types, strict=True)):
             return False
-    _, _, segments, ivfs, _ = tables
+    specs, _, segments, ivfs, _ = tables
     return (
-        all(_KIND.fullmatch(row[1]) for row in (*segments, *ivfs))
-        and all(row[0] > 0 and row[2] > 0 and row[3] > 0 for row in segments)
+        len(specs) <= 1
+        and all(_KIND.fullmatch(row[1]) for row in (*segments, *ivfs))
+        and all(row[0] > 0 and row[2] >= 0 and row[3] > 0 for row in segments)
         and all(row[2] in INDEX_TYPES and row[0] > 0 and row[5] > 0 for row in ivfs)
     )
 

@@ -55,7 +55,7 @@ class VectorIndex:
         self._ivf: IvfSearch | None = None
         if ivf is not None:
             self._ivf = IvfSearch(ivf, Rows(self._segments[: self._in_ivf]))
-        total = sum(len(segment.ids) for segment in self._segments)
+        total = sum(len(segment) for segment in self._segments)
         self._keeps = 4 * dimension * total <= KEPT_BYTES
         self._blocks: dict[tuple[int, int], FloatArray] = {}
         self._asked = False
@@ -67,7 +67,7 @@ class VectorIndex:
 
     def __len__(self) -> int:
         """Return how many vectors can be found."""
-        return sum(len(s.ids) - np.isin(s.image_ids, self._removed).sum() for s in self._segments)
+        return sum(len(s) - np.isin(s.image_ids.all(), self._removed).sum() for s in self._segments)
 
     # --- search -------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class VectorIndex:
             if counts.any():
                 rows = ranges(starts, counts)
                 places = np.repeat(np.arange(len(image_ids)), counts)
-                parts.append((places, np.asarray(segment.ids)[rows], segment.take(rows)))
+                parts.append((places, segment.ids.take(rows), segment.take(rows)))
         if len(parts) == 2:
             return parts[1]  # nothing to join: most collections are one segment
         places, ids, vectors = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -147,24 +147,24 @@ class VectorIndex:
 
     def live_ids(self) -> IdArray:
         """Return the ids (N,) of all vectors that can be found, in the order of their commits."""
-        kept = [np.asarray(s.ids)[~np.isin(s.image_ids, self._removed)] for s in self._segments]
+        kept = [s.ids.all()[~np.isin(s.image_ids.all(), self._removed)] for s in self._segments]
         return np.concatenate([NO_IDS, *kept])
 
     def sample(self, count: int) -> FloatArray:
         """Return about `count` vectors (N, D) float32, evenly spread over all; all if fewer."""
-        total = sum(len(segment.ids) for segment in self._segments)
+        total = sum(len(segment) for segment in self._segments)
         step = max(1, total // count)
         parts = []
         for segment in self._segments:
-            rows = np.arange(0, len(segment.ids), step)
-            parts.append(segment.take(rows[~np.isin(segment.image_ids[rows], self._removed)]))
+            rows = np.arange(0, len(segment), step)
+            parts.append(segment.take(rows[~np.isin(segment.image_ids.take(rows), self._removed)]))
         return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
 
     # --- what they share ----------------------------------------------------------------------
 
     def _count_segments_in(self, ivf: IvfIndex | None) -> int:
         """Return how many segments, from the first, have their rows in the IVF index."""
-        ends = np.cumsum([0, *(len(segment.ids) for segment in self._segments)])
+        ends = np.cumsum([0, *(len(segment) for segment in self._segments)])
         places = np.flatnonzero(ends == (0 if ivf is None else len(ivf)))
         if ivf is not None and not len(places):
             raise ValueError(f"no segments have the {len(ivf)} rows of the IVF index")
@@ -198,14 +198,14 @@ class VectorIndex:
         """
         for place in segments:
             segment = self._segments[place]
-            for start, stop in image_blocks(np.asarray(segment.image_ids), BLOCK_ROWS):
-                owners = np.asarray(segment.image_ids[start:stop])
+            for start, stop in image_blocks(segment.image_ids.all(), BLOCK_ROWS):
+                owners = segment.image_ids.span(start, stop)
                 keep = ~np.isin(owners, self._removed)
                 if allowed is not None:
                     keep &= np.isin(owners, allowed)
                 if not keep.any():
                     continue
-                ids, vectors = np.asarray(segment.ids[start:stop]), self._block(place, start, stop)
+                ids, vectors = segment.ids.span(start, stop), self._block(place, start, stop)
                 yield (
                     (ids, owners, vectors)
                     if keep.all()
@@ -225,7 +225,7 @@ class VectorIndex:
         """
         block = self._blocks.get((place, start))
         if block is None:
-            block = to_float32(self._segments[place].vectors[start:stop])
+            block = to_float32(self._segments[place].vectors.span(start, stop))
             if self._asked and self._keeps:
                 self._blocks[place, start] = block
         return block
@@ -248,5 +248,5 @@ class VectorIndex:
 def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:
     """Return the first row of each image (N,) in a segment, and how many it has there."""
     ends = np.concatenate([image_ids, image_ids + 1])
-    starts, stops = np.searchsorted(segment.image_ids, ends).reshape(2, -1)
+    starts, stops = np.searchsorted(segment.image_ids.all(), ends).reshape(2, -1)
     return starts, stops - starts

@@ -7,10 +7,10 @@ stored vectors, so scores are exact.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from indexer.choices import INDEX_TYPES, IndexType
 from indexer.errors import StoreCorruptError
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import IvfEntry
+from indexer.store.folder import StoreFolder
 from indexer.store.vectors.faiss_runtime import faiss
 from indexer.store.vectors.ivf_calibration import (
     SEED,
@@ -220,13 +221,18 @@ class IvfIndex:
         accuracy = ACCURACY[self.index_type]
         return min(max(math.ceil(k * accuracy.factor), accuracy.least), len(self))
 
-    def write(self, path: Path) -> None:
-        """Write the index to a file and sync it to the disk; raises `OSError`."""
-        with path.open("wb") as file:
+    def write(self, folder: StoreFolder, name: str) -> str:
+        """Write the index to a file, sync it to the disk and return its checksum.
+
+        Raises `OSError`.
+        """
+        digest = hashlib.sha256()
+        with folder.write(name) as file:
             failed: list[OSError] = []
 
             def put(data: bytes) -> int:
                 try:
+                    digest.update(data)
                     return file.write(data)
                 except OSError as error:
                     failed.append(error)  # faiss would lose it
@@ -238,19 +244,27 @@ class IvfIndex:
                 raise (failed or [OSError(str(error))])[0] from error
             file.flush()
             os.fsync(file.fileno())
+        return digest.hexdigest()
 
     @classmethod
-    def read(cls, path: Path, entry: IvfEntry, *, to_extend: bool = False) -> IvfIndex:
+    def read(
+        cls, folder: StoreFolder, name: str, entry: IvfEntry, *, to_extend: bool = False
+    ) -> IvfIndex:
         """Open what `write` wrote, by memory map unless it is to be extended.
 
-        Raises `StoreCorruptError` where the file is missing or damaged.
+        Only for files that this account wrote: faiss trusts what it reads. Raises `OSError`, and
+        `StoreCorruptError` where the file does not agree with its checksum, if it has one.
         """
+        path = folder.path / name
+        with folder.read(name) as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        damaged = f"The index file {path} is damaged. Rebuild it with: cbir optimize"
+        if entry.checksum and digest != entry.checksum:
+            raise StoreCorruptError(damaged)
         try:
             index = faiss.read_index(str(path), 0 if to_extend else faiss.IO_FLAG_MMAP)
         except RuntimeError as error:
-            raise StoreCorruptError(
-                f"The index file {path} is missing or damaged. Rebuild it with: cbir optimize"
-            ) from error
+            raise StoreCorruptError(damaged) from error
         index_type: IndexType = next(t for t in INDEX_TYPES if t == entry.index_type)
         return cls(index, index_type, entry.nprobe, entry.recall)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from indexer.arrays import BoolArray, FloatArray, HalfArray, IdArray
-from indexer.errors import StoreCorruptError
-from indexer.progress import Progress, no_progress
+from indexer.store.vectors.checked import CheckedRows
 
 CACHED_VALUES = 1 << 16  # converted at a time
 SIGN_AND_REST = np.int32(-0x70002000)  # the bits of a half in a float: 0x8fffe000
@@ -30,13 +26,16 @@ class Segment:
     `vectors` (N, D) float16. For vectors of whole images both ids are the same.
     """
 
-    ids: IdArray
-    image_ids: IdArray
-    vectors: HalfArray
+    ids: CheckedRows
+    image_ids: CheckedRows
+    vectors: CheckedRows
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
     def take(self, rows: IdArray) -> FloatArray:
         """Return the vectors (len(rows), D) float32 of these rows, in their order."""
-        return to_float32(self.vectors[rows])
+        return to_float32(self.vectors.take(rows))
 
 
 class Rows:
@@ -44,7 +43,7 @@ class Rows:
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self.segments = list(segments)
-        self._starts = np.cumsum([0, *(len(s.ids) for s in self.segments)])
+        self._starts = np.cumsum([0, *(len(s) for s in self.segments)])
 
     def __len__(self) -> int:
         """Return how many rows there are, those of removed images included."""
@@ -58,15 +57,15 @@ class Rows:
     @cached_property
     def image_ids(self) -> IdArray:
         """The image (N,) that each row belongs to; ids ascend, as commits give them."""
-        return _joined([segment.image_ids for segment in self.segments])
+        return _joined([segment.image_ids.all() for segment in self.segments])
 
     def ids_of(self, rows: IdArray) -> IdArray:
         """Return the ids of these rows; like the next one, it reads no more than it has to."""
-        return self._look_up(rows, lambda segment, own: segment.ids[own])
+        return self._look_up(rows, lambda segment, own: segment.ids.take(own))
 
     def images_of(self, rows: IdArray) -> IdArray:
         """Return the images that these rows belong to."""
-        return self._look_up(rows, lambda segment, own: segment.image_ids[own])
+        return self._look_up(rows, lambda segment, own: segment.image_ids.take(own))
 
     def span_of_image(self, image_id: int) -> tuple[int, int]:
         """Return the half-open range of the rows of an image."""
@@ -109,29 +108,20 @@ class Rows:
     def chunks(self, skipped: int = 0) -> Iterator[tuple[int, FloatArray]]:
         """Yield (first row, vectors float32), of all rows but the first `skipped`."""
         for first, segment in zip(self._starts.tolist(), self.segments, strict=False):
-            for start in range(max(0, skipped - first), len(segment.ids), CHUNK_ROWS):
+            for start in range(max(0, skipped - first), len(segment), CHUNK_ROWS):
                 stop = start + CHUNK_ROWS
-                yield first + start, to_float32(segment.vectors[start:stop])
-                let_go(segment.vectors)
+                yield first + start, to_float32(segment.vectors.span(start, stop))
+                segment.vectors.let_go()
 
     def let_go(self) -> None:
-        """Drop the pages of all segments from this process, see `let_go`."""
+        """Drop the pages of all segments from this process, see `CheckedRows`."""
         for segment in self.segments:
-            let_go(segment.vectors)
+            segment.vectors.let_go()
 
 
 def _joined(parts: Sequence[IdArray]) -> IdArray:
     """Return the parts as one array; a single one is not read."""
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
-
-
-def let_go(array: np.ndarray) -> None:
-    """Drop the pages of a memory map from this process, where the system supports it."""
-    base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 def to_float32(half: HalfArray) -> FloatArray:
@@ -148,85 +138,3 @@ def to_float32(half: HalfArray) -> FloatArray:
         part &= SIGN_AND_REST
         widened[start : start + rows] *= SCALE
     return widened
-
-
-def write_segment(
-    folder: Path, name: str, ids: IdArray, image_ids: IdArray, vectors: FloatArray | HalfArray
-) -> None:
-    """Write a segment as `.npy` files, vectors as float16, and sync them to the disk."""
-    parts: dict[str, np.ndarray] = {
-        "ids": ids,
-        "images": image_ids,
-        "vectors": vectors.astype(np.float16, copy=False),
-    }
-    for part, array in parts.items():
-        with (folder / f"{name}.{part}.npy").open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def write_merged(
-    folder: Path,
-    name: str,
-    parts: Sequence[Segment],
-    keep: Sequence[BoolArray],
-    *,
-    change: Callable[[FloatArray], FloatArray] | None = None,
-    progress: Progress = no_progress,
-) -> None:
-    """Write the rows to `keep` (N,) of several segments as one, and sync it to the disk.
-
-    `change` maps vectors (n, D) to those that are written; it is called with some at a time.
-    """
-    step = "merging segments" if change is None else "re-encoding vectors"
-    rows, written = sum(int(kept.sum()) for kept in keep), 0
-    for part, field in (("ids", "ids"), ("images", "image_ids"), ("vectors", "vectors")):
-        sources = [getattr(segment, field) for segment in parts]
-        header = {
-            "descr": np.lib.format.dtype_to_descr(sources[0].dtype),
-            "fortran_order": False,
-            "shape": (rows, *sources[0].shape[1:]),
-        }
-        with (folder / f"{name}.{part}.npy").open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for source, kept in zip(sources, keep, strict=True):
-                for start in range(0, len(source), CHUNK_ROWS):
-                    stop = start + CHUNK_ROWS
-                    chunk = source[start:stop][kept[start:stop]]
-                    if part == "vectors":
-                        written += len(chunk)
-                        if change is not None:
-                            chunk = change(to_float32(chunk)).astype(np.float16)
-                    file.write(np.ascontiguousarray(chunk).tobytes())
-                    let_go(source)
-                    progress(step, written, rows)
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def read_segment(folder: Path, name: str, rows: int, dimension: int) -> Segment:
-    """Open a segment by memory map.
-
-    Raises `StoreCorruptError` where a file is missing or is not what the catalogue says.
-    """
-    ids = _map(folder / f"{name}.ids.npy", (rows,), np.dtype(np.int64))
-    image_ids = _map(folder / f"{name}.images.npy", (rows,), np.dtype(np.int64))
-    vectors = _map(folder / f"{name}.vectors.npy", (rows, dimension), np.dtype(np.float16))
-    return Segment(ids, image_ids, vectors)
-
-
-def _map(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    remedy = "Restore it from a backup, or rebuild the store with cbir index --rebuild."
-    try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise StoreCorruptError(f"The vector file {path} is missing. {remedy}") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise StoreCorruptError(f"The vector file {path} is damaged ({error}). {remedy}") from error
-    if array.shape != shape or array.dtype != dtype:
-        raise StoreCorruptError(
-            f"The vector file {path} holds {array.dtype} {array.shape}, the catalogue says "
-            f"{dtype} {shape}. {remedy}"
-        )
-    return np.asarray(array)  # as a plain view of the map: indexing a memmap costs ten times more

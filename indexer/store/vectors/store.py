@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,33 +13,35 @@ from indexer.arrays import BoolArray, FloatArray, HalfArray, IdArray
 from indexer.errors import StoreCorruptError, StoreError
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import Catalog, IvfEntry, SegmentEntry
-from indexer.store.layout import ivf_name, segment_name, vector_files
+from indexer.store.deletion import delete_vectors
+from indexer.store.folder import open_folder
+from indexer.store.layout import ivf_name, segment_name
 from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.ivf import IvfIndex
-from indexer.store.vectors.segments import (
-    Rows,
-    Segment,
-    read_segment,
-    write_merged,
-    write_segment,
-)
+from indexer.store.vectors.segment_files import read_segment, write_merged, write_segment
+from indexer.store.vectors.segments import Rows, Segment
 
 if TYPE_CHECKING:  # reading needs no SQLAlchemy, which takes long to import
     from indexer.store.catalog.transaction import CatalogTransaction
 
+REBUILD = "Rebuild it with: cbir optimize"
 MUCH_LARGER = 4  # times the rows of all later segments: such a segment is left alone
 
 
 class VectorStore:
     """The vector files in `folder`. A file counts once `catalog` names it.
 
+    FAISS trusts what it reads, so IVF indexes are read only in a store that this account made, or
+    `trusts`; in others all vectors are compared.
+
     What is written becomes live when the transaction that it was written in commits, after a call
     of `sync`. Writers hold the store's lock.
     """
 
-    def __init__(self, folder: Path, catalog: Catalog) -> None:
+    def __init__(self, folder: Path, catalog: Catalog, *, trusts: bool = False) -> None:
         self.folder = folder
         self.catalog = catalog
+        self.trusts = trusts
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -66,11 +67,12 @@ class VectorStore:
     def open_ivf(self, entry: IvfEntry, *, to_extend: bool = False) -> IvfIndex:
         """Open an IVF index; raises `StoreCorruptError`."""
         path = self.folder / f"{ivf_name(entry)}.faiss"
-        ivf = IvfIndex.read(path, entry, to_extend=to_extend)
+        with self._explaining_faults(path), open_folder(self.folder) as folder:
+            ivf = IvfIndex.read(folder, path.name, entry, to_extend=to_extend)
         if len(ivf) != entry.rows:
             raise StoreCorruptError(
                 f"The index file {path} holds {len(ivf)} vectors, the catalogue says "
-                f"{entry.rows}. Rebuild it with: cbir optimize"
+                f"{entry.rows}. {REBUILD}"
             )
         return ivf
 
@@ -87,7 +89,8 @@ class VectorStore:
         """Write vectors (N, D) with their ids (N,) and the ids of their images (N,), ascending."""
         entry = change.add_segment(kind, len(ids), vectors.shape[1])
         with self._explaining_errors():
-            write_segment(self.folder, segment_name(entry), ids, image_ids, vectors)
+            checksum = write_segment(self.folder, segment_name(entry), ids, image_ids, vectors)
+        change.set_segment_checksum(entry, checksum)
 
     def rewrite(
         self,
@@ -113,7 +116,7 @@ class VectorStore:
         """
         old = change.segments(kind)
         removed = change.removed_images()
-        keep = [~np.isin(self._read(entry).image_ids, removed) for entry in old]
+        keep = [~np.isin(self._read(entry).image_ids.all(), removed) for entry in old]
         if not old or (len(old) == 1 and keep[0].all()):
             return
         change.drop_ivf(kind)
@@ -151,18 +154,15 @@ class VectorStore:
                 nprobe=ivf.nprobe,
                 recall=ivf.recall,
             )
-            with self._explaining_errors():
-                ivf.write(self.folder / f"{ivf_name(entry)}.faiss")
+            with self._explaining_errors(), open_folder(self.folder) as folder:
+                checksum = ivf.write(folder, f"{ivf_name(entry)}.faiss")
+            change.set_ivf_checksum(entry, checksum)
             self.sync()
 
     def sync(self) -> None:
         """Flush the folder's entries to the disk."""
-        if os.name == "posix":
-            descriptor = os.open(self.folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        with open_folder(self.folder) as folder:
+            folder.sync()
 
     def clear_leftovers(self, kinds: Sequence[str]) -> None:
         """Delete vector files that no commit named, or that a later one dropped."""
@@ -172,24 +172,22 @@ class VectorStore:
             live |= {segment_name(entry) for entry in entries.segments}
             if entries.ivf is not None:
                 live.add(ivf_name(entries.ivf))
-        for file in list(vector_files(self.folder)):
-            if file.name.split(".")[0] not in live:
-                # Windows keeps a file that another process reads; it goes the next time.
-                with contextlib.suppress(PermissionError):
-                    file.unlink()
+        delete_vectors(self.folder, live)
 
     # --- what they share ----------------------------------------------------------------------
 
     def _open_index(self, kind: str) -> VectorIndex | None:
-        entries = self.catalog.state().files(kind)
+        state = self.catalog.state()
+        entries = state.files(kind)
         if not entries.segments:
             return None
-        ivf = None if entries.ivf is None else self.open_ivf(entries.ivf)
+        trusted = state.is_sealed or self.trusts
+        ivf = self.open_ivf(entries.ivf) if entries.ivf is not None and trusted else None
         segments = [self._read(entry) for entry in entries.segments]
         return VectorIndex(segments[0].vectors.shape[1], segments, ivf, entries.removed)
 
     def _read(self, entry: SegmentEntry) -> Segment:
-        return read_segment(self.folder, segment_name(entry), entry.rows, entry.dimension)
+        return read_segment(self.folder, entry)
 
     def _write_as_one(
         self,
@@ -208,8 +206,22 @@ class VectorStore:
             merged = change.add_segment(old[0].kind, count, old[0].dimension)
             name = segment_name(merged)
             with self._explaining_errors():
-                write_merged(self.folder, name, parts, kept, change=function, progress=progress)
+                checksum = write_merged(
+                    self.folder, name, parts, kept, change=function, progress=progress
+                )
+            change.set_segment_checksum(merged, checksum)
         self.sync()
+
+    @contextlib.contextmanager
+    def _explaining_faults(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise StoreCorruptError(f"The index file {path} is missing. {REBUILD}") from error
+        except OSError as error:
+            raise StoreCorruptError(
+                f"The index file {path} cannot be read: {error.strerror or error}. {REBUILD}"
+            ) from error
 
     @contextlib.contextmanager
     def _explaining_errors(self) -> Iterator[None]:

@@ -42,10 +42,10 @@ def entry(root: int, number: int) -> Entry:
 def fields(number: int) -> ImageFields:
     """What is to be known about an image of `entry`."""
     if number == FAILED:
-        return ImageFields(number, "photos", "9.jpg", None, None, None, None)
+        return ImageFields(number, 1, "9.jpg", None, None, None, None)
     if number == NAMED:
-        return ImageFields(number, "photos", ODD_NAME, 640 + number, 480, TAKEN, "Pinhole")
-    return ImageFields(number, "photos", f"{number}.jpg", 640 + number, 480, None, None)
+        return ImageFields(number, 1, ODD_NAME, 640 + number, 480, TAKEN, "Pinhole")
+    return ImageFields(number, 1, f"{number}.jpg", 640 + number, 480, None, None)
 
 
 def box(region: int) -> list[int]:

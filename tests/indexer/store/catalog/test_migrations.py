@@ -22,7 +22,7 @@ from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
-from indexer.store.vectors.segments import write_segment
+from indexer.store.vectors.segment_files import write_segment
 from tests.colour_grid import colour_extractor
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, plain

@@ -16,8 +16,10 @@ from indexer.arrays import FloatArray, HalfArray, IdArray
 from indexer.store.vectors import index as index_module
 from indexer.store.vectors.image_matches import QUERIES_AT_ONCE
 from indexer.store.vectors.index import NO_IDS, VectorIndex
-from indexer.store.vectors.segments import Segment, read_segment, write_segment
+from indexer.store.vectors.segment_files import write_segment
+from indexer.store.vectors.segments import Segment
 from tests.clusters import DIMENSION, WINDOWS, segment
+from tests.segments import segment_at, segment_of
 
 EXACT = 1e-6  # what scores may differ from a sum in another order
 
@@ -35,7 +37,7 @@ def halves(seed: int, rows: int, dimension: int) -> HalfArray:
 
 def of_images(ids: IdArray, vectors: HalfArray) -> Segment:
     """Return a segment of whole images, one vector each."""
-    return Segment(ids, ids, vectors)
+    return segment_of(ids, ids, vectors)
 
 
 def check_same(
@@ -205,7 +207,7 @@ def grouped_cases(draw: st.DrawFn) -> GroupedCase:
     segments, start = [], 0
     for group in groups:
         part = slice(start, start := start + sum(group))
-        segments.append(Segment(ids[part], image_ids[part], rows[part]))
+        segments.append(segment_of(ids[part], image_ids[part], rows[part]))
     some = st.lists(st.integers(0, 3 * images + 2), max_size=images + 3)
     allowed = draw(st.none() | some)
     return GroupedCase(
@@ -301,7 +303,7 @@ def test_an_image_counts_by_its_best_vector_wherever_it_is() -> None:
     whole_first = np.array([[1, 0], [0, 1]], np.float16)
     part_first = whole_first[::-1].copy()
     numbers = np.array([1, 2, 3, 4]), np.array([10, 10, 20, 20])
-    index = VectorIndex(2, [Segment(*numbers, np.vstack([part_first, whole_first]))])
+    index = VectorIndex(2, [segment_of(*numbers, np.vstack([part_first, whole_first]))])
     query = np.array([[1, 0]], np.float32)
     [by_part] = index.search_images(query, 2)
     assert by_part.image_ids.tolist() == [10, 20]  # a tie
@@ -310,7 +312,7 @@ def test_an_image_counts_by_its_best_vector_wherever_it_is() -> None:
 
 def test_removed_images_take_their_regions_with_them() -> None:
     # Image 2 is gone; regions 1, 2 and 3 of image 7 share no more than a number with it.
-    part = Segment(np.arange(1, 6), np.array([2, 2, 7, 7, 7]), halves(1, 5, 3))
+    part = segment_of(np.arange(1, 6), np.array([2, 2, 7, 7, 7]), halves(1, 5, 3))
     index = VectorIndex(3, [part], removed=np.array([2]))
     [match] = index.search_images(unit_rows(2, 1, 3), 9)
     assert match.image_ids.tolist() == [7]
@@ -335,7 +337,7 @@ def regions() -> VectorIndex:
         near += 1e-3 * unit_rows(first + 1, rows, LARGE)
         vectors = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float16)
         image_ids = first + np.arange(rows) // WINDOWS
-        parts.append(Segment(first * WINDOWS + np.arange(rows), image_ids, vectors))
+        parts.append(segment_of(first * WINDOWS + np.arange(rows), image_ids, vectors))
     return VectorIndex(LARGE, parts)
 
 
@@ -406,9 +408,9 @@ def test_rows_of_several_images_in_any_order() -> None:
         if image in (999_999, 7):
             assert not own.any()
             continue
-        expected = [(s, s.image_ids == image) for s in SEGMENTS]
-        assert ids[own].tolist() == [int(i) for s, rows in expected for i in s.ids[rows]]
-        stored = np.concatenate([s.vectors[rows] for s, rows in expected])
+        expected = [(s, s.image_ids.all() == image) for s in SEGMENTS]
+        assert ids[own].tolist() == [int(i) for s, rows in expected for i in s.ids.all()[rows]]
+        stored = np.concatenate([s.vectors.all()[rows] for s, rows in expected])
         np.testing.assert_array_equal(vectors[own], stored.astype(np.float32))
         by_one = index.rows_of_image(image)
         check_same([by_one], [(ids[own], vectors[own])])
@@ -452,7 +454,8 @@ def test_live_ids_are_those_of_the_images_that_are_left() -> None:
 def test_live_ids_come_in_the_order_of_commits() -> None:
     assert VectorIndex(DIMENSION).live_ids().tolist() == []
     parts = [
-        of_images(np.array(ids), segment(0, len(ids)).vectors) for ids in ([3, 7], [5], [1, 2])
+        of_images(np.array(ids), segment(0, len(ids)).vectors.all())
+        for ids in ([3, 7], [5], [1, 2])
     ]
     assert VectorIndex(DIMENSION, parts).live_ids().tolist() == [3, 7, 5, 1, 2]
 
@@ -462,7 +465,7 @@ def test_a_sample_is_spread_over_all_that_is_left(count: int) -> None:
     removed = np.array([2, 102])
     index = VectorIndex(DIMENSION, SEGMENTS, removed=removed)
     sample = index.sample(count)
-    rows = np.concatenate([s.vectors[~np.isin(s.image_ids, removed)] for s in SEGMENTS])
+    rows = np.concatenate([s.vectors.all()[~np.isin(s.image_ids.all(), removed)] for s in SEGMENTS])
     stored = {row.tobytes() for row in rows.astype(np.float32)}
     assert {row.tobytes() for row in sample} <= stored
     assert sample.dtype == np.float32
@@ -514,6 +517,6 @@ def test_an_index_needs_a_dimension() -> None:
 
 def test_an_index_over_memory_maps(tmp_path: Path) -> None:
     values = unit_rows(1, 5, 4)
-    write_segment(tmp_path, "s", np.arange(5), np.arange(5), values)
-    index = VectorIndex(4, [read_segment(tmp_path, "s", 5, 4)])
+    write_segment(tmp_path, "00000001-conv", np.arange(5), np.arange(5), values)
+    index = VectorIndex(4, [segment_at(tmp_path, "00000001-conv", 5, 4)])
     assert [match.ids.tolist() for match in index.search(values, 1)] == [[0], [1], [2], [3], [4]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from indexer.arrays import FloatArray, IdArray
 from indexer.choices import IndexType
 from indexer.errors import StoreCorruptError
 from indexer.store.catalog.protocol import IvfEntry
+from indexer.store.folder import open_folder
 from indexer.store.vectors.faiss_runtime import faiss
 from indexer.store.vectors.ivf import (
     ACCURACY,
@@ -156,19 +158,28 @@ def test_threads_that_share_a_query_find_what_one_finds(ivf: IvfIndex, rows: Row
     same(shared, alone)
 
 
+def write(ivf: IvfIndex, path: Path) -> IvfEntry:
+    with open_folder(path.parent) as folder:
+        return replace(entry_of(ivf), checksum=ivf.write(folder, path.name))
+
+
+def read_index(path: Path, entry: IvfEntry, *, to_extend: bool = False) -> IvfIndex:
+    with open_folder(path.parent) as folder:
+        return IvfIndex.read(folder, path.name, entry, to_extend=to_extend)
+
+
 @pytest.mark.parametrize("to_extend", [False, True])
 def test_write_then_read(ivf: IvfIndex, rows: Rows, tmp_path: Path, to_extend: bool) -> None:
     path = tmp_path / "a.faiss"
-    ivf.write(path)
-    read = IvfIndex.read(path, entry_of(ivf), to_extend=to_extend)
+    read = read_index(path, write(ivf, path), to_extend=to_extend)
     assert len(read) == len(ivf)
     assert (read.index_type, read.nprobe, read.recall) == (ivf.index_type, ivf.nprobe, ivf.recall)
     same(answers(read, rows), answers(ivf, rows))
 
 
 def test_what_was_read_can_be_extended(ivf: IvfIndex, rows: Rows, tmp_path: Path) -> None:
-    ivf.write(tmp_path / "a.faiss")
-    read = IvfIndex.read(tmp_path / "a.faiss", entry_of(ivf), to_extend=True)
+    path = tmp_path / "a.faiss"
+    read = read_index(path, write(ivf, path), to_extend=True)
     more = Rows([*rows.segments, segment(9000, 10, seed=7)])
     read.extend(more)
     found, _ = read.search(more, more.take(np.array([ROWS + 4]))[0], 1, None)
@@ -178,9 +189,9 @@ def test_what_was_read_can_be_extended(ivf: IvfIndex, rows: Rows, tmp_path: Path
 def test_a_removed_file_stays_readable_while_it_is_open(
     ivf: IvfIndex, rows: Rows, tmp_path: Path
 ) -> None:
-    ivf.write(tmp_path / "a.faiss")
-    read = IvfIndex.read(tmp_path / "a.faiss", entry_of(ivf))
-    (tmp_path / "a.faiss").unlink()
+    path = tmp_path / "a.faiss"
+    read = read_index(path, write(ivf, path))
+    path.unlink()
     same(answers(read, rows), answers(ivf, rows))
 
 
@@ -201,15 +212,31 @@ def empty(path: Path) -> None:
 
 
 @pytest.mark.parametrize("to_extend", [False, True])
-@pytest.mark.parametrize("harm", [halve, shorten, behead, empty, Path.unlink])
+@pytest.mark.parametrize("has_checksum", [False, True])
+@pytest.mark.parametrize("harm", [halve, shorten, behead, empty])
 def test_a_damaged_file_is_named_with_a_remedy(
-    ivf: IvfIndex, tmp_path: Path, harm: Any, to_extend: bool
+    ivf: IvfIndex, tmp_path: Path, harm: Any, to_extend: bool, has_checksum: bool
 ) -> None:
     path = tmp_path / "a.faiss"
-    ivf.write(path)
+    entry = write(ivf, path)
     harm(path)
+    entry = entry if has_checksum else replace(entry, checksum="")
     with pytest.raises(StoreCorruptError, match=r"a\.faiss.*cbir optimize"):
-        IvfIndex.read(path, entry_of(ivf), to_extend=to_extend)
+        read_index(path, entry, to_extend=to_extend)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_seen(ivf: IvfIndex, tmp_path: Path) -> None:
+    path = tmp_path / "a.faiss"
+    entry = write(ivf, path)
+    flip(path)
+    with pytest.raises(StoreCorruptError, match=r"a\.faiss.*cbir optimize"):
+        read_index(path, entry)
 
 
 # --- what is chosen, and of what size ------------------------------------------------------------

@@ -12,13 +12,14 @@ from indexer.choices import IndexType
 from indexer.store.vectors.image_matches import ImageMatches, Matches
 from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.ivf import IvfIndex
-from indexer.store.vectors.segments import Rows, Segment
+from indexer.store.vectors.segments import Rows
 from tests.clusters import DIMENSION, ROWS, WINDOWS, clustered, segment, trained
+from tests.segments import segment_of
 
 QUERIES = clustered(seed=2, rows=40)
 TAIL_IMAGE = 2001
 SEGMENTS = [segment(1, 4000), segment(1001, 2000, seed=3), segment(TAIL_IMAGE, 500, seed=4)]
-IMAGES = np.unique(np.concatenate([part.image_ids for part in SEGMENTS]))
+IMAGES = np.unique(np.concatenate([part.image_ids.all() for part in SEGMENTS]))
 
 
 @pytest.fixture(scope="module", params=["balanced", "compact"])
@@ -208,7 +209,7 @@ def test_all_rows_in_the_ivf_index(ivf: IvfIndex) -> None:
 
 
 def test_an_empty_segment_after_the_ivf_index(ivf: IvfIndex, near: VectorIndex) -> None:
-    none = Segment(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, DIMENSION), "f2"))
+    none = segment_of(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, DIMENSION), "f2"))
     index = VectorIndex(DIMENSION, [*SEGMENTS[:2], none, *SEGMENTS[2:]], ivf)
     check_same(index.search(QUERIES, 10), near.search(QUERIES, 10))
 

@@ -16,15 +16,11 @@ from hypothesis import strategies as st
 
 from indexer.arrays import FloatArray, HalfArray
 from indexer.errors import StoreCorruptError
-from indexer.store.vectors import segments
-from indexer.store.vectors.segments import (
-    Rows,
-    Segment,
-    read_segment,
-    to_float32,
-    write_merged,
-    write_segment,
-)
+from indexer.store.vectors import checked, segment_files, segments
+from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.segment_files import write_merged, write_segment
+from indexer.store.vectors.segments import Rows, Segment, to_float32
+from tests.segments import segment_at, segment_of
 
 DIMENSION = 3
 
@@ -38,13 +34,13 @@ def tables(draw: st.DrawFn) -> Rows:
         owners = np.repeat(np.arange(image, image + len(sizes)) * 2, sizes)
         values = np.arange(row, row + count)
         vectors = np.repeat(values[:, None], DIMENSION, axis=1).astype(np.float16)
-        parts.append(Segment(values + 100, owners.astype(np.int64), vectors))
+        parts.append(segment_of(values + 100, owners.astype(np.int64), vectors))
         image, row = image + len(sizes), row + count
     return Rows(parts)
 
 
 def joined(rows: Rows) -> np.ndarray:
-    return np.concatenate([part.vectors for part in rows.segments]).astype(np.float32)
+    return np.concatenate([part.vectors.all() for part in rows.segments]).astype(np.float32)
 
 
 @given(tables(), st.data())
@@ -61,10 +57,10 @@ def test_take_is_indexing_of_the_whole(rows: Rows, data: st.DataObject) -> None:
 def test_ids_and_images_are_those_of_the_whole(rows: Rows, data: st.DataObject) -> None:
     wanted = data.draw(st.lists(st.integers(0, len(rows) - 1))) if len(rows) else []
     places = np.array(wanted, np.int64)
-    owners = np.concatenate([part.image_ids for part in rows.segments])
+    owners = np.concatenate([part.image_ids.all() for part in rows.segments])
     np.testing.assert_array_equal(rows.images_of(places), owners[places])
     np.testing.assert_array_equal(
-        rows.ids_of(places), np.concatenate([part.ids for part in rows.segments])[places]
+        rows.ids_of(places), np.concatenate([part.ids.all() for part in rows.segments])[places]
     )
 
 
@@ -93,20 +89,22 @@ def test_the_span_of_an_image_holds_its_rows_and_no_others(rows: Rows) -> None:
 def test_merging_keeps_the_order_and_drops_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    monkeypatch.setattr(segments, "CHUNK_ROWS", size)
+    monkeypatch.setattr(segment_files, "CHUNK_ROWS", size)
     random = np.random.default_rng(1)
     parts = [
-        Segment(
+        segment_of(
             np.arange(n) + 10 * n, np.arange(n) + 50 * n, random.normal(size=(n, 4)).astype("f2")
         )
         for n in (7, 8, 9)
     ]
     keep = [random.random(7) < 0.5, np.zeros(8, bool), np.ones(9, bool)]
-    write_merged(tmp_path, "m", parts, keep)
-    merged = read_segment(tmp_path, "m", int(sum(kept.sum() for kept in keep)), 4)
+    write_merged(tmp_path, "00000002-conv", parts, keep)
+    merged = segment_at(tmp_path, "00000002-conv", int(sum(kept.sum() for kept in keep)), 4)
     for field in ("ids", "image_ids", "vectors"):
-        expected = [getattr(part, field)[kept] for part, kept in zip(parts, keep, strict=True)]
-        np.testing.assert_array_equal(getattr(merged, field), np.concatenate(expected))
+        expected = [
+            getattr(part, field).all()[kept] for part, kept in zip(parts, keep, strict=True)
+        ]
+        np.testing.assert_array_equal(getattr(merged, field).all(), np.concatenate(expected))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has mapped")
@@ -116,12 +114,12 @@ def test_merging_keeps_no_file_in_memory(tmp_path: Path) -> None:
 
     rows = 20_000
     ids = np.arange(rows, dtype=np.int64)
-    write_segment(tmp_path, "a", ids, ids, np.ones((rows, 1024), np.float16))  # 41 MB
-    part = read_segment(tmp_path, "a", rows, 1024)
+    write_segment(tmp_path, "00000003-conv", ids, ids, np.ones((rows, 1024), np.float16))  # 41 MB
+    part = segment_at(tmp_path, "00000003-conv", rows, 1024)
     before = mapped_mb()
-    write_merged(tmp_path, "b", [part], [np.ones(rows, bool)])
+    write_merged(tmp_path, "00000004-conv", [part], [np.ones(rows, bool)])
     assert mapped_mb() - before < 10
-    assert part.vectors[:: rows // 5].sum() > 0
+    assert part.vectors.all()[:: rows // 5].sum() > 0
     assert mapped_mb() - before > 0  # what is read is seen here
 
 
@@ -154,10 +152,10 @@ def test_scattered_rows_are_the_rows_taken(
 ) -> None:
     monkeypatch.setattr(segments, "APART_ROWS", chunk)
     parts: list[Segment] = []
-    for name, count in (("a", 40), ("b", 30)):
+    for name, count in (("00000003-conv", 40), ("00000004-conv", 30)):
         ids = np.arange(count) + 40 * len(parts)
         write_segment(tmp_path, name, ids, ids, random_rows(count, count))
-        parts.append(read_segment(tmp_path, name, count, DIMENSION))
+        parts.append(segment_at(tmp_path, name, count, DIMENSION))
     table = Rows(parts)
     for wanted in ([], [69], np.random.default_rng(1).integers(0, 70, 50)):
         places = np.array(wanted, np.int64)
@@ -178,11 +176,11 @@ def random_rows(seed: int, rows: int, dimension: int = DIMENSION) -> FloatArray:
 def test_write_then_read_changes_nothing(rows: int, dimension: int) -> None:
     ids, values = np.arange(rows, dtype=np.int64) * 3, random_rows(rows, rows, dimension)
     with tempfile.TemporaryDirectory() as folder:
-        write_segment(Path(folder), "s", ids, ids // 6, values)
-        read = read_segment(Path(folder), "s", rows, dimension)
-        np.testing.assert_array_equal(read.ids, ids)
-        np.testing.assert_array_equal(read.image_ids, ids // 6)
-        np.testing.assert_array_equal(read.vectors, values.astype(np.float16))
+        write_segment(Path(folder), "00000001-conv", ids, ids // 6, values)
+        read = segment_at(Path(folder), "00000001-conv", rows, dimension)
+        np.testing.assert_array_equal(read.ids.all(), ids)
+        np.testing.assert_array_equal(read.image_ids.all(), ids // 6)
+        np.testing.assert_array_equal(read.vectors.all(), values.astype(np.float16))
 
 
 def truncate(path: Path) -> None:
@@ -190,7 +188,7 @@ def truncate(path: Path) -> None:
 
 
 def pickle(path: Path) -> None:
-    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.save(path, np.array([{"00000003-conv": 1}], dtype=object), allow_pickle=True)
 
 
 def scribble(path: Path) -> None:
@@ -209,11 +207,109 @@ def shorten(path: Path) -> None:
     np.save(path, np.load(path)[:-1])
 
 
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 16
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("part", ["ids.npy", "images.npy", "vectors.npy", "sums"])
+@pytest.mark.parametrize("harm", [truncate, scribble, empty, flip, Path.unlink])
+def test_a_damaged_segment_is_named(tmp_path: Path, part: str, harm: Any) -> None:
+    name, ids = "00000007-conv", np.arange(5)
+    checksum = write_segment(tmp_path, name, ids, ids, random_rows(1, 5))
+    harm(tmp_path / f"{name}.{part}")
+    with pytest.raises(StoreCorruptError, match=r"7-conv.*cbir doctor --repair"):
+        segment_at(tmp_path, name, 5, DIMENSION, checksum)
+
+
 @pytest.mark.parametrize("part", ["ids", "images", "vectors"])
 @pytest.mark.parametrize("harm", [truncate, pickle, scribble, empty, widen, shorten, Path.unlink])
-def test_a_damaged_segment_is_named(tmp_path: Path, part: str, harm: Any) -> None:
-    write_segment(tmp_path, "7-conv", np.arange(5), np.arange(5), random_rows(1, 5))
-    path = tmp_path / f"7-conv.{part}.npy"
-    harm(path)
-    with pytest.raises(StoreCorruptError, match=r"7-conv.*--rebuild"):
-        read_segment(tmp_path, "7-conv", 5, DIMENSION)
+def test_without_checksums_much_damage_is_seen(tmp_path: Path, part: str, harm: Any) -> None:
+    name, ids = "00000007-conv", np.arange(5)
+    write_segment(tmp_path, name, ids, ids, random_rows(1, 5))
+    harm(tmp_path / f"{name}.{part}.npy")
+    with pytest.raises(StoreCorruptError, match=r"7-conv.*cbir doctor --repair"):
+        segment_at(tmp_path, name, 5, DIMENSION)
+
+
+HEADERS = [
+    b"{'descr': '<f2', 'fortran_order': False, 'shape': (5, 3), ",  # no end
+    b"{'descr': '<f2', 'fortran_order': False, 'shape': (5, " + b"9" * 50 + b")}",
+    b"{'descr': '|O', 'fortran_order': False, 'shape': (5, 3)}",
+    b"{'descr': ('<f2', (3,) * 10**9), 'fortran_order': False, 'shape': (5, 3)}",
+    b"(" * 9000,
+    b"\xff" * 90,
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_no_header_ends_in_a_traceback(tmp_path: Path, header: bytes) -> None:
+    name, ids = "00000007-conv", np.arange(5)
+    write_segment(tmp_path, name, ids, ids, random_rows(1, 5))
+    head = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / f"{name}.vectors.npy").write_bytes(head + b"\0" * 30)
+    with pytest.raises(StoreCorruptError, match="7-conv"):
+        segment_at(tmp_path, name, 5, DIMENSION)
+
+
+BIG, WIDE = 3000, 64  # 384,000 bytes of vectors: 24 blocks
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Segment:
+    """A segment with a flipped bit in the vector of row 1500."""
+    name, ids = "00000007-conv", np.arange(BIG)
+    checksum = write_segment(tmp_path, name, ids, ids, random_rows(1, BIG, WIDE))
+    file = tmp_path / f"{name}.vectors.npy"
+    content = bytearray(file.read_bytes())
+    content[len(content) - 2 * WIDE * (BIG - 1500) + 9] ^= 1
+    file.write_bytes(content)
+    return segment_at(tmp_path, name, BIG, WIDE, checksum)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda part: part.vectors.all(),
+        lambda part: part.vectors.span(1490, 1501),
+        lambda part: part.vectors.take(np.array([3, 1500])),
+        lambda part: Rows([part]).take_scattered(np.array([1500, 7])),
+        lambda part: [*Rows([part]).chunks()],
+        lambda part: VectorIndex(WIDE, [part]).rows_of_image(1500),
+        lambda part: VectorIndex(WIDE, [part]).search(np.full((1, WIDE), 0.125, np.float32), 1),
+        lambda part: VectorIndex(WIDE, [part]).sample(BIG),
+    ],
+)
+def test_a_damaged_row_is_not_used(damaged: Segment, use: Callable[[Segment], object]) -> None:
+    for _ in range(2):
+        with pytest.raises(StoreCorruptError, match=r"7-conv\.vectors.*cbir doctor --repair"):
+            use(damaged)
+
+
+def test_rows_in_other_blocks_are_used(damaged: Segment) -> None:
+    [block] = damaged.vectors.check_all()
+    away = np.flatnonzero(~damaged.vectors.rows_in([block]))
+    assert 0 < BIG - len(away) <= 2 + 16384 // (2 * WIDE)
+    expected = random_rows(1, BIG, WIDE).astype(np.float16)
+    np.testing.assert_array_equal(damaged.vectors.take(away), expected[away])
+    np.testing.assert_array_equal(damaged.vectors.span(0, 1000), expected[:1000])
+
+
+@given(st.integers(1, 400), st.integers(1, 40), st.data())
+@settings(max_examples=30)
+def test_any_row_of_intact_files_is_read(rows: int, dimension: int, data: st.DataObject) -> None:
+    values, ids = random_rows(rows, rows, dimension), np.arange(rows)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checked, "BLOCK_BYTES", 256)
+        patch.setattr(segment_files, "BLOCK_BYTES", 256)
+        name = "00000001-conv"
+        checksum = write_segment(Path(folder), name, ids, ids, values)
+        part = segment_at(Path(folder), name, rows, dimension, checksum)
+        own = np.array(data.draw(st.lists(st.integers(0, rows - 1))), np.int64)
+        np.testing.assert_array_equal(part.vectors.take(own), values.astype("f2")[own])
+        first = data.draw(st.integers(0, rows))
+        np.testing.assert_array_equal(
+            part.vectors.span(first, rows + 5), values.astype("f2")[first:]
+        )
+        assert not part.vectors.check_all()
