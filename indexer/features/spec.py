@@ -117,30 +117,30 @@ class FeatureSpec:
         for kind, name in taps:
             if network.tap(name).kind != kind:
                 raise FeatureError(f"{name} of {self.backbone} is not a {kind} tap.")
-        if self.resampling not in RESAMPLINGS:
-            raise FeatureError(
-                f"There is no resampling {self.resampling!r}; choose from {', '.join(RESAMPLINGS)}."
-            )
-        if self.pooling not in get_args(Pooling):
-            raise FeatureError(
-                f"There is no pooling {self.pooling!r}; choose from {', '.join(get_args(Pooling))}."
-            )
+        self._check_ranges(network.min_size_px)
+
+    def _check_ranges(self, min_size_px: int = 1) -> None:
         for name, size in (("input", self.size_px), ("crop", self.crop_px)):
-            if not network.min_size_px <= size <= 4096:
+            if not min_size_px <= size <= 4096:
                 raise FeatureError(
-                    f"The {name} size must be {network.min_size_px} to 4096 pixels for "
-                    f"{self.backbone}, not {size}."
+                    f"The {name} size must be {min_size_px} to 4096 pixels for {self.backbone}, "
+                    f"not {size}."
                 )
         if not 1 <= self.gem_p <= 1000:
             raise FeatureError(f"GeM needs an exponent of 1 to 1000, not {self.gem_p}.")
-        if self.regions not in SCHEMES:
-            raise FeatureError(
-                f"There is no region scheme {self.regions!r}; choose from {', '.join(SCHEMES)}."
-            )
-        if not self.scales or not all(0.05 <= scale <= 1 for scale in self.scales):
-            raise FeatureError(f"Window scales must be 0.05 to 1, not {self.scales}.")
-        if not self.aspects or not all(0.1 <= aspect <= 10 for aspect in self.aspects):
-            raise FeatureError(f"Window aspects must be 0.1 to 10, not {self.aspects}.")
+        for name, value, known in (
+            ("resampling", self.resampling, RESAMPLINGS),
+            ("pooling", self.pooling, get_args(Pooling)),
+            ("region scheme", self.regions, SCHEMES),
+        ):
+            if value not in known:
+                raise FeatureError(f"There is no {name} {value!r}; choose from {', '.join(known)}.")
+        if not 1 <= len(self.scales) <= 20 or not all(0.05 <= scale <= 1 for scale in self.scales):
+            raise FeatureError(f"Window scales must be 1 to 20 of 0.05 to 1, not {self.scales}.")
+        if not 1 <= len(self.aspects) <= 20 or not all(
+            0.1 <= aspect <= 10 for aspect in self.aspects
+        ):
+            raise FeatureError(f"Window aspects must be 1 to 20 of 0.1 to 10, not {self.aspects}.")
         if not 0 <= self.overlap <= 0.9:
             raise FeatureError(f"The overlap must be 0 to 0.9, not {self.overlap}.")
 
@@ -183,14 +183,23 @@ class FeatureSpec:
 
     @classmethod
     def from_json(cls, text: str) -> FeatureSpec:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote; raises `ValueError`, `TypeError` or `FeatureError`."""
         values: dict[str, Any] = json.loads(text)
         if not isinstance(values, dict):
             raise TypeError("a spec is a JSON object")
         for name, value in values.items():
-            if isinstance(value, list):
-                values[name] = tuple(value)
-        return cls(**values)
+            values[name] = tuple(value) if isinstance(value, list) else value
+        spec = cls(**values)
+        for name, default in dataclasses.asdict(cls()).items():
+            value, single = getattr(spec, name), not isinstance(default, tuple)
+            kind = type(default if single else default[0] if default else "")
+            kinds = (float, int) if kind is float else (kind,)
+            if (single and isinstance(value, tuple)) or not all(
+                type(part) in kinds for part in ((value,) if single else value)
+            ):
+                raise TypeError(f"{name} is {value!r}")
+        spec._check_ranges()
+        return spec
 
     @property
     def fingerprint(self) -> str:

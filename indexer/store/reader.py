@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from indexer.arrays import IdArray
 from indexer.choices import MAX_PIXELS, Scope, TapKind
 from indexer.errors import (
+    FeatureError,
     StoreCorruptError,
     StoreError,
     StoreNotFoundError,
@@ -268,7 +269,7 @@ def read_spec(reader: Catalog, path: Path) -> FeatureSpec:
         raise StoreCorruptError(f"The store at {path} was never finished; delete it.")
     try:
         return FeatureSpec.from_json(text)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError, FeatureError) as error:
         raise StoreCorruptError(
             f"The feature spec of the store at {path} cannot be read ({error}). It is damaged, "
             "or another version of cbir wrote it; rebuild it with cbir index --rebuild."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -226,6 +227,34 @@ def test_an_impossible_catalogue_is_refused(desk: Desk, statement: str) -> None:
 
     with pytest.raises(StoreError):
         use()
+
+
+SPECS = [
+    {"size_px": 60_000},
+    {"size_px": "320"},
+    {"size_px": 320.5},
+    {"size_px": True},
+    {"crop_px": 0},
+    {"gem_p": float("nan")},
+    {"overlap": 0.9999},
+    {"scales": []},
+    {"scales": [0.5] * 1000},
+    {"scales": "0.5"},
+    {"scales": [[0.5]]},
+    {"region_taps": [7]},
+    {"regions": "../grid"},
+    {"adaptation": 1},
+    {"backbone": ["a"]},
+    {"more": 1},
+]
+
+
+@pytest.mark.parametrize("change", SPECS)
+def test_an_impossible_spec_is_refused(desk: Desk, change: dict[str, object]) -> None:
+    text = json.dumps(json.loads(desk.store.spec.to_json()) | change).replace("'", "''")
+    forge(desk, f"UPDATE spec SET json = '{text}'")
+    with pytest.raises(StoreCorruptError, match="feature spec"):
+        Store.open(desk.store.path)
 
 
 LINKED: list[Callable[[Path], Path]] = [
