@@ -24,7 +24,7 @@ from indexer.reading import ReadingOptions
 from indexer.store.catalog.protocol import Catalog, ImageFields
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.derived import DerivedFiles
-from indexer.store.layout import CATALOG, STORE_NAME, VECTORS, require_own_files
+from indexer.store.layout import CATALOG, SETTINGS, STORE_NAME, VECTORS, require_own_files
 from indexer.store.records import ImageInfo
 from indexer.store.trust import trusts_all
 from indexer.store.vectors.index import VectorIndex
@@ -43,9 +43,14 @@ def find_store(start: Path | None = None) -> Path | None:
         return Path(named)
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
-        if (folder / STORE_NAME / CATALOG).is_file():
+        if is_store(folder / STORE_NAME):
             return folder / STORE_NAME
     return None
+
+
+def is_store(path: Path) -> bool:
+    """Whether there is a store at `path`, be it one without its catalogue."""
+    return any((path / name).is_file() for name in (CATALOG, SETTINGS))
 
 
 def require_store(path: Path | str | None) -> Path:
@@ -59,6 +64,11 @@ def require_store(path: Path | str | None) -> Path:
             "There is no store in this folder or above it. Make one with: cbir index PHOTOS"
         )
     return found
+
+
+_LOST_WHITENING = (
+    "Without it no photo can be described; make the store again with: cbir doctor --repair"
+)
 
 
 class StoreReader:
@@ -86,9 +96,14 @@ class StoreReader:
         `UntrustedStoreError`.
         """
         file = path / CATALOG
-        if not file.is_file():
+        if not is_store(path):
             raise StoreNotFoundError(
                 f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
+            )
+        if not file.is_file():
+            raise StoreCorruptError(
+                f"The catalogue of the store at {path} is missing. Make the store again from its "
+                f"photos with: cbir doctor --repair --store {path}"
             )
         require_own_files(path)
         reader = SqliteReader(file.resolve())
@@ -133,9 +148,20 @@ class StoreReader:
         return self.path / f"adaptation-{name}.npz" if name else None
 
     def adaptation(self) -> PcaProjection | None:
-        """The second whitening, learned from the collection, that the spec names, if any."""
+        """The second whitening, learned from the collection, that the spec names, if any.
+
+        Raises `StoreCorruptError` where its file is missing or is not the one that is named.
+        """
         file = self.adaptation_file
-        return PcaProjection.read(file) if file is not None else None
+        if file is None:
+            return None
+        try:
+            found = PcaProjection.read(file)
+        except FeatureError as error:
+            raise StoreCorruptError(f"{error} {_LOST_WHITENING}") from error
+        if found.digest != self.spec.adaptation:
+            raise StoreCorruptError(f"The whitening {file} is damaged. {_LOST_WHITENING}")
+        return found
 
     @property
     def is_foreign(self) -> bool:
@@ -148,18 +174,9 @@ class StoreReader:
         Raises `UntrustedStoreError` where a store of somebody else names folders elsewhere.
         """
         state = self.reader.state()
-        roots = {
-            i: Path(os.path.normpath(self.path.parent / r.path)) for i, r in state.roots.items()
-        }
+        roots = {i: resolve_root(self.path, root.path) for i, root in state.roots.items()}
         if not (self.trusts or state.is_sealed):
-            home = os.path.realpath(self.path.parent)
-            for root in roots.values():
-                if not Path(os.path.realpath(root)).is_relative_to(home):
-                    raise UntrustedStoreError(
-                        f"Another account, machine or version of cbir made the store at "
-                        f"{self.path}, and it names photos in {root}, outside its own folder. If "
-                        "you trust where it comes from, add --trust."
-                    )
+            require_inside(self.path, roots.values())
         return roots
 
     def root_options(self) -> dict[int, ReadingOptions]:
@@ -248,6 +265,23 @@ class StoreReader:
                 "cbir index."
             )
         return index
+
+
+def resolve_root(store: Path, path: str) -> Path:
+    """Return the absolute path of a folder of photos, which the store has as `path`."""
+    return Path(os.path.normpath(store.resolve().parent / path))
+
+
+def require_inside(store: Path, roots: Iterable[Path]) -> None:
+    """Raise `UntrustedStoreError` for a folder of photos outside the one that holds the store."""
+    home = os.path.realpath(store.resolve().parent)
+    for root in roots:
+        if not Path(os.path.realpath(root)).is_relative_to(home):
+            raise UntrustedStoreError(
+                f"Another account, machine or version of cbir made the store at {store}, and it "
+                f"names photos in {root}, outside its own folder. If you trust where it comes "
+                "from, add --trust."
+            )
 
 
 def _info(fields: ImageFields, root: Path) -> ImageInfo:

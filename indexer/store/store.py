@@ -28,6 +28,7 @@ from indexer.store.deletion import delete_adaptations, delete_store_files
 from indexer.store.layout import CATALOG, LOCK, VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile
+from indexer.store.settings import StoreSettings
 from indexer.store.vectors.ivf import IvfIndex
 
 
@@ -64,7 +65,7 @@ class Store(StoreReader):
 
         Raises `StoreLockedError` while another process is writing to it.
         """
-        with _locked(path):
+        with locked(path):
             delete_store_files(path)
         (path / LOCK).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
@@ -89,7 +90,7 @@ class Store(StoreReader):
         Raises `StoreLockedError`, and `SpecMismatchError` where another process has whitened the
         store since it was opened.
         """
-        with _locked(self.path):
+        with locked(self.path):
             if read_spec(self.reader, self.path) != self.spec:
                 raise SpecMismatchError(
                     f"The store at {self.path} was whitened by another process since this one "
@@ -100,6 +101,7 @@ class Store(StoreReader):
             try:
                 yield
                 self._clear_leftovers()
+                StoreSettings.of(self.reader.state()).write(self.path)
             finally:
                 self.catalog.checkpoint()
 
@@ -264,7 +266,8 @@ class Store(StoreReader):
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the store at `path`; raises `StoreLockedError`."""
     lock = FileLock(path / LOCK, timeout=0)
     try:
         require_own_files(path)

@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperGroup, TyperOption
 
 from indexer.choices import Damaged, EngineName, Oversize
 from indexer.errors import CbirError
+
+TRUST = "CBIR_TRUST"  # see `indexer.store.trust`
 
 if TYPE_CHECKING:  # a command that needs no store does not load it
     from indexer.store.reader import StoreReader
     from indexer.store.store import Store
 
 
+def _trust(context: Any, _option: Any, is_trusted: bool) -> None:
+    if is_trusted:
+        before = os.environ.get(TRUST)
+        os.environ[TRUST] = "1"
+        context.call_on_close(
+            lambda: os.environ.pop(TRUST) if before is None else os.environ.update({TRUST: before})
+        )
+
+
 class ErrorReportingGroup(TyperGroup):
-    """Turns every `CbirError` into one line on stderr and exit code 1."""
+    """Turns every `CbirError` into one line on stderr and exit code 1.
+
+    Every command that has a store gets the option to trust it.
+    """
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command is None:
+            return None
+        names = {option.name for option in command.params}
+        if "store" in names and "trust" not in names:
+            command.params.append(
+                TyperOption(
+                    param_decls=["--trust"],
+                    is_flag=True,
+                    default=False,
+                    expose_value=False,
+                    callback=_trust,
+                    help="Trust a store that another account or machine made: read its vector "
+                    "index, and photos outside its folder. What writes to it remembers that.",
+                )
+            )
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):

@@ -128,7 +128,7 @@ class CatalogQuestions(ABC):
     def checked_images(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
         """Return rows of `IMAGE_COLUMNS` and a checksum; raises `StoreCorruptError`."""
         found = list(rows)
-        if not all(row_checksum(row[:-1]) == row[-1] and _stays_below(row[2]) for row in found):
+        if not all(row_checksum(row[:-1]) == row[-1] and stays_below(row[2]) for row in found):
             raise self.damaged("images")
         return found
 
@@ -152,7 +152,7 @@ def places(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _stays_below(path: object) -> bool:
+def stays_below(path: object) -> bool:
     """Whether a stored path is one below its folder."""
     return isinstance(path, str) and not path.startswith("/") and ".." not in path.split("/")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Table, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from indexer.arrays import IdArray
@@ -36,6 +36,11 @@ class CatalogTransaction:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @property
+    def connection(self) -> Connection:
+        """The connection of the transaction."""
+        return self._session.connection()
+
     # --- images and regions -------------------------------------------------------------------
 
     def add_root(self, path: str, options: str = "{}") -> int:
@@ -54,7 +59,7 @@ class CatalogTransaction:
         self._session.execute(
             update(ImageRow).where(ImageRow.root_id == root_id).values(ctime_ns=None, inode=None)
         )
-        write_image_checksums(self._session.connection(), "root_id = ?", [root_id])
+        write_image_checksums(self.connection, "root_id = ?", [root_id])
 
     def remove_root(self, root_id: int) -> None:
         """Remove a folder of photos that has no images."""
@@ -65,7 +70,7 @@ class CatalogTransaction:
         first = self._last_id("images") + 1
         ids = list(range(first, first + len(entries)))
         rows = [_to_row(id_, entry) for id_, entry in zip(ids, entries, strict=True)]
-        connection = self._session.connection()
+        connection = self.connection
         connection.execute(insert(ImageRow), rows)
         write_image_checksums(connection, "id >= ?", [first])
         return ids
@@ -79,7 +84,7 @@ class CatalogTransaction:
         whole = len(rows) - len(rows) % ROWS_A_STATEMENT
         for part, count in ((rows[:whole], ROWS_A_STATEMENT), (rows[whole:], 1)):
             if len(part):
-                self._session.connection().exec_driver_sql(
+                self.connection.exec_driver_sql(
                     "INSERT INTO regions (id, image_id, x0, y0, x1, y1, checksum) VALUES "
                     + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * count),
                     [tuple(values) for values in part.reshape(len(part) // count, -1).tolist()],
@@ -100,7 +105,7 @@ class CatalogTransaction:
             for image_id, file in moves
         ]
         if rows:
-            connection = self._session.connection()
+            connection = self.connection
             connection.execute(statement, rows)
             for part in parts_of([image_id for image_id, _ in moves]):
                 write_image_checksums(connection, f"id IN ({places(part)})", part)
@@ -157,7 +162,7 @@ class CatalogTransaction:
             for image_id, probability in probabilities.items()
         ]
         if rows:
-            self._session.connection().execute(insert(TagRow), rows)
+            self.connection.execute(insert(TagRow), rows)
 
     # --- vectors ------------------------------------------------------------------------------
 

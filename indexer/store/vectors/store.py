@@ -58,7 +58,11 @@ class VectorStore:
 
     def rows(self, kind: str) -> Rows:
         """Return the vectors of one kind as a table, those of removed images included."""
-        return Rows([self._read(entry) for entry in self.catalog.state().files(kind).segments])
+        return Rows([self.read(entry) for entry in self.catalog.state().files(kind).segments])
+
+    def read(self, entry: SegmentEntry) -> Segment:
+        """Open a segment; raises `StoreCorruptError`."""
+        return read_segment(self.folder, entry)
 
     def ivf_entry(self, kind: str) -> IvfEntry | None:
         """Return what the catalogue says about the IVF index of one kind, None without one."""
@@ -105,7 +109,7 @@ class VectorStore:
         """
         old = change.segments(kind)
         change.drop_ivf(kind)
-        self._write_as_one(change, old, [None] * len(old), function, progress)
+        self.write_as_one(change, old, [None] * len(old), function, progress)
 
     def merge(
         self, change: CatalogTransaction, kind: str, progress: Progress = no_progress
@@ -116,11 +120,11 @@ class VectorStore:
         """
         old = change.segments(kind)
         removed = change.removed_images()
-        keep = [~np.isin(self._read(entry).image_ids.all(), removed) for entry in old]
+        keep = [~np.isin(self.read(entry).image_ids.all(), removed) for entry in old]
         if not old or (len(old) == 1 and keep[0].all()):
             return
         change.drop_ivf(kind)
-        self._write_as_one(change, old, keep, None, progress)
+        self.write_as_one(change, old, keep, None, progress)
 
     def join(self, change: CatalogTransaction, kind: str, progress: Progress = no_progress) -> None:
         """Join the last segments of one kind, as long as the one before is not much larger.
@@ -138,7 +142,7 @@ class VectorStore:
             joined &= np.cumsum(sizes) > in_ivf
         if joined.any():
             old = entries[int(joined.argmax()) :]
-            self._write_as_one(change, old, [None] * len(old), None, progress)
+            self.write_as_one(change, old, [None] * len(old), None, progress)
 
     def replace_ivf(
         self, change: CatalogTransaction, kind: str, ivf: IvfIndex | None, trained_rows: int
@@ -183,13 +187,10 @@ class VectorStore:
             return None
         trusted = state.is_sealed or self.trusts
         ivf = self.open_ivf(entries.ivf) if entries.ivf is not None and trusted else None
-        segments = [self._read(entry) for entry in entries.segments]
+        segments = [self.read(entry) for entry in entries.segments]
         return VectorIndex(segments[0].vectors.shape[1], segments, ivf, entries.removed)
 
-    def _read(self, entry: SegmentEntry) -> Segment:
-        return read_segment(self.folder, entry)
-
-    def _write_as_one(
+    def write_as_one(
         self,
         change: CatalogTransaction,
         old: Sequence[SegmentEntry],
@@ -199,7 +200,7 @@ class VectorStore:
     ) -> None:
         """Write the rows to `keep` (N,) of segments, None for all, as one that replaces them."""
         kept = [np.ones(e.rows, bool) if k is None else k for e, k in zip(old, keep, strict=True)]
-        parts = [self._read(entry) for entry in old]
+        parts = [self.read(entry) for entry in old]
         change.drop_segments(old)
         count = sum(int(rows.sum()) for rows in kept)
         if count:

@@ -1,0 +1,96 @@
+"""Comparing all of the catalogue with its checksums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from indexer.arrays import IdArray
+from indexer.errors import StoreCorruptError
+from indexer.progress import Progress, no_progress
+from indexer.store.catalog.checksums import CONCEPT_COLUMNS, TAG_COLUMNS
+from indexer.store.catalog.questions import ALL_IMAGES, AskWith, stays_below
+from indexer.store.catalog.row_checksums import are_intact, row_checksum
+from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+from indexer.store.catalog.state import read_state
+
+ROWS_AT_A_TIME = 100_000
+
+
+@dataclass
+class CatalogFaults:
+    """What is wrong with a catalogue, and what it says that vectors are compared with.
+
+    `structure` is what SQLite itself finds, `has_bad_state` whether its small tables do not agree
+    with their checksum. `images` are those whose rows are damaged, or those of their regions, and
+    `concepts` and `tags` are ids. `described` (N,) are the intact images with vectors, and
+    `regions` (R, 2) the ids of regions and their images, both ascending.
+    """
+
+    structure: list[str] = field(default_factory=list)
+    has_bad_state: bool = False
+    images: set[int] = field(default_factory=set)
+    concepts: set[int] = field(default_factory=set)
+    tags: set[tuple[int, int]] = field(default_factory=set)
+    described: IdArray = field(default_factory=lambda: np.empty(0, np.int64))
+    regions: IdArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
+
+
+def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress) -> CatalogFaults:
+    """Read and check every row; raises `StoreError` where the file cannot be read at all."""
+    faults = CatalogFaults()
+    progress("Checking the catalogue", 0, 0)
+    try:
+        with catalog.moment() as ask:
+            lines = [str(row[0]) for row in ask("PRAGMA integrity_check", ())]
+            faults.structure = [] if lines == ["ok"] else lines
+            _check_images(ask, faults)
+            _check_regions(ask, faults, progress)
+            _check_tags(ask, faults)
+    except StoreCorruptError as error:
+        faults.structure = faults.structure or [str(error)]
+        return faults
+    try:
+        with catalog.moment() as ask:
+            read_state(lambda query: ask(query, ()), str(catalog.path.parent))
+    except StoreCorruptError:
+        faults.has_bad_state = True
+    return faults
+
+
+def _check_images(ask: AskWith, faults: CatalogFaults) -> None:
+    described = []
+    for row in ask(ALL_IMAGES, ()):
+        if row_checksum(row[:-1]) != row[-1] or not stays_below(row[2]):
+            faults.images.add(int(row[0]))
+        elif row[6] == "ok":
+            described.append(row[0])
+    faults.described = np.array(sorted(described), np.int64)
+
+
+def _check_regions(ask: AskWith, faults: CatalogFaults, progress: Progress) -> None:
+    [(count,)] = ask("SELECT count(*) FROM regions", ())
+    columns = "id, image_id, x0, y0, x1, y1, checksum"
+    query = f"SELECT {columns} FROM regions WHERE id > ? ORDER BY id LIMIT ?"
+    last, done, found = 0, 0, [np.empty((0, 2), np.int64)]
+    while part := [tuple(row) for row in ask(query, (last, ROWS_AT_A_TIME))]:
+        last, done = part[-1][0], done + len(part)
+        # SQLite takes any type: what is no number is damaged, and would be no row of an array.
+        odd = {row for row in part if not all(isinstance(value, int) for value in row)}
+        faults.images |= {row[1] for row in odd if isinstance(row[1], int)}
+        rows = np.array([row for row in part if row not in odd], np.int64).reshape(-1, 7)
+        intact = are_intact(rows)
+        faults.images |= set(rows[~intact, 1].tolist())
+        found.append(rows[intact, :2])
+        progress("Checking regions", done, count)
+    faults.regions = np.concatenate(found)
+
+
+def _check_tags(ask: AskWith, faults: CatalogFaults) -> None:
+    for row in ask(f"SELECT {CONCEPT_COLUMNS}, checksum FROM concepts", ()):
+        if row_checksum(row[:-1]) != row[-1]:
+            faults.concepts.add(int(row[0]))
+    for row in ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ()):
+        if row_checksum(row[:-1]) != row[-1]:
+            faults.tags.add((int(row[0]), int(row[1])))
