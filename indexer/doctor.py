@@ -39,8 +39,8 @@ LoadExtractor = Callable[[Store], Callable[[], FeatureExtractor]]
 class Finding:
     """Something about a store.
 
-    `damage` gives wrong answers or none; a `leftover` takes room; a `note` is nothing to mend, such
-    as photos that are gone.
+    `damage` gives wrong answers or none; a `leftover` only takes room, until the next run of
+    `index_photos`; a `note` is nothing to mend, such as photos that are gone.
     """
 
     gravity: Gravity
@@ -49,7 +49,7 @@ class Finding:
 
 @dataclass
 class Diagnosis:
-    """What `examine` found, and how much it checked; a store without damage or leftovers is clean.
+    """What `examine` found, and how much it checked.
 
     `is_beyond_repair` says that the catalogue cannot be read, so that the store has to be made
     again; `has_bad_state` that its small tables do not agree with their checksum, and
@@ -66,8 +66,13 @@ class Diagnosis:
     kinds: list[KindFaults] = field(default_factory=list)
 
     @property
+    def is_sound(self) -> bool:
+        """Whether nothing is damaged."""
+        return all(finding.gravity != "damage" for finding in self.findings)
+
+    @property
     def is_clean(self) -> bool:
-        """Whether nothing is to be mended."""
+        """Whether nothing is to be mended or deleted: a killed run leaves files behind."""
         return all(finding.gravity == "note" for finding in self.findings)
 
     def note(self, gravity: Gravity, what: str) -> None:

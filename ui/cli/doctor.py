@@ -58,14 +58,14 @@ def doctor(
         typer.echo(json.dumps(_as_dict(place, first, done, found)))
     else:
         _print(place, first, done, found)
-    if not found.is_clean:
+    if not found.is_sound:
         raise typer.Exit(1)
 
 
 def _as_dict(place: Path, first: Diagnosis, done: list[str], last: Diagnosis) -> dict[str, object]:
     return {
         "store": str(place),
-        "clean": last.is_clean,
+        "sound": last.is_sound,
         "images": last.images,
         "vectors": last.vectors,
         "findings": [dataclasses.asdict(finding) for finding in first.findings],
@@ -86,5 +86,5 @@ def _print(place: Path, first: Diagnosis, done: list[str], last: Diagnosis) -> N
         typer.echo(
             f"The store at {place} is sound: {last.images:,} images, {last.vectors:,} vectors."
         )
-    elif not done:
+    if not (last.is_clean or done):
         typer.echo(f"Mend it with: cbir doctor --repair --store {place}")
