@@ -42,6 +42,8 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
 
     Raises `UnknownConceptError` for a tag that the store does not know.
     """
+    if wanted != ImageFilter(tags=wanted.tags):
+        store.catalog.require_intact("images")
     query = select(ImageRow.id).where(ImageRow.state == "ok").order_by(ImageRow.id)
     if wanted.since is not None:
         query = query.where(ImageRow.taken_at >= dt.datetime.combine(wanted.since, dt.time.min))
@@ -69,6 +71,7 @@ def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
 
     The values say whether an image is readable.
     """
+    store.catalog.require_intact("images")
     good = (ImageRow.state != "failed").label("good")
     query = select(ImageRow.id, good).where(_lies_at(place, store.roots()))
     with store.catalog.session() as session:

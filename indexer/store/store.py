@@ -100,10 +100,12 @@ class Store(StoreReader):
             self._distrust_indexes()
             try:
                 yield
-                self._clear_leftovers()
                 StoreSettings.of(self.reader.state()).write(self.path)
             finally:
-                self.catalog.checkpoint()
+                # Also after an error: what was half written when the disk was full makes room.
+                with contextlib.suppress(StoreError, OSError):
+                    self._clear_leftovers()
+                    self.catalog.checkpoint()
 
     def _distrust_indexes(self) -> None:
         """Drop the IVF indexes that somebody else made: they are built again from the vectors."""

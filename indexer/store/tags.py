@@ -16,6 +16,7 @@ def read_concepts(store: StoreReader, names: Collection[str] = ()) -> dict[str, 
 
     Raises `UnknownConceptError`, naming those there are.
     """
+    store.catalog.require_intact("tags")
     query = select(ConceptRow.name, ConceptRow.json).order_by(ConceptRow.name)
     with store.catalog.session() as session:
         known = {row.name: row.json for row in session.execute(query)}
@@ -57,6 +58,7 @@ def replace_tags(store: StoreReader, tags: Mapping[str, Mapping[int, float]]) ->
 
 def count_tags(store: StoreReader) -> dict[str, int]:
     """Return how many images have each concept as a tag, by name, sorted."""
+    store.catalog.require_intact("tags")
     query = (
         select(ConceptRow.name, func.count(TagRow.image_id))
         .join_from(ConceptRow, TagRow, TagRow.concept_id == ConceptRow.id, isouter=True)
@@ -69,6 +71,7 @@ def count_tags(store: StoreReader) -> dict[str, int]:
 
 def tags_of(store: StoreReader, image_id: int) -> dict[str, float]:
     """Return the tags of an image with their probabilities, the most probable first."""
+    store.catalog.require_intact("tags")
     query = (
         select(ConceptRow.name, TagRow.probability)
         .join_from(TagRow, ConceptRow, TagRow.concept_id == ConceptRow.id)

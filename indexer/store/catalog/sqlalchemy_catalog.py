@@ -15,10 +15,16 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, QueuePool
 
 from indexer.errors import StoreCorruptError, StoreVersionError
-from indexer.store.catalog.checksums import write_all_checksums, write_state
+from indexer.store.catalog.checksums import (
+    CONCEPT_COLUMNS,
+    TAG_COLUMNS,
+    write_all_checksums,
+    write_state,
+)
 from indexer.store.catalog.connection import catalog_error, connect, is_writable
 from indexer.store.catalog.paths import from_stored
 from indexer.store.catalog.questions import ALL_IMAGES, AskWith, CatalogQuestions
+from indexer.store.catalog.row_checksums import row_checksum
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.state import read_state
 from indexer.store.catalog.tables import ImageRow
@@ -37,6 +43,7 @@ class SqlAlchemyCatalog(CatalogQuestions):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.seals = False
+        self._intact: dict[str, int] = {}
         self.engine: Engine = create_engine(
             "sqlite://",
             creator=lambda: connect(path, create=True, isolation_level="DEFERRED"),
@@ -78,6 +85,26 @@ class SqlAlchemyCatalog(CatalogQuestions):
             )
             for row in rows
         }
+
+    def require_intact(self, *tables: str) -> None:
+        """Compare all rows of `images` or `tags` with their checksums, once a commit.
+
+        For questions whose answer depends on rows that they do not return, such as filters.
+        Raises `StoreCorruptError`.
+        """
+        with self.moment() as ask:
+            commits = self._state_of(ask).commits
+            for table in tables:
+                if self._intact.get(table) == commits:
+                    continue
+                if table == "images":
+                    self.checked_images(ask(ALL_IMAGES, ()))
+                else:
+                    rows = ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ())
+                    concepts = ask(f"SELECT {CONCEPT_COLUMNS}, checksum FROM concepts", ())
+                    if any(row_checksum(row[:-1]) != row[-1] for row in (*rows, *concepts)):
+                        raise self.damaged("tags")
+                self._intact[table] = commits
 
     # --- writing ----------------------------------------------------------------------------------
 

@@ -55,7 +55,9 @@ def write_segment(
     with open_folder(folder) as opened:
         for part, array in arrays.items():
             with opened.write(f"{name}.{part}.npy") as file:
-                np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
+                header = np.lib.format.header_data_from_array_1_0(array)
+                np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(array).tobytes())
                 _to_disk(file)
         return _write_sums(opened, name)
 
