@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from indexer.choices import MAX_PIXELS, Damaged, IndexChoice, Oversize, PageChoice, Pooling, Scheme
+from indexer.choices import (
+    DECODE_S,
+    MAX_PIXELS,
+    Damaged,
+    IndexChoice,
+    Oversize,
+    PageChoice,
+    Pooling,
+    Scheme,
+)
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec, read_choices
 from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
 
 DEFAULTS = FeatureSpec
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
+UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
 def _listed(values: tuple[float, ...]) -> str:
@@ -132,6 +144,21 @@ def index(
         Damaged | None,
         typer.Option(help=DAMAGED_HELP, show_default="as before, or skip"),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for the photos that are decoded at the same time, such as 500MB or 2GB; "
+            "that of the network comes on top. A photo that needs more is decoded alone.",
+            show_default="a quarter of this machine's, from 512MB to 4GB",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="Seconds that decoding may take; a file that needs more is reported."
+        ),
+    ] = DECODE_S,
     index_type: Annotated[
         IndexChoice | None,
         typer.Option(
@@ -211,6 +238,8 @@ def index(
         strict=strict,
         retry_failed=retry_failed,
         check=check,
+        memory=None if memory is None else _bytes(memory),
+        time_limit_s=time_limit,
     )
     try:
         with (
@@ -245,3 +274,10 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise typer.BadParameter(
             f"{text!r} is not a list like 0.7,0.5", param_hint=option
         ) from error
+
+
+def _bytes(text: str) -> int:
+    found = SIZE.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
+    return round(float(found[1]) * UNITS[found[2].upper()])
