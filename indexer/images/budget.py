@@ -40,6 +40,11 @@ class Budget:
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for room."""
+        return len(self._waiting)
+
     def lease(self, before_waiting: Callable[[], None] | None = None) -> Lease:
         """Return a lease for one thread; `before_waiting` gives back what the lease holds."""
         return Lease(self, before_waiting)

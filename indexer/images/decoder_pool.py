@@ -48,8 +48,10 @@ ERRORS: dict[str, type[ImageError]] = {
         UnreadableImageError,
     )
 }
+BROKEN = (EOFError, ValueError, TypeError, KeyError, MemoryError)  # an answer that is none
 IDLE_S = 60.0  # after which a decoder that nobody needs is ended: it takes 100 MB
 START_S = 60.0  # for a process to start, a fraction of a second where the machine is not busy
+PIPE_BYTES = 1 << 20  # so that most pictures go through in one go
 LOG = 4096  # bytes of complaints that are looked at
 
 
@@ -66,6 +68,7 @@ class DecoderProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=os.environ | SETTINGS | {"PYTHONPATH": paths},
+            pipesize=PIPE_BYTES,
             start_new_session=True,  # Ctrl-C is for the program, which then ends it
         )
         self._requests = cast(IO[bytes], self._process.stdin)
@@ -82,7 +85,7 @@ class DecoderProcess:
         self.is_idle = False
         try:
             answer = self._ask(source, wanted, time_limit_s)
-            if "needs" in answer:
+            while "needs" in answer:
                 wanted.reserve(answer["needs"])
                 with self._limited(time_limit_s):
                     write_message(self._requests, {"granted": answer["needs"]})
@@ -91,7 +94,7 @@ class DecoderProcess:
                 self._complaint()
                 raise ERRORS[answer["error"]](answer["path"], answer["reason"])
             return self._image(answer)
-        except (OSError, EOFError, ValueError) as error:
+        except (*BROKEN, OSError) as error:
             raise self._end(wanted.label, time_limit_s) from error
 
     def _ask(self, source: Path | bytes, wanted: ImageRequest, time_limit_s: float) -> Message:
@@ -115,8 +118,8 @@ class DecoderProcess:
         if answer is None:
             raise EOFError("the decoder has ended")
         if "shape" in answer:
-            answer["pixels"] = np.empty(answer["shape"], np.uint8)
-            read_into(self._answers, memoryview(answer["pixels"]).cast("B"))
+            pixels = answer["pixels"] = np.empty(answer["shape"], np.uint8)
+            read_into(self._answers, pixels.data.cast("B"))
         self.is_idle = "needs" not in answer
         return answer
 
@@ -202,6 +205,11 @@ class DecoderPool:
         self._busy: set[DecoderProcess] = set()
         self._changing = threading.RLock()
         self._owner = os.getpid()
+
+    @property
+    def processes(self) -> int:
+        """How many processes there are."""
+        return len(self._idle) + len(self._busy)
 
     def decode(
         self, source: Path | bytes, wanted: ImageRequest, time_limit_s: float

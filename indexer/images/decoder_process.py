@@ -83,9 +83,7 @@ class Decoder:
             "page": loaded.page,
             "warnings": loaded.warnings,
         }
-        write_message(
-            self._answers, answer, memoryview(np.ascontiguousarray(loaded.pixels)).cast("B")
-        )
+        write_message(self._answers, answer, np.ascontiguousarray(loaded.pixels).data.cast("B"))
 
 
 def limit_memory(size: int) -> None:

@@ -168,6 +168,8 @@ def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
     """Decode a TIFF that Pillow does not know."""
     with open_tiff(file) as opened:
         pages: list[Any] = list(opened.pages)
+        if not pages:
+            raise ValueError("it is a TIFF without a page")
         areas = [page.imagewidth * page.imagelength for page in pages]
         chosen = pick_page(areas, [bool(page.is_reduced) for page in pages], wanted.page)
         page = pages[chosen]
@@ -201,7 +203,7 @@ def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str
         raise NeedsConfinementError
     pages = choose_page(image, wanted.page)
     is_over = wanted.must_reduce(*image.size, image.format)
-    if image.format in ("JPEG", "MPO"):
+    if wanted.is_confined:
         check_scans(image)
     if not (is_over and image.format == "TIFF"):
         wanted.reserve(bytes_to_decode(image, wanted))

@@ -46,4 +46,4 @@ def bytes_of_page(page: Any, request: ImageRequest) -> int:
     decoded = min(page.imagewidth * page.imagelength, request.max_pixels)
     part = page.tilewidth * page.tilelength if page.is_tiled else 0
     of_pixel = -(-int(page.bitspersample) * int(page.samplesperpixel) // 8)
-    return decoded * (of_pixel + COPIES) + part * of_pixel
+    return int(decoded * (of_pixel + COPIES) + part * of_pixel)

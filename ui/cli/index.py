@@ -22,7 +22,15 @@ from indexer.choices import (
 )
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec, read_choices
-from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
+from ui.cli.shell import (
+    DAMAGED_HELP,
+    OVERSIZE_HELP,
+    EngineOption,
+    JsonOption,
+    StoreOption,
+    app,
+    say,
+)
 
 DEFAULTS = FeatureSpec
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
@@ -257,11 +265,11 @@ def index(
                 )
             report.elapsed_s = time.monotonic() - started  # with loading libraries and network
             text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
-            typer.echo(text)
+            say(*text.split("\n"))
     except KeyboardInterrupt as stop:
         told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
         done = told.added + told.updated
-        typer.echo(f"Stopped. {done} images are safe; run it again to continue.", err=True)
+        say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
         raise typer.Exit(130) from stop
 
 

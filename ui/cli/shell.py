@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from click import UsageError
 from typer.core import TyperGroup
 
 from indexer.choices import Damaged, EngineName, Oversize
@@ -15,6 +16,35 @@ from indexer.errors import CbirError
 if TYPE_CHECKING:  # a command that needs no store does not load it
     from indexer.store.reader import StoreReader
     from indexer.store.store import Store
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines on stdout, or on stderr: all that the commands say, JSON included.
+
+    Names of files come in them. A terminal obeys the control characters that these may have, so
+    they are printed as escapes.
+    """
+    from ui.printable import printable
+
+    for line in lines:
+        typer.echo(printable(line), err=err)
+
+
+def say_csv(data: bytes) -> None:
+    """Print CSV on stdout: as it is, or at a terminal with control characters as escapes."""
+    if not sys.stdout.isatty():
+        typer.echo(data, nl=False)
+        return
+    import csv
+    import io
+
+    from ui.printable import printable
+
+    shown = io.StringIO()
+    writer = csv.writer(shown, lineterminator="\n")
+    for row in csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")):
+        writer.writerow(map(printable, row))
+    typer.echo(shown.getvalue(), nl=False)
 
 
 class ErrorReportingGroup(TyperGroup):
@@ -27,8 +57,13 @@ class ErrorReportingGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except CbirError as error:
-            typer.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
             raise typer.Exit(1) from error
+        except UsageError as error:
+            from ui.printable import printable
+
+            error.message = printable(error.message)
+            raise
 
 
 app = typer.Typer(
@@ -103,7 +138,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"cbir {version('cbir')}")
+        say(f"cbir {version('cbir')}")
         raise typer.Exit
 
 
