@@ -185,15 +185,23 @@ def decode_each(paths: Sequence[Path]) -> Iterator[tuple[Path, float, int]]:
 
 
 def _processes() -> list[Path]:
+    """Return the folders in /proc of this process and its decoders."""
     own = Path("/proc/self")
-    children = " ".join(file.read_text() for file in own.glob("task/*/children")).split()
+    children = " ".join(_read(file) for file in own.glob("task/*/children")).split()
     return [own, *(Path("/proc") / number for number in children)]
+
+
+def _read(file: Path) -> str:
+    """Return the text of a file of /proc, nothing where its thread or process has ended."""
+    with contextlib.suppress(OSError):
+        return file.read_text("ascii")
+    return ""
 
 
 def _start_peak() -> int:
     """Forget the largest size that this process and its decoders had; return what they have."""
     for process in _processes():
-        if (process / "clear_refs").exists():
+        with contextlib.suppress(OSError):
             (process / "clear_refs").write_text("5")
     return _sum_of("VmRSS")
 
@@ -205,8 +213,7 @@ def _peak() -> int:
 def _sum_of(field: str) -> int:
     total = 0
     for process in _processes():
-        status = process / "status"
-        for line in status.read_text().splitlines() if status.exists() else ():
+        for line in _read(process / "status").splitlines():
             if line.startswith(f"{field}:"):
                 total += int(line.split()[1]) << 10
     return total

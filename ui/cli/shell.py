@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click import UsageError
 from typer.core import TyperGroup
 
 from indexer.choices import Damaged, EngineName, Oversize
@@ -59,7 +58,7 @@ class ErrorReportingGroup(TyperGroup):
         except CbirError as error:
             say(f"Error: {error}", err=True)
             raise typer.Exit(1) from error
-        except UsageError as error:
+        except typer.BadParameter as error:
             from ui.printable import printable
 
             error.message = printable(error.message)

@@ -26,6 +26,7 @@ from indexer.errors import (
 from indexer.images import decode, decoder_pool
 from indexer.images.decode import LoadedImage, load_image
 from indexer.images.decoder_pool import DecoderPool
+from indexer.images.request import ImageRequest
 from tests.pictures import is_upright, quadrants
 
 TREE = Path(tests.__file__).parent.parent
@@ -153,7 +154,7 @@ def test_the_time_is_that_of_decoding_and_not_of_waiting(tmp_path: Path, pool: D
     def reserve(_: int) -> None:
         time.sleep(2)
 
-    request = decode.ImageRequest(None, None, 10**6, "a", "skip", "skip", "auto", reserve)
+    request = ImageRequest(None, None, 10**6, "a", "skip", "skip", "auto", reserve)
     loaded = pool.decode(tiff(tmp_path), request, 1.5)
     assert is_upright(loaded.image)
     assert time.monotonic() - started >= 2

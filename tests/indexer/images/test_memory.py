@@ -19,6 +19,7 @@ from indexer.arrays import Pixels
 from indexer.images import ground, tones
 from indexer.images.deep import to_image
 from indexer.images.ground import flatten, is_blank
+from indexer.images.tones import Values
 from tests.pictures import noise
 
 TREE = Path(tests.__file__).parent.parent
@@ -38,7 +39,7 @@ def peak(work: Callable[[], object]) -> int:
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint16, np.float32])
 def test_a_deep_picture_takes_little_more_than_itself(channels: int, dtype: type) -> None:
-    values = np.zeros((SIDE, SIDE, channels), dtype)
+    values: Values = np.zeros((SIDE, SIDE, channels), dtype)
     values[::2] = np.arange(channels) + 1000
     pixels_of_8_bits = 4 * SIDE * SIDE
     assert peak(lambda: to_image(values)) < values.nbytes + 3 * pixels_of_8_bits
