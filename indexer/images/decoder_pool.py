@@ -62,15 +62,19 @@ class DecoderProcess:
         # The complaints of native code; both processes share one place in this file.
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         paths = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
-        self._process = subprocess.Popen(
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=os.environ | SETTINGS | {"PYTHONPATH": paths},
-            pipesize=PIPE_BYTES,
-            start_new_session=True,  # Ctrl-C is for the program, which then ends it
-        )
+        try:
+            self._process = subprocess.Popen(
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=os.environ | SETTINGS | {"PYTHONPATH": paths},
+                pipesize=PIPE_BYTES,
+                start_new_session=True,  # Ctrl-C is for the program, which then ends it
+            )
+        except OSError:
+            self._log.close()
+            raise
         self._requests = cast(IO[bytes], self._process.stdin)
         self._answers = cast(BufferedReader, self._process.stdout)
         self._is_ready = False
