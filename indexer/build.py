@@ -12,6 +12,7 @@ from pathlib import Path
 
 from indexer.errors import NoImagesError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
+from indexer.images.budget import DECODING, Budget
 from indexer.images.page_paths import name_page, page_of
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
@@ -131,6 +132,8 @@ class Builder:
             self._is_known,
             workers=self.options.workers,
             part=SLIDING_PART if self.store.spec.regions == "sliding" else PART,
+            budget=DECODING if self.options.memory is None else Budget(self.options.memory),
+            time_limit_s=self.options.time_limit_s,
         )
         with closing(pipeline.run(tasks)) as parts:
             for items in parts:

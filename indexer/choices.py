@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 MAX_PIXELS = 200_000_000  # of one image, unless a run says otherwise
+DECODE_S = 120.0  # for one image: JPEG 2000, the slowest format, takes half of it for MAX_PIXELS
 
 TapKind = Literal["conv", "fc"]
 TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)

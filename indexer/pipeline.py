@@ -6,17 +6,17 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import FileIO
-from itertools import islice
 from pathlib import Path
 
 from indexer.arrays import Pixels
-from indexer.choices import PageChoice
+from indexer.choices import DECODE_S, PageChoice
 from indexer.errors import ImageError, InaccessibleImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.images.budget import DECODING, Budget, Lease
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
 from indexer.images.ground import is_blank
@@ -73,8 +73,10 @@ class Pipeline:
 
     While one worker waits for the network, the others read and decode.
 
-    `is_known` says whether a file with these bytes (their SHA-256) needs no description;
-    `load_extractor` is called only where there is an image to describe.
+    Pictures wait for room in the `budget` before they are decoded, which may take `time_limit_s`
+    each, and leave it when they are described. `is_known` says whether a file with these bytes
+    (their SHA-256) needs no description; `load_extractor` is called only where there is an image to
+    describe.
     """
 
     def __init__(
@@ -84,9 +86,14 @@ class Pipeline:
         *,
         workers: int | None = None,
         part: int = PART,
+        budget: Budget = DECODING,
+        time_limit_s: float = DECODE_S,
     ) -> None:
         self.workers = workers or (os.cpu_count() or 2) + SPARE_WORKERS
         self.part = part
+        self._budget = budget
+        self._time_limit_s = time_limit_s
+        self._is_closing = threading.Event()
         self._load_extractor = load_extractor
         self._is_known = is_known
         self._extractor: FeatureExtractor | None = None
@@ -97,6 +104,7 @@ class Pipeline:
 
         Close the generator to end early: parts that have not begun are dropped.
         """
+        self._is_closing.clear()
         workers = ThreadPoolExecutor(self.workers, "worker")
         waiting: deque[Future[list[Item]]] = deque()
         try:
@@ -107,6 +115,7 @@ class Pipeline:
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            self._is_closing.set()
             workers.shutdown(wait=True, cancel_futures=True)
 
     def describe(self, item: Item) -> list[Item]:
@@ -114,7 +123,7 @@ class Pipeline:
 
         The file is read again.
         """
-        return self._describe_all(self._decode(item, None))
+        return self._describe_all(lambda lease: self._decode(item, None, lease))
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -125,17 +134,38 @@ class Pipeline:
             return self._extractor
 
     def _describe_files(self, tasks: Sequence[Task]) -> list[Item]:
-        return self._describe_all(loaded for task in tasks for loaded in self._load(task))
+        def load(lease: Lease) -> Iterator[_Decoded]:
+            for task in tasks:
+                if self._is_closing.is_set():
+                    return
+                yield from self._load(task, lease)
 
-    def _describe_all(self, loaded: Iterable[_Decoded]) -> list[Item]:
-        """Describe a few images at a time: a file may hold hundreds of pages."""
+        return self._describe_all(load)
+
+    def _describe_all(self, load: Callable[[Lease], Iterator[_Decoded]]) -> list[Item]:
+        """Describe a few images at a time: a file may hold hundreds of pages.
+
+        Fewer go together where others wait for the memory that their pixels take.
+        """
         items: list[Item] = []
-        remaining = iter(loaded)
-        while part := list(islice(remaining, self.part)):
-            items += self._describe(part)
+        waiting: list[_Decoded] = []
+
+        def describe() -> None:
+            items.extend(self._describe(waiting))
+            waiting.clear()
+            lease.keep(0)
+
+        with self._budget.lease(describe) as lease:
+            for decoded in load(lease):
+                waiting.append(decoded)
+                lease.keep(sum(pixels.nbytes for _, pixels in waiting if pixels is not None))
+                del decoded
+                if len(waiting) == self.part:
+                    describe()
+            describe()
         return items
 
-    def _load(self, task: Task) -> Iterator[_Decoded]:
+    def _load(self, task: Task, lease: Lease) -> Iterator[_Decoded]:
         """Read and decode a file; there are no pixels where none are needed, or it failed."""
         try:
             data, content_hash = _read(task.path)
@@ -146,11 +176,11 @@ class Pipeline:
         if self._is_known(task, content_hash):
             yield item, None
         else:
-            yield from self._decode(item, data)
+            yield from self._decode(item, data, lease)
 
-    def _decode(self, item: Item, data: bytes | None) -> Iterator[_Decoded]:
+    def _decode(self, item: Item, data: bytes | None, lease: Lease) -> Iterator[_Decoded]:
         """Decode the pages of a file, whose bytes are `data` where they were kept."""
-        main, pixels = self._decode_page(item, data)
+        main, pixels = self._decode_page(item, data, lease)
         wanted = item.task.options.pages
         chosen, main = main.page, main.with_page(None)
         if main.pages == 1 or wanted == "auto":
@@ -158,18 +188,23 @@ class Pipeline:
             return
         if wanted == "all":
             yield replace(main, taken=main.pages), pixels
+            del pixels
             for page in range(main.pages):
                 if page != chosen:
-                    decoded, pixels = self._decode_page(item.with_page(page), data)
-                    yield replace(decoded.with_page(page), taken=main.pages), pixels
+                    yield self._decode_other(item.with_page(page), data, lease, main.pages)
             return
-        other, other_pixels = self._decode_page(item, data, wanted)
+        other, other_pixels = self._decode_page(item, data, lease, wanted)
         if other.page != chosen:
             main, pixels = other.with_page(other.page), other_pixels
         yield main, pixels
 
+    def _decode_other(self, item: Item, data: bytes | None, lease: Lease, taken: int) -> _Decoded:
+        """Decode another page than the main one, of so many that are taken."""
+        decoded, pixels = self._decode_page(item, data, lease)
+        return replace(decoded.with_page(item.page), taken=taken), pixels
+
     def _decode_page(
-        self, item: Item, data: bytes | None, wanted: PageChoice | None = None
+        self, item: Item, data: bytes | None, lease: Lease, wanted: PageChoice | None = None
     ) -> _Decoded:
         """Decode one picture of a file: its page, or the one that is wanted."""
         options = item.task.options
@@ -182,6 +217,8 @@ class Pipeline:
                 damaged=options.damaged,
                 oversize=options.oversize,
                 page=item.page if wanted is None else wanted,
+                lease=lease,
+                time_limit_s=self._time_limit_s,
             )
         except ImageError as error:
             return replace(item, reason=error.reason, is_lasting=error.is_lasting), None

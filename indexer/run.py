@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from indexer.choices import Damaged, Oversize, PageChoice
+from indexer.choices import DECODE_S, Damaged, Oversize, PageChoice
 from indexer.scan import ScanOptions
 
 
@@ -15,7 +15,9 @@ class BuildOptions:
     The first ones are those of `ReadingOptions`. What is given is remembered with a folder that is
     indexed as a whole; None is what was given before, or else the default. With `strict`, the first
     file or folder that cannot be read ends the run. `check` compares the bytes of all files.
-    `workers` are threads, as many as the processor can use unless given.
+    `workers` are threads, as many as the processor can use unless given; the pictures that they
+    decode at the same time take up to `memory` bytes together, by default a share of the machine's,
+    and `time_limit_s` each.
     """
 
     max_pixels: int | None = None
@@ -28,6 +30,8 @@ class BuildOptions:
     retry_failed: bool = False
     check: bool = False
     workers: int | None = None
+    memory: int | None = None
+    time_limit_s: float = DECODE_S
 
     def scan_options(self) -> ScanOptions:
         """Return what these choices say to a scan."""

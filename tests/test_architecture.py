@@ -37,7 +37,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "jsonschema": "retrieval/evaluation/manifest.py",
     "scipy": "retrieval/ridge.py",
     "openvino": "indexer/features/engines/openvino_runtime.py",
-    "pillow_heif": "indexer/images/decode.py",
+    "pillow_heif": "indexer/images/formats.py",
     "typer": "ui/cli/",
     "click": "ui/cli/",
     "streamlit": "ui/",

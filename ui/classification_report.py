@@ -18,6 +18,7 @@ from retrieval.evaluation.classification import Result
 from retrieval.evaluation.judging import FigureName, Mistake, confusion, worst_mistakes
 from retrieval.evaluation.labelled import LabelledImages
 from ui.charts import chart_as_svg, plot_results
+from ui.printable import printable
 from ui.thumbnails import as_data_url, draw_thumbnail
 
 MISTAKES = 48
@@ -48,7 +49,7 @@ def as_row(result: Result, dataset: str, model: str, figure: FigureName) -> dict
 def print_table(results: Sequence[Result], images: LabelledImages, figure: FigureName) -> None:
     """Print results, those with the fewest training images first, then the best first."""
     test = int((~results[0].images.is_train).sum())
-    title = f"{escape(images.name)}: {len(images.classes)} classes, {test} test images"
+    title = f"{escape(printable(images.name))}: {len(images.classes)} classes, {test} test images"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("backbone", no_wrap=True)
     table.add_column("features")

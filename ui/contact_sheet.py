@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from retrieval.query import Hit, Query
-from ui.render import printable, short_name
+from ui.printable import printable
+from ui.render import short_name
 from ui.thumbnails import BOX_COLOUR, draw_query, draw_thumbnail
 
 CELL_PX = 240

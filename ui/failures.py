@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader
 
 from indexer.features.regions import Region
 from retrieval.evaluation.scoring import QueryScore, Scores
-from ui.render import printable
+from ui.printable import printable
 from ui.thumbnails import BOX_COLOUR, PROVED_COLOUR, as_data_url, draw_thumbnail
 
 SIDE_PX = 200

@@ -14,7 +14,7 @@ import httpcore
 
 from indexer.errors import FetchError
 from ui.fetch_network import CheckedNetwork, RefusedError
-from ui.render import printable
+from ui.printable import printable
 
 MAX_BYTES = 100_000_000
 TIMEOUT_S = 30.0

@@ -9,12 +9,14 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from indexer.errors import CbirError
 from retrieval.evaluation.judging import Judgement, interval
 from retrieval.evaluation.layer_study import Recommendation, SettingResult
 from retrieval.evaluation.tasks import Task
+from ui.printable import printable
 
 SHOWN = 20
 
@@ -63,7 +65,7 @@ def print_study(
         own = [result for result in results if result.task == task.name]
         own.sort(key=lambda result: -result.chosen_by.figure)
         shown = own[:SHOWN]
-        title = f"{task.name}: {task.figure} in per cent, with 95 % intervals"
+        title = f"{escape(printable(task.name))}: {task.figure} in per cent, with 95 % intervals"
         table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         several = len({result.setting.backbone for result in own}) > 1
         for name in (*(["backbone"] if several else []), "tap", "pooling"):
@@ -86,7 +88,7 @@ def print_study(
         console.print(table)
         if len(own) > SHOWN:
             console.print(f"… and {len(own) - SHOWN} more; --json lists them all.\n")
-    console.print(recommendation_text(found), soft_wrap=True)
+    console.print(escape(printable(recommendation_text(found))), soft_wrap=True)
 
 
 def recommendation_text(found: Recommendation) -> str:

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ui.printable import printable
+
 LINE_EVERY_S = 10.0
 
 
@@ -70,6 +72,7 @@ class ConsoleProgress:
             self._bar.stop()
 
     def __call__(self, step: str, done: int, total: int, *, failed: int = 0) -> None:
+        step = printable(step)  # which may name a set of photos
         if step != self._step:
             self._start(step)
         note = f"· {failed} failed" if failed else ""

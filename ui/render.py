@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from retrieval.geometry import GeometricMatch
 from retrieval.query import Hit, Quad, Query
+from ui.printable import printable as printable
 
 if TYPE_CHECKING:  # tables and JSON need no pictures
     pass
 
 GONE = "file is gone"
 CARD_PX = 320  # of the pictures of a page
-
-
-def printable(text: object) -> str:
-    """Return text that is safe to print: control characters and stray bytes as escapes."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
-    )
 
 
 def source_name(query: Query) -> str:

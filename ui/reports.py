@@ -16,7 +16,8 @@ from indexer.features.registry import get_backbone
 from indexer.run import IndexReport
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
-from ui.render import printable, shorten
+from ui.printable import printable
+from ui.render import shorten
 
 SHOWN_FAILURES = 20
 SHOWN_SUFFIXES = 8
@@ -127,7 +128,7 @@ def print_summary(store: Store) -> None:
         table.add_row(f"{kind} vectors", f"{size}, {search['index_type']}{recall}")
     table.add_row("engine", choose_engine(get_backbone(store.spec.backbone)))
     for name, value in asdict(store.spec).items():
-        table.add_row(name, escape(str(value)))
+        table.add_row(name, escape(printable(value)))
     table.add_row("fingerprint", store.spec.fingerprint[:16])
     table.add_row("on disk", f"{summary.bytes_on_disk / 1e6:.1f} MB")
     console = Console()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ui.render import printable
+from ui.printable import printable
 
 
 def print_scores(rows: Sequence[dict[str, Any]]) -> None:

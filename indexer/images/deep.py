@@ -10,10 +10,11 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile
 
 from indexer.arrays import BoolArray
-from indexer.images.tones import Values, to_8_bits
+from indexer.images.tones import Values, row_slices, to_8_bits
 from indexer.images.upright import turn_upright
 
 BITS, SAMPLE_FORMAT, NO_DATA = 258, 339, 42113  # tags of TIFF
@@ -100,17 +101,19 @@ def to_image(
         values = values[:, :, 0] if values.shape[2] == 1 else values
     valid = _valid(values, no_data)
     if values.dtype == np.uint8:
-        tones = Image.fromarray(255 - values if white_is_zero else values)
+        tones = 255 - values if white_is_zero else values
     else:
-        tones = Image.fromarray(to_8_bits(values, valid, white_is_zero=white_is_zero))
-    if alpha is None and valid.all():
-        return tones
-    opaque = np.where(valid, 255, 0).astype(np.uint8)
-    if alpha is not None:
-        opaque = np.minimum(opaque, _opacity(alpha))
-    rgba = tones.convert("RGBA")
-    rgba.putalpha(Image.fromarray(opaque))
-    return rgba
+        tones = to_8_bits(values, valid, white_is_zero=white_is_zero)
+    del values  # which takes more memory than all that follows
+    if alpha is None and valid is None:
+        return Image.fromarray(tones)
+    rgba = np.empty((*tones.shape[:2], 4), np.uint8)
+    rgba[:, :, :3] = tones if tones.ndim == 3 else tones[:, :, None]
+    rgba[:, :, 3] = 255 if alpha is None else _opacity(alpha)
+    if valid is not None:
+        rgba[~valid, 3] = 0
+    del tones, alpha
+    return Image.fromarray(rgba)
 
 
 def find_subpicture(file: Any, area: int) -> Any:
@@ -163,16 +166,27 @@ def _jpeg2000_bits(data: bytes) -> int:
     return (data[place] & 0x7F) + 1 if len(data) > place else 8
 
 
-def _opacity(alpha: Values) -> Values:
+def _opacity(alpha: Values) -> npt.NDArray[np.uint8]:
+    """Return how opaque pixels (H, W) are, of 255."""
     full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1.0
-    return np.rint(np.clip(alpha.astype(np.float64) / full, 0, 1) * 255).astype(np.uint8)
+    opaque = np.empty(alpha.shape, np.uint8)
+    for rows in row_slices(alpha):
+        opaque[rows] = np.rint(np.clip(alpha[rows].astype(np.float64) / full, 0, 1) * 255)
+    return opaque
 
 
-def _valid(values: Values, no_data: float | None) -> BoolArray:
-    """Return which pixels (H, W) have data: finite values, and not the one that says otherwise."""
-    valid = np.ones(values.shape, bool)
-    if values.dtype.kind == "f":
-        valid &= np.isfinite(values)
-    if no_data is not None:
-        valid &= values != no_data
-    return valid if values.ndim == 2 else np.asarray(valid.all(axis=2))
+def _valid(values: Values, no_data: float | None) -> BoolArray | None:
+    """Return which pixels (H, W) have data: finite values, and not the one that says otherwise.
+
+    None where all have.
+    """
+    if values.dtype.kind != "f" and no_data is None:
+        return None
+    valid = np.empty(values.shape[:2], bool)
+    for rows in row_slices(values):
+        part = values[rows]
+        has_data = np.isfinite(part) if part.dtype.kind == "f" else np.ones(part.shape, bool)
+        if no_data is not None:
+            has_data &= part != no_data
+        valid[rows] = has_data if has_data.ndim == 2 else has_data.all(axis=2)
+    return None if valid.all() else valid

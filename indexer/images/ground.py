@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageSequence
 
 from indexer.arrays import FloatArray, Pixels
@@ -12,6 +15,7 @@ ALIKE = 32  # of 255: tones this near to the ground do not show on it
 CONTENT = 8.0  # deviation of the brightness of a picture that shows something
 NOISE = 16  # of 255: that of JPEG and of scanners on an even area stays below
 BLEMISHES = 1e-4  # share of pixels that may differ more: a hot pixel, not a drawn line
+AT_ONCE = 1 << 22  # pixels in copies: most pictures are one piece
 FRAMES = 100  # of an animation that are looked at
 
 
@@ -20,20 +24,37 @@ def flatten(image: Image.Image) -> Image.Image:
 
     Another ground than white is taken where more than half of the drawing would not show on it.
     """
-    rgba = image.convert("RGBA")
-    canvas = Image.new("RGBA", rgba.size, (_ground_of(rgba),) * 3)
-    return Image.alpha_composite(canvas, rgba).convert("RGB")
+    ground = (_ground_of(image),) * 3
+    flat = Image.new("RGB", image.size)
+    for box in strips(image.size):
+        rgba = image.crop(box).convert("RGBA")
+        canvas = Image.new("RGBA", rgba.size, ground)
+        flat.paste(Image.alpha_composite(canvas, rgba).convert("RGB"), box)
+    return flat
 
 
-def _ground_of(rgba: Image.Image) -> int:
-    pixels = np.asarray(rgba)
-    alpha = pixels[:, :, 3].astype(np.float32)
-    drawn = float(alpha.sum())
-    if drawn == 0:
-        return GROUNDS[0]
-    tones = np.asarray(rgba.convert("RGB").convert("L"), np.float32)
-    lost = [float(alpha[abs(tones - ground) <= ALIKE].sum()) / drawn for ground in GROUNDS]
-    return GROUNDS[0] if lost[0] <= 0.5 else GROUNDS[int(np.argmin(lost))]
+def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield boxes (x0, y0, x1, y1) of a few rows each, in order, that cover an image.
+
+    Copies of them take little memory.
+    """
+    width, height = size
+    rows = max(1, AT_ONCE // max(1, width))
+    for top in range(0, height, rows):
+        yield 0, top, width, min(top + rows, height)
+
+
+def _ground_of(image: Image.Image) -> int:
+    drawn = 0
+    lost = np.zeros(len(GROUNDS))
+    for box in strips(image.size):
+        rgba = image.crop(box).convert("RGBA")
+        alpha = np.asarray(rgba.getchannel("A"))
+        tones = np.asarray(rgba.convert("RGB").convert("L"), np.int16)
+        drawn += int(alpha.sum(dtype=np.int64))
+        for place, ground in enumerate(GROUNDS):
+            lost[place] += alpha[abs(tones - ground) <= ALIKE].sum(dtype=np.int64)
+    return GROUNDS[0] if lost[0] <= drawn / 2 else GROUNDS[int(np.argmin(lost))]
 
 
 def seek_content(image: Image.Image) -> None:
@@ -64,9 +85,22 @@ def is_blank(pixels: Pixels) -> bool:
 
 
 def _is_even(pixels: Pixels, share: float) -> bool:
-    values = pixels.reshape(-1, pixels.shape[2]).astype(np.int16)
-    spread = abs(values - np.median(values, axis=0).astype(np.int16)).max(axis=1)
-    return bool(np.mean(spread <= NOISE) >= share)
+    values = pixels.reshape(-1, pixels.shape[2])
+    pieces = [values[start : start + AT_ONCE] for start in range(0, len(values), AT_ONCE)]
+    medians = np.array([_median([piece[:, c] for piece in pieces]) for c in range(values.shape[1])])
+    even = 0
+    for piece in pieces:
+        spread = abs(piece.astype(np.int16) - medians.astype(np.int16)).max(axis=1)
+        even += int(np.count_nonzero(spread <= NOISE))
+    return even / len(values) >= share
+
+
+def _median(pieces: Sequence[npt.NDArray[np.uint8]]) -> int:
+    """Return the median of all values, the lower whole number between two."""
+    counts = sum((np.bincount(piece, minlength=256) for piece in pieces), np.zeros(256, np.int64))
+    count = int(counts.sum())
+    low, high = np.searchsorted(np.cumsum(counts), [(count - 1) // 2, count // 2], side="right")
+    return (int(low) + int(high)) // 2
 
 
 def contrast(tones: FloatArray) -> float:

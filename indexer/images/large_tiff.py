@@ -12,6 +12,7 @@ from PIL import Image
 from indexer.images.block_means import BlockMeans
 from indexer.images.deep import SEPARATE, WHITE_IS_ZERO, no_data_of, read_page, to_image
 from indexer.images.facts import TURNED
+from indexer.images.needs import bytes_of_page
 from indexer.images.request import ImageRequest
 from indexer.images.tones import Values
 from indexer.images.upright import turn_upright
@@ -43,7 +44,9 @@ def read_within(
     not supported.
     """
     width, height = page.imagewidth, page.imagelength
-    if request.must_reduce(width, height, "TIFF"):
+    must_reduce = request.must_reduce(width, height, "TIFF")
+    request.reserve(bytes_of_page(page, request))
+    if must_reduce:
         image = _read_reduced(file, page, orientation, request, number)
     else:
         image = read_page(page, orientation)

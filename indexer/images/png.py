@@ -32,6 +32,12 @@ def check_png(data: bytes) -> tuple[bytes, list[str]]:
     return (b"".join(kept), left_out) if left_out else (data, left_out)
 
 
+def find_exif(data: bytes) -> bytes:
+    """Return the EXIF block of a PNG file as JPEG has it, nothing where it has none."""
+    found = next((chunk for kind, chunk in _chunks(data) if kind == b"eXIf"), None)
+    return b"" if found is None else b"Exif\0\0" + found[8:-4]
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and all bytes of each complete chunk; what is cut off is not looked at."""
     start = len(SIGNATURE)

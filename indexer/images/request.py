@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from indexer.choices import Damaged, Oversize, PageChoice
@@ -13,7 +14,11 @@ REDUCIBLE = ("JPEG", "MPO", "JPEG2000", "TIFF")  # formats that need not be deco
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """What `load_image` was asked for; `label` names the file in errors."""
+    """What `load_image` was asked for; `label` names the file in errors.
+
+    `reserve` is called with the bytes that decoding needs, before it takes them. A request that
+    `is_confined` is worked on where a crash of a decoder does no harm.
+    """
 
     at_least: int | None
     part: tuple[int, int, int, int] | None
@@ -22,6 +27,8 @@ class ImageRequest:
     damaged: Damaged
     oversize: Oversize
     page: int | PageChoice = "auto"
+    reserve: Callable[[int], object] = int  # by itself, it changes nothing
+    is_confined: bool = True
 
     def must_reduce(self, width: int, height: int, file_format: str | None) -> bool:
         """Whether an image has to be read at a smaller size.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,18 @@ Values = npt.NDArray[Any]
 
 SAMPLED = 1 << 20  # values that tell the range
 TAILS = (0.2, 99.8)  # percentiles between which values are no outliers
-AT_ONCE = 1 << 20  # values in double precision in memory
+AT_ONCE = 1 << 20  # values in double precision in memory: 8 MB a worker
+SHORT = 2  # bytes of whole numbers of which there are few enough for a table of their tones
+TABLE = 1 << 16  # values from which making it takes less time than it saves
 FAR = 1.5  # ranges from the lower end: values beyond are outliers, not highlights
 LEAST_BITS = 8  # a dark picture of 8 bits stays as dark in 16
+
+
+def row_slices(values: Values) -> Iterator[slice]:
+    """Yield the rows of values a few at a time: copies of those take little memory."""
+    rows = max(1, AT_ONCE // max(1, values[:1].size))
+    for start in range(0, len(values), rows):
+        yield slice(start, start + rows)
 
 
 def to_8_bits(
@@ -38,22 +48,50 @@ def to_8_bits(
     black, white = least, most if most > least else least + 1
     if least >= 0 and most > 0 and (least == most or least <= most - least):
         black, white = 0.0, _full_scale(most, values.dtype)
+
+    def tone(part: Values) -> npt.NDArray[np.uint8]:
+        inside = np.clip(np.nan_to_num(part.astype(np.float64), nan=least), least, most)
+        tones = np.rint((inside - black) * (255 / (white - black))).astype(np.uint8)
+        return 255 - tones if white_is_zero else tones
+
+    return _by_value(values, tone)
+
+
+def _by_value(
+    values: Values, tone: Callable[[Values], npt.NDArray[np.uint8]]
+) -> npt.NDArray[np.uint8]:
+    """Return the tone of each value; short whole numbers are looked up in a table of all tones."""
     tones = np.empty(values.shape, np.uint8)
-    rows = max(1, AT_ONCE // max(1, values[:1].size))
-    for start in range(0, len(values), rows):
-        part = values[start : start + rows].astype(np.float64)
-        inside = np.clip(np.nan_to_num(part, nan=least), least, most)
-        tones[start : start + rows] = np.rint((inside - black) * (255 / (white - black)))
-    return 255 - tones if white_is_zero else tones
+    is_short = values.dtype.kind in "iu" and values.dtype.itemsize <= SHORT
+    if is_short and values.size > TABLE:
+        native = values.dtype.newbyteorder("=")
+        unsigned = np.dtype(f"u{native.itemsize}")
+        limits = np.iinfo(native)
+        ordered = np.arange(limits.min, limits.max + 1).astype(native)
+        table = np.empty(len(ordered), np.uint8)
+        table[ordered.view(unsigned)] = tone(ordered)
+        for rows in row_slices(values):
+            tones[rows] = table[values[rows].astype(native).view(unsigned)]
+        return tones
+    for rows in row_slices(values):
+        tones[rows] = tone(values[rows])
+    return tones
 
 
 def _sample(values: Values, valid: BoolArray | None) -> npt.NDArray[np.float64]:
-    """Return some of the finite values, sorted."""
-    chosen = values if valid is None or valid.all() else values[valid]
-    flat = chosen.reshape(-1)
-    step = max(1, len(flat) // SAMPLED)
-    some = flat[::step].astype(np.float64)
-    return np.sort(some[np.isfinite(some)])
+    """Return some of the finite values, sorted: every n-th of those that are valid."""
+    count = values.size
+    if valid is not None:
+        count = int(np.count_nonzero(valid)) * math.prod(values.shape[2:])
+    step = max(1, count // SAMPLED)
+    some = []
+    seen = 0
+    for rows in row_slices(values):
+        part = (values[rows] if valid is None else values[rows][valid[rows]]).reshape(-1)
+        some.append(part[-seen % step :: step].astype(np.float64))
+        seen += len(part)
+    sample = np.concatenate(some) if some else np.zeros(0)
+    return np.sort(sample[np.isfinite(sample)])
 
 
 def _range(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -120,6 +120,11 @@ def test_a_tiff_of_no_picture_says_so() -> None:
         load_image(tiff(np.zeros((8, 8), np.complex64)))
 
 
+def test_a_tiff_without_a_page_says_so() -> None:
+    with pytest.raises(UnreadableImageError, match="it is a TIFF without a page"):
+        load_image(b"II*\0" + bytes(4))
+
+
 def test_the_limit_holds_for_deep_tiffs_before_they_are_decoded() -> None:
     data = tiff(np.zeros((300, 300, 3), np.float64), photometric="rgb")
     with pytest.raises(ImageTooLargeError, match="300 × 300"):

@@ -8,13 +8,15 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from indexer import pipeline
 from indexer.arrays import Pixels
 from indexer.features.engines.protocols import Activations, T
 from indexer.features.extractor import FeatureExtractor
+from indexer.images.budget import Budget
 from indexer.pipeline import Pipeline
-from indexer.scan import Task, scan_places
+from indexer.scan import ScanOptions, Task, scan_places
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
 from tests.pictures import plain, shades
@@ -70,6 +72,36 @@ def test_items_come_in_order_with_their_own_features(
         [vector] = item.features.vectors["conv"]
         assert vector @ mean / np.linalg.norm(mean) > 0.999
     assert (desk.loads, desk.engine.runs) == (1, 49)
+
+
+def test_a_budget_for_one_picture_is_enough_for_all(desk: Desk) -> None:
+    tasks = tasks_of(desk, 50)
+    first = Image.new("RGB", (16, 16), (0, 90, 200))
+    first.putpixel((3, 3), (250, 250, 0))
+    pages = [first.rotate(90), first.rotate(180), first.rotate(270)]
+    first.save(desk.photos / "pages.tif", save_all=True, append_images=pages)
+    with desk.store.writing():
+        options = ScanOptions({"pages": "all"})
+        tasks = scan_places(desk.store, [desk.photos], options).tasks
+    budget = Budget(1)
+    line = Pipeline(desk.extractor, lambda *_: False, workers=4, part=7, budget=budget)
+    items = [item for some in line.run(tasks) for item in some]
+    assert [item.task for item in items[:50]] == tasks[:50]
+    assert [item.page for item in items[50:]] == [None, 1, 2, 3]
+    assert sum(item.features is not None for item in items) == 53
+    assert budget.used == 0
+
+
+def test_pixels_that_wait_for_the_network_count(desk: Desk) -> None:
+    desk.engine = counts = CountsCalls()
+    tasks = tasks_of(desk, 10)
+    budget = Budget(2 * 64 * 64 * 15)  # for two to be decoded, or one and some decoded ones
+    for _ in Pipeline(desk.extractor, lambda *_: False, workers=1, part=10, budget=budget).run(
+        tasks
+    ):
+        pass
+    assert sum(counts.parts) == 10
+    assert 1 < len(counts.parts) < 10
 
 
 def test_the_images_of_a_part_go_to_the_network_together(desk: Desk) -> None:

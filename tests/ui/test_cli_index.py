@@ -234,3 +234,18 @@ def test_wrong_usage_exits_2(here: Path, cbir: Run, arguments: list[str]) -> Non
     done = cbir(*arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert not (here / ".cbir").exists()
+
+
+@pytest.mark.parametrize("size", ["1MB", "0.5 GiB", "2g"])
+def test_a_budget_of_memory(here: Path, cbir: Run, size: str) -> None:
+    for name in ("a.png", "b.png", "c.tif"):
+        plain(here / "photos" / name, RED)
+    done = cbir("index", "photos", "--memory", size, "--time-limit", "60", "--json")
+    assert json.loads(done.stdout)["added"] == 3
+
+
+@pytest.mark.parametrize("size", ["much", "0MB", "12", "-1GB"])
+def test_a_size_that_is_none_is_a_usage_error(cbir: Run, size: str) -> None:
+    done = cbir("index", "photos", "--memory", size)
+    assert done.exit_code == 2
+    assert "is not a size like 500MB or 2GB" in done.stderr.replace("\n", " ")

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from indexer.errors import CbirError
-from ui.cli.shell import StoreOption, app, open_store
+from ui.cli.shell import StoreOption, app, open_store, say
 
 HOST = "localhost"
 ALLOWED_HOSTS = (HOST, "127.0.0.1", "::1")  # a name of another site must not reach the pages
@@ -57,7 +57,7 @@ def ui(
     os.environ["CBIR_STORE"] = str(opened.path.resolve())
     url = f"http://{HOST}:{port}"
     _require_free(port)
-    typer.echo(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
+    say(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
     opened.close()
     threading.Thread(target=_open_browser_when_up, args=(url, port, browser), daemon=True).start()
     from streamlit.web import cli

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.cli.indexing import catching_interrupts, extractor_loader
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, say
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.doctor import Diagnosis
@@ -52,10 +52,10 @@ def doctor(
                 mended = mender.repair(place, found)
                 done, found = mended.done, mended.after
     except (KeyboardInterrupt, IndexingStopped) as stop:
-        typer.echo("Stopped. Nothing is lost; run it again to continue.", err=True)
+        say("Stopped. Nothing is lost; run it again to continue.", err=True)
         raise typer.Exit(130) from stop
     if as_json:
-        typer.echo(json.dumps(_as_dict(place, first, done, found)))
+        say(json.dumps(_as_dict(place, first, done, found)))
     else:
         _print(place, first, done, found)
     if not found.is_sound:
@@ -76,15 +76,13 @@ def _as_dict(place: Path, first: Diagnosis, done: list[str], last: Diagnosis) ->
 
 def _print(place: Path, first: Diagnosis, done: list[str], last: Diagnosis) -> None:
     for finding in first.findings:
-        typer.echo(f"{finding.gravity}: {finding.what}")
+        say(f"{finding.gravity}: {finding.what}")
     for line in done:
-        typer.echo(f"repair: {line}")
+        say(f"repair: {line}")
     if done:
         for finding in last.findings:
-            typer.echo(f"left: {finding.gravity}: {finding.what}")
+            say(f"left: {finding.gravity}: {finding.what}")
     if last.is_clean:
-        typer.echo(
-            f"The store at {place} is sound: {last.images:,} images, {last.vectors:,} vectors."
-        )
+        say(f"The store at {place} is sound: {last.images:,} images, {last.vectors:,} vectors.")
     if not (last.is_clean or done):
-        typer.echo(f"Mend it with: cbir doctor --repair --store {place}")
+        say(f"Mend it with: cbir doctor --repair --store {place}")

@@ -13,7 +13,7 @@ from indexer.choices import Pooling
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
-from ui.cli.shell import EngineOption, JsonOption
+from ui.cli.shell import EngineOption, JsonOption, say
 from ui.cli.stores import stoppable
 
 ProbeName = Literal["svm", "logistic", "ridge"]
@@ -251,12 +251,12 @@ def classify(
     with stoppable(KEPT), ConsoleProgress() as progress:
         run = ExperimentRun(experiment, progress)
         for path, reason in run.failed:
-            typer.echo(f"Left out {path}: {reason}", err=True)
+            say(f"Left out {path}: {reason}", err=True)
         results = []
         for result in run.results():
             results.append(result)
             if as_json:
-                typer.echo(json.dumps(as_row(result, run.images.name, model, run.figure)))
+                say(json.dumps(as_row(result, run.images.name, model, run.figure)))
     if not as_json:
         print_table(results, run.images, run.figure)
     if html is not None:

@@ -20,7 +20,7 @@ from ui.cli.evaluate_classification import (
     VocListsOption,
     voc_lists_of,
 )
-from ui.cli.shell import EngineOption, JsonOption
+from ui.cli.shell import EngineOption, JsonOption, say
 from ui.cli.stores import stoppable
 
 TaskName = Literal["classification", "retrieval"]
@@ -123,12 +123,12 @@ def layers(
         for result in run.results():
             results.append(result)
             if as_json:
-                typer.echo(json.dumps(setting_row(result)))
+                say(json.dumps(setting_row(result)))
     for path, reason in sorted(run.failed.items()):
-        typer.echo(f"Left out {path}: {reason}", err=True)
+        say(f"Left out {path}: {reason}", err=True)
     found = recommend(results, choose_by or tasks[0].name)
     if as_json:
-        typer.echo(json.dumps(recommendation_row(found)))
+        say(json.dumps(recommendation_row(found)))
     else:
         print_study(results, found, tasks)
     if spec is not None:

@@ -12,7 +12,7 @@ from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
 from ui.cli.evaluate_classification import KEPT, VocListsOption, voc_lists_of
-from ui.cli.shell import EngineOption, JsonOption
+from ui.cli.shell import EngineOption, JsonOption, say
 from ui.cli.stores import stoppable
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -87,7 +87,7 @@ def measure(
         )
     if as_json:
         for row in rows:
-            typer.echo(json.dumps({"dataset": boxed.images.name, "truth": what, **_as_dict(row)}))
+            say(json.dumps({"dataset": boxed.images.name, "truth": what, **_as_dict(row)}))
     else:
         _print_table(boxed.images.name, what, rows)
 
@@ -111,7 +111,9 @@ def _print_table(name: str, what: str, rows: list[LocalizationRow]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    title = f"{escape(name)}: {rows[0].objects:,} {what}, per cent with 95 % intervals"
+    from ui.printable import printable
+
+    title = f"{escape(printable(name))}: {rows[0].objects:,} {what}, per cent with 95 % intervals"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("found by", no_wrap=True)
     table.add_column("CorLoc" if what == "boxes" else "IoU ≥ 0.5", justify="right", no_wrap=True)

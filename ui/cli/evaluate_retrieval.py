@@ -22,6 +22,7 @@ from ui.cli.shell import (
     RerankOption,
     StoreOption,
     VerifyOption,
+    say,
 )
 from ui.cli.stores import stoppable
 
@@ -160,7 +161,7 @@ def _parse_protocols(names: list[str]) -> list[Protocol]:
 def _warn(manifests: list[Manifest], database: Database) -> None:
     """Say what in the collection is not as it should be, but is no reason to stop."""
     if database.unreadable:
-        typer.echo(
+        say(
             f"{len(database.unreadable):,} of the database's images could not be indexed, such as "
             f"{database.unreadable[0]}; they count as not found.",
             err=True,
@@ -168,7 +169,7 @@ def _warn(manifests: list[Manifest], database: Database) -> None:
     for manifest in manifests:
         unknown = manifest.unknown_positives()
         if unknown:
-            typer.echo(
+            say(
                 f"{len(unknown):,} of the positives of {manifest.name} cannot be found, such as "
                 f"{min(unknown)}: not in its database.",
                 err=True,
@@ -222,7 +223,7 @@ def _write_page(html: Path, scores: list[Scores], failures: int) -> None:
     with _writing(html) as file:
         if file is not None:
             _write(file, page)
-    typer.echo(f"The page is {html}", err=True)
+    say(f"The page is {html}", err=True)
 
 
 def _note(
@@ -230,11 +231,11 @@ def _note(
 ) -> Iterator[tuple[str, list[Hit] | None]]:
     """Report queries that cannot be answered, and write the hits of the others."""
     from retrieval.evaluation.asking import answer_as_dict
-    from ui.render import printable
+    from ui.printable import printable
 
     for query_id, answer in answers:
         if isinstance(answer, CbirError):
-            typer.echo(f"Query {printable(query_id)}: {printable(answer)}", err=True)
+            say(f"Query {printable(query_id)}: {printable(answer)}", err=True)
             yield query_id, None
             continue
         if file is not None:
@@ -246,5 +247,5 @@ def _print_json(scores: list[Scores], rows: list[dict[str, Any]], *, per_query: 
     for found, row in zip(scores, rows, strict=True):
         for query in found.queries if per_query else ():
             line = query.as_dict() | {"protocol": found.manifest.protocol}
-            typer.echo(json.dumps(line))
-        typer.echo(json.dumps(row))
+            say(json.dumps(line))
+        say(json.dumps(row))

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from indexer.choices import MAX_PIXELS, Damaged, IndexChoice, Oversize, PageChoice, Pooling, Scheme
+from indexer.choices import (
+    DECODE_S,
+    MAX_PIXELS,
+    Damaged,
+    IndexChoice,
+    Oversize,
+    PageChoice,
+    Pooling,
+    Scheme,
+)
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec, read_choices
-from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
+from ui.cli.shell import (
+    DAMAGED_HELP,
+    OVERSIZE_HELP,
+    EngineOption,
+    JsonOption,
+    StoreOption,
+    app,
+    say,
+)
 
 DEFAULTS = FeatureSpec
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
+UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
 def _listed(values: tuple[float, ...]) -> str:
@@ -132,6 +152,21 @@ def index(
         Damaged | None,
         typer.Option(help=DAMAGED_HELP, show_default="as before, or skip"),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Memory for the photos that are decoded at the same time, such as 500MB or 2GB; "
+            "that of the network comes on top. A photo that needs more is decoded alone.",
+            show_default="a quarter of this machine's, from 512MB to 4GB",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            min=0.1, help="Seconds that decoding may take; a file that needs more is reported."
+        ),
+    ] = DECODE_S,
     index_type: Annotated[
         IndexChoice | None,
         typer.Option(
@@ -211,6 +246,8 @@ def index(
         strict=strict,
         retry_failed=retry_failed,
         check=check,
+        memory=None if memory is None else _bytes(memory),
+        time_limit_s=time_limit,
     )
     try:
         with (
@@ -228,11 +265,11 @@ def index(
                 )
             report.elapsed_s = time.monotonic() - started  # with loading libraries and network
             text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
-            typer.echo(text)
+            say(*text.split("\n"))
     except KeyboardInterrupt as stop:
         told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
         done = told.added + told.updated
-        typer.echo(f"Stopped. {done} images are safe; run it again to continue.", err=True)
+        say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
         raise typer.Exit(130) from stop
 
 
@@ -245,3 +282,10 @@ def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
         raise typer.BadParameter(
             f"{text!r} is not a list like 0.7,0.5", param_hint=option
         ) from error
+
+
+def _bytes(text: str) -> int:
+    found = SIZE.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
+    return round(float(found[1]) * UNITS[found[2].upper()])

@@ -19,6 +19,7 @@ from ui.cli.shell import (
     StoreOption,
     app,
     limit_of,
+    say,
 )
 from ui.cli.source import PrivateOption, read_source
 
@@ -114,9 +115,9 @@ def localize(
             "mask_pixels": pixels,
             "files": {name: str(path) for name, path in files.items()},
         }
-        typer.echo(json.dumps(answer))
+        say(json.dumps(answer))
         return
     proved = f"proved by {points_text(proof.inliers, proof)}" if proof else "not proved"
-    typer.echo(f"box {place}  score {found.score:.3f}  {proved}  mask {pixels} pixels")
+    say(f"box {place}  score {found.score:.3f}  {proved}  mask {pixels} pixels")
     for path in files.values():
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")

@@ -26,6 +26,8 @@ from ui.cli.shell import (
     VerifyOption,
     app,
     limit_of,
+    say,
+    say_csv,
 )
 from ui.cli.source import PrivateOption, read_source, say_classes
 
@@ -164,12 +166,12 @@ def query(
             from ui.contact_sheet import write_contact_sheet
 
             write_contact_sheet(montage, asked, hits)
-            typer.echo(f"The contact sheet is {montage}", err=True)
+            say(f"The contact sheet is {montage}", err=True)
         if html:
             from ui.render import write_html
 
             write_html(html, asked, hits)
-            typer.echo(f"The page is {html}", err=True)
+            say(f"The page is {html}", err=True)
     except OSError as error:
         raise CbirError(
             f"{error.filename or montage or html} cannot be written: {error.strerror}."
@@ -182,7 +184,7 @@ def _tagged(searcher: SearchEngine, tags: Sequence[str]) -> frozenset[int]:
 
     found = frozenset(find_ids(searcher.store, ImageFilter(tags=tuple(tags))))
     if not found:
-        typer.echo("No image has these tags; cbir tag gives them to images.", err=True)
+        say("No image has these tags; cbir tag gives them to images.", err=True)
     return found
 
 
@@ -218,9 +220,9 @@ def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv
     from ui import render
 
     if as_json:
-        typer.echo(json.dumps(render.answer_as_dict(asked, hits, elapsed_s)))
+        say(json.dumps(render.answer_as_dict(asked, hits, elapsed_s)))
     elif csv:
-        typer.echo(render.hits_as_csv([(None, hits)]), nl=False)
+        say_csv(render.hits_as_csv([(None, hits)]))
     else:
         render.print_hits(asked, hits, elapsed_s)
 
@@ -251,18 +253,18 @@ def _answer_batch(
         for line, answer in zip(part, answered, strict=True):
             if isinstance(answer, CbirError):
                 failed += 1
-                typer.echo(f"Query {line['id']}: {answer}", err=True)
+                say(f"Query {line['id']}: {answer}", err=True)
                 if not csv:
-                    typer.echo(json.dumps({"id": line["id"], "hits": [], "error": str(answer)}))
+                    say(json.dumps({"id": line["id"], "hits": [], "error": str(answer)}))
             elif csv:
                 answers.append((str(line["id"]), answer))
             else:
                 found = [as_dict(hit) for hit in answer]
-                typer.echo(json.dumps({"id": line["id"], "hits": found}))
+                say(json.dumps({"id": line["id"], "hits": found}))
     if csv:
-        typer.echo(render.hits_as_csv(answers), nl=False)
+        say_csv(render.hits_as_csv(answers))
     if failed:
-        typer.echo(f"{failed} queries could not be answered.", err=True)
+        say(f"{failed} queries could not be answered.", err=True)
         raise typer.Exit(1)
 
 

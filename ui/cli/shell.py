@@ -29,6 +29,35 @@ def _trust(context: Any, _option: Any, is_trusted: bool) -> None:
         )
 
 
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines on stdout, or on stderr: all that the commands say, JSON included.
+
+    Names of files come in them. A terminal obeys the control characters that these may have, so
+    they are printed as escapes.
+    """
+    from ui.printable import printable
+
+    for line in lines:
+        typer.echo(printable(line), err=err)
+
+
+def say_csv(data: bytes) -> None:
+    """Print CSV on stdout: as it is, or at a terminal with control characters as escapes."""
+    if not sys.stdout.isatty():
+        typer.echo(data, nl=False)
+        return
+    import csv
+    import io
+
+    from ui.printable import printable
+
+    shown = io.StringIO()
+    writer = csv.writer(shown, lineterminator="\n")
+    for row in csv.reader(io.StringIO(data.decode("utf-8", "surrogateescape"), newline="")):
+        writer.writerow(map(printable, row))
+    typer.echo(shown.getvalue(), nl=False)
+
+
 class ErrorReportingGroup(TyperGroup):
     """Turns every `CbirError` into one line on stderr and exit code 1.
 
@@ -61,8 +90,13 @@ class ErrorReportingGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except CbirError as error:
-            typer.echo(f"Error: {error}", err=True)
+            say(f"Error: {error}", err=True)
             raise typer.Exit(1) from error
+        except typer.BadParameter as error:
+            from ui.printable import printable
+
+            error.message = printable(error.message)
+            raise
 
 
 app = typer.Typer(
@@ -137,7 +171,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"cbir {version('cbir')}")
+        say(f"cbir {version('cbir')}")
         raise typer.Exit
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ui.cli.shell import say
+
 if TYPE_CHECKING:  # a query by image does not load it for this
     from indexer.store.reader import StoreReader
 
@@ -45,4 +47,4 @@ def say_classes(store: StoreReader, text: str) -> None:
 
     names = require_classes(store)
     taken = "; ".join(", ".join(names[place]) for place in match_classes(names, text))
-    typer.echo(f"Of the {len(names):,} names that the network knows: {taken}", err=True)
+    say(f"Of the {len(names):,} names that the network knows: {taken}", err=True)

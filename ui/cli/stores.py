@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ui.cli.shell import JsonOption, StoreOption, app, open_store
+from ui.cli.shell import JsonOption, StoreOption, app, open_store, say
 
 
 def is_terminal() -> bool:
@@ -26,7 +26,7 @@ def stoppable(left: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stop:
-        typer.echo(f"Stopped. {left}", err=True)
+        say(f"Stopped. {left}", err=True)
         raise typer.Exit(130) from stop
 
 
@@ -49,9 +49,9 @@ def whiten(store: StoreOption = None, as_json: JsonOption = False) -> None:
             update_indexes(opened, progress)
     count = summarize(opened).vectors["region"]
     if as_json:
-        typer.echo(json.dumps({"adaptation": spec.adaptation, "regions": count}))
+        say(json.dumps({"adaptation": spec.adaptation, "regions": count}))
     else:
-        typer.echo(f"Learned the whitening {spec.adaptation}; {count:,} regions are re-encoded.")
+        say(f"Learned the whitening {spec.adaptation}; {count:,} regions are re-encoded.")
 
 
 @app.command()
@@ -70,10 +70,10 @@ def optimize(store: StoreOption = None, as_json: JsonOption = False) -> None:
         reports = optimize_store(open_store(store), progress)
     for report in reports:
         if as_json:
-            typer.echo(json.dumps(dataclasses.asdict(report)))
+            say(json.dumps(dataclasses.asdict(report)))
             continue
         recall = "" if report.recall is None else f", recall@10 {report.recall:.3f}"
-        typer.echo(f"{report.kind}: {report.rows:,} vectors, {report.index_type}{recall}")
+        say(f"{report.kind}: {report.rows:,} vectors, {report.index_type}{recall}")
 
 
 @app.command()
@@ -83,7 +83,7 @@ def info(store: StoreOption = None, as_json: JsonOption = False) -> None:
 
     opened = open_store(store)
     if as_json:
-        typer.echo(json.dumps(reports.summary_as_dict(opened)))
+        say(json.dumps(reports.summary_as_dict(opened)))
     else:
         reports.print_summary(opened)
 
@@ -109,16 +109,18 @@ def remove(
 
     there = [place for place in photos if place.exists()]
     if exclude is None and there and not as_json and is_terminal():
-        names = ", ".join(map(str, there))
+        from ui.printable import printable
+
+        names = printable(", ".join(map(str, there)))
         exclude = typer.confirm(f"{names}: still there. Leave out of later runs of index, too?")
     removed = remove_images(open_store(store), photos, exclude=bool(exclude))
     if as_json:
-        typer.echo(json.dumps({"removed": removed, "excluded": bool(exclude)}))
+        say(json.dumps({"removed": removed, "excluded": bool(exclude)}))
         return
     images = "1 image" if removed == 1 else f"{removed} images"
-    typer.echo(f"Removed {images} from the index; the files are untouched.")
+    say(f"Removed {images} from the index; the files are untouched.")
     if there and not exclude:
-        typer.echo("The next run of cbir index finds them again; --exclude leaves them out.")
+        say("The next run of cbir index finds them again; --exclude leaves them out.")
 
 
 @app.command()
@@ -133,11 +135,11 @@ def relocate(
 
     report = relocate_images(open_store(store), old, new)
     if as_json:
-        typer.echo(json.dumps(dataclasses.asdict(report)))
+        say(json.dumps(dataclasses.asdict(report)))
         return
-    typer.echo(f"Relocated {report.moved} images to {new}.")
+    say(f"Relocated {report.moved} images to {new}.")
     if report.missing:
-        typer.echo(f"{len(report.missing)} of them are not there; cbir index looks again.")
+        say(f"{len(report.missing)} of them are not there; cbir index looks again.")
 
 
 @app.command()
@@ -147,6 +149,6 @@ def backbones(as_json: JsonOption = False) -> None:
 
     if as_json:
         for row in reports.backbones_as_dicts():
-            typer.echo(json.dumps(row))
+            say(json.dumps(row))
     else:
         reports.print_backbones()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from indexer.choices import TAG_THRESHOLD, EngineName
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, open_store
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, open_store, say, say_csv
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.store.store import Store
@@ -75,7 +74,7 @@ def tag(
         boxes = _boxes(opened, tagged, engine) if locate else None
         _print(_rows(opened, tagged, boxes), columns, as_json, as_csv)
     for tagging in tagged:
-        typer.echo(_sum_up(opened, tagging), err=as_json or as_csv)
+        say(_sum_up(opened, tagging), err=as_json or as_csv)
 
 
 def _boxes(
@@ -129,7 +128,7 @@ def _classes(store: Store) -> Iterator[dict[str, Any]]:
 def _print(
     rows: Iterator[dict[str, Any]], columns: Sequence[str], as_json: bool, as_csv: bool
 ) -> None:
-    from ui.render import printable
+    from ui.printable import printable
 
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
@@ -137,19 +136,20 @@ def _print(
         writer.writeheader()
     for row in rows:
         if as_json:
-            typer.echo(json.dumps(row))
+            say(json.dumps(row))
             continue
         names = ", ".join(row.get("classes", ()))
         if as_csv:
             writer.writerow(row | ({"classes": names} if names else {}))
         else:
-            typer.echo(f"{printable(row['path'])}: {names}")
+            say(f"{printable(row['path'])}: {names}")
     if as_csv:  # paths keep every byte that they have on disk
-        sys.stdout.buffer.write(out.getvalue().encode("utf-8", "surrogateescape"))
+        say_csv(out.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _sum_up(store: Store, tagging: Tagging) -> str:
-    from ui.render import printable, shorten
+    from ui.printable import printable
+    from ui.render import shorten
 
     count = len(tagging.probabilities)
     best = [*tagging.probabilities.items()][:BEST]

@@ -11,7 +11,7 @@ import typer
 from indexer.choices import TapKind
 from indexer.errors import CbirError, InvalidConceptError, InvalidLabelsError
 from retrieval.query import Query
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, open_store
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, open_store, say
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.store.store import Store
@@ -133,18 +133,18 @@ def _teach(
     collection = Collection(store, engine=engine)
     concept, found = learn(store, name, collection, ExamplePaths(**wanted), feature)
     for path, reason in found.failed:
-        typer.echo(f"Left out {path}: {reason}", err=True)
+        say(f"Left out {path}: {reason}", err=True)
     if as_json:
         failed = [{"path": path, "reason": reason} for path, reason in found.failed]
         drawn = concept.negatives - found.negatives_given
         row = _as_dict(concept) | {"drawn": drawn, "failed": failed}
-        typer.echo(json.dumps(row))
+        say(json.dumps(row))
     else:
         _print_lesson(concept, found)
 
 
 def _print_lesson(concept: Concept, found: Examples) -> None:
-    typer.echo(
+    say(
         f"Taught {concept.name!r} from {concept.positives} positive and {concept.negatives} "
         f"negative examples. Left out one by one, {concept.accuracy:.0%} of them are told right."
     )
@@ -152,16 +152,16 @@ def _print_lesson(concept: Concept, found: Examples) -> None:
         drawn = concept.negatives - found.negatives_given
         left_out = int(found.drawn.sum()) - drawn
         but = f", without {left_out} that look like positives" if left_out else ""
-        typer.echo(
+        say(
             f"{drawn} of the negatives are images of the store, drawn by chance{but}; give "
             "--negative to choose them."
         )
     if not concept.is_informed:
-        typer.echo(
+        say(
             "That is no better than chance: give more examples, or choose another --feature.",
             err=True,
         )
-    typer.echo(f"Tag the images that show it with: cbir tag {concept.name!r}")
+    say(f"Tag the images that show it with: cbir tag {concept.name!r}")
 
 
 def _read_labels(store: Store, file: Path) -> dict[int, bool]:
@@ -172,7 +172,7 @@ def _read_labels(store: Store, file: Path) -> dict[int, bool]:
     except OSError as error:
         raise InvalidLabelsError(f"{file} cannot be read: {error.strerror}.") from error
     for path in unknown:
-        typer.echo(f"Left out {path}: it is not in the store", err=True)
+        say(f"Left out {path}: it is not in the store", err=True)
     return labels
 
 
@@ -186,15 +186,15 @@ def _list(store: Store, as_json: bool) -> None:
         count = counts[concept.name]
         fits = concept.fingerprint == store.spec.image_fingerprint
         if as_json:
-            typer.echo(json.dumps(_as_dict(concept) | {"tagged": count, "fits": fits}))
+            say(json.dumps(_as_dict(concept) | {"tagged": count, "fits": fits}))
             continue
-        typer.echo(
+        say(
             f"{concept.name}: {count:,} images tagged; from {concept.positives} positive and "
             f"{concept.negatives} negative examples by {concept.feature}, "
             f"{concept.accuracy:.0%} told right{'' if fits else '; does not fit this store'}"
         )
     if not concepts and not as_json:
-        typer.echo("The store was taught nothing yet: cbir teach NAME --positive PHOTOS")
+        say("The store was taught nothing yet: cbir teach NAME --positive PHOTOS")
 
 
 def _as_dict(concept: Concept) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _delete(store: Store, name: str, as_json: bool) -> None:
 
     with store.writing():
         delete_concept(store, name)
-    typer.echo(json.dumps({"deleted": name}) if as_json else f"Forgot {name!r} and its tags.")
+    say(json.dumps({"deleted": name}) if as_json else f"Forgot {name!r} and its tags.")
 
 
 def _export(store: Store, name: str, file: Path, as_json: bool) -> None:
@@ -224,7 +224,7 @@ def _export(store: Store, name: str, file: Path, as_json: bool) -> None:
         file.write_text(dump_concept(concept) + "\n", "utf-8")
     except OSError as error:
         raise CbirError(f"{file} cannot be written: {error.strerror}.") from error
-    typer.echo(json.dumps({"name": name, "file": str(file)}) if as_json else f"Wrote {file}")
+    say(json.dumps({"name": name, "file": str(file)}) if as_json else f"Wrote {file}")
 
 
 def _import(store: Store, file: Path, name: str | None, as_json: bool) -> None:
@@ -244,6 +244,6 @@ def _import(store: Store, file: Path, name: str | None, as_json: bool) -> None:
         concept = replace(concept, name=check_name(name))
     keep_concept(store, concept)
     if as_json:
-        typer.echo(json.dumps(_as_dict(concept)))
+        say(json.dumps(_as_dict(concept)))
     else:
-        typer.echo(f"Took over {concept.name!r}. Tag with: cbir tag {concept.name!r}")
+        say(f"Took over {concept.name!r}. Tag with: cbir tag {concept.name!r}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.errors import NoImagesError, StoreLockedError
-from ui.cli.shell import EngineOption, JsonOption, StoreOption, app
+from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, say
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.run import IndexReport
@@ -58,10 +58,10 @@ def watch(
             update(is_first=True)
             folders = _folders(opened, places)
             names = ", ".join(map(str, folders))
-            typer.echo(f"Watching {names}. Stop with Ctrl-C.", err=True)
+            say(f"Watching {names}. Stop with Ctrl-C.", err=True)
             _follow(_changes(folders, opened.path, settle), update)
     except KeyboardInterrupt:
-        typer.echo("Stopped. What was indexed is safe.", err=True)
+        say("Stopped. What was indexed is safe.", err=True)
 
 
 def _follow(changes: Iterator[bool], update: Callable[[], None]) -> None:
@@ -79,7 +79,7 @@ def _follow(changes: Iterator[bool], update: Callable[[], None]) -> None:
         except StoreLockedError:
             is_waiting = True
         except NoImagesError as error:
-            typer.echo(f"Warning: {error}", err=True)
+            say(f"Warning: {error}", err=True)
 
 
 def _folders(store: Store, places: Sequence[Path]) -> list[Path]:
@@ -118,4 +118,4 @@ def _show(report: IndexReport, store: Store, as_json: bool) -> None:
     from ui.reports import report_as_dict, report_as_text
 
     text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, store)
-    typer.echo(text)
+    say(*text.split("\n"))

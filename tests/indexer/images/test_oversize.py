@@ -116,7 +116,8 @@ def test_turned_pictures_come_out_upright(file_format: str, orientation: int) ->
 
 @pytest.mark.parametrize("file_format", ["JPEG", "JPEG in tiles", "TIFF"])
 def test_profiles_are_applied(file_format: str) -> None:
-    for profile in (swapped_profile(), profile_of("LAB"), b"no profile"):
+    swapped = swapped_profile()  # each has the second in which it was made
+    for profile in (swapped, profile_of("LAB"), b"no profile"):
         if file_format == "JPEG in tiles":
             data = tiff(COLOUR, tile=(64, 64), compression="jpeg", iccprofile=profile)
         else:
@@ -125,7 +126,7 @@ def test_profiles_are_applied(file_format: str) -> None:
         check(small, full.pixels)
         assert small.warnings == full.warnings
         is_swapped = likeness(small, COLOUR[:, :, ::-1]) > likeness(small, COLOUR)
-        assert is_swapped == (profile == swapped_profile())
+        assert is_swapped == (profile == swapped)
 
 
 @pytest.mark.parametrize(
