@@ -21,7 +21,8 @@ from pathlib import Path
 
 from indexer.adapt import adapt_store
 from indexer.build import index_photos
-from indexer.doctor import Doctor, examine
+from indexer.diagnosis import examine
+from indexer.doctor import Doctor
 from indexer.errors import CbirError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from indexer.doctor import examine
+from indexer.diagnosis import examine
 from indexer.images.decode import load_image
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine

@@ -14,7 +14,8 @@ from PIL import Image
 
 from benchmarks.corruption import harm
 from indexer.adapt import adapt_store
-from indexer.doctor import Doctor, Repair, examine
+from indexer.diagnosis import examine
+from indexer.doctor import Doctor, Repair
 from indexer.errors import CbirError, StoreCorruptError, StoreNotFoundError, UntrustedStoreError
 from indexer.features.extractor import FeatureExtractor
 from indexer.optimize import optimize_store

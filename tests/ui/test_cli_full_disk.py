@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from indexer.doctor import examine
+from indexer.diagnosis import examine
 from indexer.store.store import Store
 from tests.pictures import noise
 

@@ -13,7 +13,7 @@ from ui.cli.indexing import catching_interrupts, extractor_loader
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, say
 
 if TYPE_CHECKING:  # loaded when the command runs
-    from indexer.doctor import Diagnosis
+    from indexer.diagnosis import Diagnosis
 
 
 @app.command()
@@ -34,7 +34,8 @@ def doctor(
 
     Nothing is changed without --repair. The exit code is 0 for a store without damage, else 1.
     """
-    from indexer.doctor import Doctor, examine
+    from indexer.diagnosis import examine
+    from indexer.doctor import Doctor
     from indexer.run import IndexingStopped
     from indexer.store.reader import require_store
     from ui.progress import ConsoleProgress
