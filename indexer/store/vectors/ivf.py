@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +139,7 @@ class IvfIndex:
         """Train what compresses the vectors; of fewer rows than the cells, for less memory."""
         if self.index_type == "compact":
             self.index.pq.cp.niter = ROUNDS
+            self.index.pq.cp.min_points_per_centroid = 1  # faiss warns of fewer than 39
             self.index.pq.cp.max_points_per_centroid = TRAINED_PER_CODE
         self.index.train(rows.take_scattered(spread_rows(len(rows), min(len(rows), TRAINED_ROWS))))
 
@@ -177,17 +179,23 @@ class IvfIndex:
         queries = make_questions(rows.take_scattered(asked))
         own = np.array([rows.span_of_image(i) for i in rows.image_ids[asked].tolist()])
         truth = nearest_rows(rows, queries, own, RECALL_AT, progress)
-        for nprobe in probe_steps(int(self.index.nlist)):
-            self.nprobe = nprobe
-            hits = 0
+        wanted = ACCURACY[self.index_type].recall
+        reached: dict[int, float] = {}
+
+        def reaches(nprobe: int) -> bool:
+            """Whether so many lists give the recall; more lists never give less."""
+            self.nprobe, hits = nprobe, 0
             for query, span, true in zip(queries, own.tolist(), truth, strict=True):
                 others = faiss.IDSelectorNot(faiss.IDSelectorRange(*span))
                 found, _ = self._search(rows, query, RECALL_AT, others)
                 hits += len(np.intersect1d(found, true))
                 rows.let_go()
-            self.recall = hits / max(1, int(np.count_nonzero(truth >= 0)))
-            if self.recall >= ACCURACY[self.index_type].recall:
-                break
+            reached[nprobe] = hits / max(1, int(np.count_nonzero(truth >= 0)))
+            return reached[nprobe] >= wanted
+
+        steps = [*probe_steps(int(self.index.nlist))]
+        self.nprobe = steps[min(bisect_left(steps, True, key=reaches), len(steps) - 1)]
+        self.recall = reached[self.nprobe]
 
     def search(
         self, rows: Rows, query: FloatArray, k: int, keep: npt.NDArray[np.bool_] | None
