@@ -86,8 +86,9 @@ class CheckedRows:
         if self._sums is not None and len(rows):
             first = (self._offset + rows * self._row_bytes) // BLOCK_BYTES
             last = (self._offset + (rows + 1) * self._row_bytes - 1) // BLOCK_BYTES
-            spans = [first + step for step in range(int((last - first).max()) + 1)]
-            self._check(np.unique(np.minimum(np.concatenate(spans), last.max())))
+            steps = range(int((last - first).max()) + 1)
+            blocks = [first[first + step <= last] + step for step in steps]
+            self._check(np.unique(np.concatenate(blocks)))
         taken: npt.NDArray[Any] = self._rows[rows]
         return taken
 

@@ -253,7 +253,7 @@ def test_no_header_ends_in_a_traceback(tmp_path: Path, header: bytes) -> None:
         segment_at(tmp_path, name, 5, DIMENSION)
 
 
-BIG, WIDE = 3000, 64  # 384,000 bytes of vectors: 24 blocks
+BIG, WIDE = 3000, 67  # 402,000 bytes of vectors: 25 blocks, which cut rows in two
 
 
 @pytest.fixture
