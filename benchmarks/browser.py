@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,6 @@ from indexer.optimize import update_indexes
 from indexer.store.store import Store
 
 PORT = 8571
-URL = f"http://localhost:{PORT}"
 SCALES = (0.55, 0.4)  # give 30 windows a photo
 SETTLED = """(before) => {
     const state = document.querySelector('.stApp').dataset.testScriptState;
@@ -54,29 +54,34 @@ def build(folder: Path, photos: list[Path], source: Path, images: int) -> tuple[
 
 
 @contextmanager
-def serving(store: Path, port: int) -> Iterator[None]:
-    """Run `cbir ui` on a store, from when it answers."""
+def serving(store: Path, port: int) -> Iterator[str]:
+    """Run `cbir ui` on a store; yields its address, which lets in a browser, once it answers."""
     command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
-    server = subprocess.Popen([*command, "--port", str(port), "--no-browser"])
+    server = subprocess.Popen(
+        [*command, "--port", str(port), "--no-browser"], stderr=subprocess.PIPE, text=True
+    )
     try:
+        printed = server.stderr.readline() if server.stderr else ""
+        address = re.search(r"http://\S+", printed)
+        if address is None:
+            raise SystemExit(f"cbir ui did not start: {printed}")
         while True:
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health").close()
-                break
-            except OSError as error:
-                if server.poll() is not None:
-                    raise SystemExit("cbir ui did not start") from error
-                time.sleep(0.1)
-        yield
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            if server.poll() is not None:
+                raise SystemExit("cbir ui did not start")
+            time.sleep(0.1)
+        yield address[0]
     finally:
         server.terminate()
         server.wait()
 
 
-def open_page(page: Page) -> float:
+def open_page(page: Page, address: str) -> float:
     """Open the start page and return the seconds until images of the collection are seen."""
     started = time.perf_counter()
-    page.goto(URL)
+    page.goto(address)
     page.locator("figure").first.wait_for()
     return time.perf_counter() - started
 
@@ -99,17 +104,17 @@ def search(page: Page, turn: int) -> float:
     return time.perf_counter() - started
 
 
-def measure(photo: Path, searches: int) -> dict[str, float]:
+def measure(address: str, photo: Path, searches: int) -> dict[str, float]:
     """Return the times in Chromium, in seconds."""
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("Chromium is missing: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        first = open_page(browser.new_page())
-        opened = [open_page(browser.new_page()) for _ in range(5)]
+        first = open_page(browser.new_page(), address)
+        opened = [open_page(browser.new_page(), address) for _ in range(5)]
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        open_page(page)
+        open_page(page, address)
         page.set_input_files("[data-testid=stFileUploader] input", photo)
         page.get_by_text(" matches · ").wait_for()
         for turn in range(5):  # warm
@@ -136,9 +141,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         store, windows = build(folder, photos[1:], arguments.photos, arguments.images)
-        with serving(store.path, PORT):
+        with serving(store.path, PORT) as address:
             row = {"images": arguments.images, "regions_an_image": windows}
-            row |= measure(photos[0], arguments.searches)
+            row |= measure(address, photos[0], arguments.searches)
     print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from benchmarks.browser import serving
 from indexer.store.store import Store
@@ -19,20 +19,29 @@ TREE = Path(__file__).parents[1]
 SAMPLE = TREE / "data" / "sample" / "images"
 OUT = Path(__file__).parent / "images"
 PORT = 8567
-URL = f"http://localhost:{PORT}"
+URL = f"http://127.0.0.1:{PORT}"
 CUP = "264,29,446,193"
 SETTLE_MS = 1500
 
 
 @contextmanager
-def served() -> Iterator[Store]:
-    """Index the sample photos and serve them."""
+def served() -> Iterator[tuple[Store, str]]:
+    """Index the sample photos and serve them; yields the store and the address that lets in."""
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / ".cbir"
         cbir = [sys.executable, "-m", "ui.cli"]
         subprocess.run([*cbir, "index", str(SAMPLE), "--store", str(store)], check=True)
-        with serving(store, PORT):
-            yield Store.open(store)
+        with serving(store, PORT) as address:
+            yield Store.open(store), address
+
+
+def open_page(
+    browser: Browser, address: str, viewport: ViewportSize, *, dark: bool = False
+) -> Page:
+    """Return a page of its own that has been let in."""
+    page = browser.new_page(viewport=viewport, color_scheme="dark" if dark else "light")
+    page.goto(address)
+    return page
 
 
 def take(page: Page, name: str, address: str) -> None:
@@ -49,12 +58,12 @@ def save(page: Page, name: str) -> None:
     page.screenshot(path=OUT / f"ui-{name}.png")
 
 
-def take_all(browser: Browser, store: Store) -> None:
+def take_all(browser: Browser, store: Store, address: str) -> None:
     """Take every page once, the search page in dark and on a narrow screen too."""
     info = store.find_image(SAMPLE / "scene-cat-and-cup.jpg")
     assert info is not None
     asked = f"?image={info.id}&box={CUP}&search=Regions"
-    page = browser.new_page(viewport={"width": 1280, "height": 860})
+    page = open_page(browser, address, {"width": 1280, "height": 860})
     take(page, "search", asked)
     page.get_by_role("button", name="Open").nth(2).click()
     page.get_by_role("dialog").get_by_text("Heat map").click()
@@ -76,10 +85,10 @@ def take_all(browser: Browser, store: Store) -> None:
     page.wait_for_timeout(2 * SETTLE_MS)
     save(page, "collection")
     page.close()
-    dark = browser.new_page(viewport={"width": 1280, "height": 860}, color_scheme="dark")
+    dark = open_page(browser, address, {"width": 1280, "height": 860}, dark=True)
     take(dark, "search-dark", asked)
     dark.close()
-    narrow = browser.new_page(viewport={"width": 390, "height": 844})
+    narrow = open_page(browser, address, {"width": 390, "height": 844})
     take(narrow, "search-narrow", asked)
     narrow.close()
 
@@ -89,9 +98,9 @@ def main() -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         raise SystemExit("Chromium is missing: apt-get install chromium")
-    with served() as store, sync_playwright() as playwright:
+    with served() as (store, address), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        take_all(browser, store)
+        take_all(browser, store, address)
         browser.close()
 
 

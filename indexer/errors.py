@@ -16,6 +16,7 @@
     │   ├── UnknownConceptError     no concept, and so no tag, of that name
     │   └── InvalidConceptError     a concept file that is not valid
     ├── OutsideRootsError           an image outside the folders of photos
+    ├── SettingError                an environment variable with a useless value
     ├── FeatureError
     │   ├── UnknownBackboneError    no backbone or tap of that name
     │   ├── WeightsMissingError     the weights are missing and cannot be downloaded
@@ -25,6 +26,7 @@
     └── StoreError
         ├── StoreNotFoundError      no store at that place
         ├── StoreLockedError        another process is writing to it
+        ├── StoreChangedError       it changed while it was searched
         ├── StoreVersionError       written by a newer cbir
         ├── StoreCorruptError       a file of the store is missing or damaged
         └── UntrustedStoreError     somebody else's store, which names photos outside its folder
@@ -139,6 +141,10 @@ class DegenerateFeatureError(FeatureError):
     """A vector is zero or not finite, so it has no direction to compare."""
 
 
+class SettingError(CbirError):
+    """An environment variable has a value that means nothing."""
+
+
 class SpecMismatchError(CbirError):
     """Vectors of two feature specs would be compared."""
 
@@ -153,6 +159,10 @@ class StoreNotFoundError(StoreError):
 
 class StoreLockedError(StoreError):
     """Another process is writing to the store."""
+
+
+class StoreChangedError(StoreError):
+    """The files of a commit were replaced before they were opened."""
 
 
 class StoreVersionError(StoreError):

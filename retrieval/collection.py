@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import time
-from collections.abc import Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from threading import Lock
-
-from cachetools import LRUCache, cached
+from typing import TypeVar
 
 from indexer.arrays import FloatArray, IdArray
 from indexer.choices import EngineName
-from indexer.errors import ImageError
+from indexer.errors import StoreChangedError, StoreCorruptError
 from indexer.features.compiled_whitening import CompiledWhitening
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.local import LocalFeatures
@@ -23,27 +21,31 @@ from indexer.features.whitening import (
     VECTORS_PER_DIMENSION,
     principal_axes,
 )
-from indexer.keypoints import keypoints_of
+from indexer.memory import Shelf
 from indexer.progress import Progress, no_progress
-from indexer.store.reader import StoreReader
+from indexer.store.catalog.protocol import CatalogState
+from indexer.store.reader import StoreReader, parse_spec
 from indexer.store.records import ImageInfo
 from indexer.store.vectors.index import VectorIndex
 from retrieval.confidence import ChanceScores, calibrate
-from retrieval.picture import DECODERS, Picture
+from retrieval.loaded import Loaded
+from retrieval.picture import Picture
 from retrieval.zoom import kept_side
 
-PICTURE_BYTES = 512 << 20
-KEYPOINT_IMAGES = 2048  # whose local features stay in memory: about 70 kB each
-SPACE_IMAGES = 4096  # whose region vectors are kept in the collection's own space
 BACKGROUND_VECTORS = 50_000
-QUIET_S = 0.5
+TRIES = (
+    20  # commits that may pass while a search opens its files; a busy writer makes some a second
+)
+
+T = TypeVar("T")
 
 
 class Collection:
-    """What retrieval works on. It loads each part on first use and keeps it; threads may share it.
+    """An open store as of one commit: what retrieval works on; threads may share it.
 
-    It sees the store as it was when the vectors of a kind were first needed; `reload` brings in
-    what was committed since.
+    It loads each part on first use and keeps it. `current` is the same store as of its last commit.
+    What is asked of `store` itself is of the moment: images that were removed meanwhile are left
+    out.
     """
 
     def __init__(
@@ -54,58 +56,94 @@ class Collection:
         extractor: FeatureExtractor | None = None,
         progress: Progress = no_progress,
     ) -> None:
+        self._begin(store, Loaded(store, engine, extractor, progress), store.reader.state())
+        self._newest = _Newest(self)
+
+    def _begin(self, store: StoreReader, loaded: Loaded, state: CatalogState) -> None:
         self.store = store
-        self.progress = progress
-        self._engine: EngineName = engine
-        self._extractor = extractor
+        self.spec = parse_spec(state.spec, store.path)
+        self._loaded = loaded
+        self._state = state
         self._indexes: dict[VectorKind, VectorIndex] = {}
         self._chance: dict[tuple[VectorKind, VectorKind | None], ChanceScores | None] = {}
         self._space: CompiledWhitening | None = None
         self._space_known = False
+        self._extractor: FeatureExtractor | None = None
         self._loading = Lock()
-        # The least recently used go first.
-        pictures = LRUCache[Hashable, Picture | None](PICTURE_BYTES, _size_of)
-        self._picture = cached(pictures, lock=Lock())(self._load_picture)
-        local = LRUCache[Hashable, LocalFeatures | None](KEYPOINT_IMAGES)
-        self._local_features = cached(local, lock=Lock())(self._find_local_features)
-        self._in_space: LRUCache[int, tuple[IdArray, FloatArray]] = LRUCache(SPACE_IMAGES)
+        self._kept = Shelf()
+
+    # --- commits ------------------------------------------------------------------------------
+
+    def current(self) -> Collection:
+        """Return the collection as of the last commit, with the network and the pictures of this.
+
+        Searches that are at work on this one end on it.
+        """
+        newest = self._newest
+        if newest.collection._state.commits != self.store.commits():
+            with newest.lock:
+                state = self.store.reader.state()
+                if newest.collection._state.commits != state.commits:
+                    newest.collection = self._at(state)
+        return newest.collection
+
+    def _at(self, state: CatalogState) -> Collection:
+        other = Collection.__new__(Collection)
+        other._begin(self.store, self._loaded, state)
+        other._newest = self._newest
+        self.store.spec = other.spec
+        return other
+
+    def at_last_commit(self, work: Callable[[Collection], T]) -> T:
+        """Call `work` with the collection as of the last commit, and return what it returns.
+
+        All that it finds is of that commit. It is called again where another process replaced the
+        files of the commit before they were opened.
+        """
+        for _ in range(TRIES):
+            with contextlib.suppress(StoreChangedError):
+                return work(self.current())
+        return work(self.current())
+
+    # --- what is loaded -----------------------------------------------------------------------
+
+    @property
+    def progress(self) -> Progress:
+        """What long steps are reported to."""
+        return self._loaded.progress
+
+    @progress.setter
+    def progress(self, progress: Progress) -> None:
+        self._loaded.progress = progress
 
     @property
     def extractor(self) -> FeatureExtractor:
-        """The extractor of the store's spec."""
+        """The extractor of the spec."""
         with self._loading:
-            if self._extractor is None or self._extractor.spec != self.store.spec:
-                self._extractor = self._load_extractor(self._extractor)
+            if self._extractor is None:
+                self._extractor = self._loaded.extractor(self.spec)
             return self._extractor
-
-    def _load_extractor(self, previous: FeatureExtractor | None) -> FeatureExtractor:
-        spec, inference = self.store.spec, None
-        if previous is not None:
-            # The store was whitened, perhaps: then the network is the same.
-            before = previous.spec.backbone, previous.spec.taps
-            inference = previous.inference if before == (spec.backbone, spec.taps) else None
-        return FeatureExtractor(
-            spec, engine=self._engine, inference=inference, adaptation=self.store.adaptation()
-        )
-
-    def reload(self) -> None:
-        """Close the opened vectors, so that the next query sees the newest commit."""
-        with self._loading:
-            self.store.refresh()
-            self._indexes.clear()
-            self._chance.clear()
-            self._in_space.clear()
-            self._space, self._space_known = None, False
 
     def index(self, kind: VectorKind) -> VectorIndex:
         """Return the vectors of one kind.
 
-        Raises `StoreError` where there are none.
+        Raises `StoreError` where there are none, and `StoreChangedError` where they were replaced
+        before they were opened, see `at_last_commit`.
         """
         with self._loading:
             if kind not in self._indexes:
-                self._indexes[kind] = self.store.vector_index(kind)
+                self._indexes[kind] = self._open_index(kind)
             return self._indexes[kind]
+
+    def _open_index(self, kind: VectorKind) -> VectorIndex:
+        try:
+            return self.store.vector_index(kind, self._state)
+        except StoreCorruptError as error:
+            if self.store.commits() == self._state.commits:
+                raise
+            raise StoreChangedError(
+                f"The store at {self.store.path} was changed while it was searched. Ask again."
+            ) from error
 
     # --- confidence ---------------------------------------------------------------------------
 
@@ -131,28 +169,11 @@ class Collection:
         """How many images can be found."""
         return len(self.index(self.store.find_kind("conv", "image")))
 
-    # --- pictures -----------------------------------------------------------------------------
+    # --- images -------------------------------------------------------------------------------
 
     def info(self, image_id: int) -> ImageInfo | None:
         """Return what is known about an image, None where it is not in the store."""
         return self.store.image_infos([image_id]).get(image_id)
-
-    def pictures(self, image_ids: Sequence[int]) -> list[Picture | None]:
-        """Return pictures to zoom in on, None where a file is missing, damaged or replaced."""
-        with ThreadPoolExecutor(DECODERS, "decode") as threads:
-            return list(threads.map(self._picture, image_ids))
-
-    def _load_picture(self, image_id: int) -> Picture | None:
-        info = self.info(image_id)
-        if info is None:
-            return None
-        side_px = kept_side(self.extractor, min(self.store.spec.scales))
-        try:
-            picture = Picture.load(info.path, (info.width, info.height), side_px)
-        except ImageError:
-            return None
-        # Where another file has replaced it, the boxes of the store do not fit.
-        return picture if picture.size == (info.width, info.height) else None
 
     def same_files(self, data: bytes, page: int | None = None) -> list[ImageInfo]:
         """Return the images whose files have these very bytes; that page of each, from 0."""
@@ -160,27 +181,13 @@ class Collection:
         infos = self.store.image_infos(found)
         return [infos[i] for i in found if i in infos and infos[i].page == page]
 
+    def pictures(self, image_ids: Sequence[int]) -> list[Picture | None]:
+        """Return pictures to zoom in on, None where a file is missing, damaged or replaced."""
+        return self._loaded.pictures(image_ids, kept_side(self.extractor, min(self.spec.scales)))
+
     def local_features(self, image_ids: Sequence[int]) -> list[LocalFeatures | None]:
-        """Return the keypoints of images, None where a file is missing, damaged or replaced.
-
-        They are found where the store does not keep them yet, which takes long, and kept; an
-        interruption loses none. `progress` is told once it takes longer than a person notices.
-        """
-        found: list[LocalFeatures | None] = []
-        started = time.monotonic()
-        threads = ThreadPoolExecutor(DECODERS, "keypoints")
-        try:
-            for done, features in enumerate(threads.map(self._local_features, image_ids), 1):
-                found.append(features)
-                if time.monotonic() - started > QUIET_S:
-                    self.progress("Finding keypoints", done, len(image_ids))
-        finally:
-            threads.shutdown(cancel_futures=True)
-        return found
-
-    def _find_local_features(self, image_id: int) -> LocalFeatures | None:
-        info = self.info(image_id)
-        return None if info is None else keypoints_of(self.store, info)
+        """Return the keypoints of images, see `Loaded.local_features`."""
+        return self._loaded.local_features(image_ids)
 
     # --- the collection's own space -----------------------------------------------------------
 
@@ -209,14 +216,12 @@ class Collection:
 
     def space_rows(self, image_id: int) -> tuple[IdArray, FloatArray]:
         """Return the ids (R,) of an image's regions, and their vectors (R, E) in that space."""
-        with self._loading:
-            kept = self._in_space.get(image_id)
-        if kept is None:
+
+        def make() -> tuple[IdArray, FloatArray]:
             ids, vectors = self.index(self.region_kind).rows_of_image(image_id)
-            kept = ids, self.to_space(vectors)
-            with self._loading:
-                self._in_space[image_id] = kept
-        return kept
+            return ids, self.to_space(vectors)
+
+        return self._kept.get(image_id, make, _row_bytes)
 
     @property
     def region_kind(self) -> VectorKind:
@@ -224,5 +229,13 @@ class Collection:
         return self.store.find_kind("conv", "region")
 
 
-def _size_of(picture: Picture | None) -> int:
-    return 0 if picture is None else picture.pixels.nbytes
+class _Newest:
+    """The collection as of the last commit that was seen."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.collection = collection
+        self.lock = Lock()
+
+
+def _row_bytes(rows: tuple[IdArray, FloatArray]) -> int:
+    return sum(array.nbytes for array in rows)

@@ -48,7 +48,8 @@ def map_collection(collection: Collection, count: int = MAPPED_IMAGES) -> Collec
     components, so that the same collection always gives the same map. It is kept in the store
     until the collection changes. Raises `InvalidQueryError` for fewer than 10 images.
     """
-    index = collection.index(collection.store.find_kind("conv", "image"))
+    kind = collection.store.find_kind("conv", "image")
+    index = collection.at_last_commit(lambda now: now.index(kind))
     ids = index.live_ids()
     ids = ids[:: -(-len(ids) // count)] if len(ids) else ids
     if len(ids) < LEAST_IMAGES:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import FloatArray, Pixels, unit_vector
-from indexer.errors import BlankQueryError, CbirError, InvalidQueryError
+from indexer.errors import BlankQueryError, CbirError, InvalidQueryError, StoreChangedError
 from indexer.features.engines.protocols import Activations
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.preprocess import NetworkInput
@@ -84,6 +84,8 @@ def _describe(
     def try_views(ways: Sequence[Query]) -> list[list[_Views]] | CbirError:
         try:
             return _views_of_ways(collection, ways)
+        except StoreChangedError:
+            raise
         except CbirError as error:
             return error
 
@@ -222,7 +224,7 @@ def _views(
     margin, in the sliding scheme.
     """
     height, width = pixels.shape[:2]
-    spec, extractor = collection.store.spec, collection.extractor
+    spec, extractor = collection.spec, collection.extractor
     cropped = pixels if box is None else _crop(pixels, box)
     if query.search == "image" or query.feature == "fc":
         return [extractor.view(cropped, spec.size_px)]
@@ -254,7 +256,7 @@ def load_query(
     A photo is decoded at a fraction of its size where the query has enough pixels even so: those of
     a square of `side_px`, or else of the network's input.
     """
-    loaded = _load_source(collection, query, side_px or collection.store.spec.size_px)
+    loaded = _load_source(collection, query, side_px or collection.spec.size_px)
     if query.box is None:
         return loaded.pixels, None
     size = (loaded.facts.width, loaded.facts.height)

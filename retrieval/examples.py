@@ -66,6 +66,10 @@ def find_examples(collection: Collection, wanted: ExamplePaths, feature: TapKind
     Images of the store have their stored vectors; others are described. Raises `NoImagesError` for
     a place without images, and `ConceptError` for an image that is both positive and negative.
     """
+    return collection.at_last_commit(lambda now: _find_examples(now, wanted, feature))
+
+
+def _find_examples(collection: Collection, wanted: ExamplePaths, feature: TapKind) -> Examples:
     known: dict[int, bool] = {}
     others: dict[Path, bool] = {}
     for is_positive, places in ((True, wanted.positives), (False, wanted.negatives)):

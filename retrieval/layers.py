@@ -60,32 +60,7 @@ class LayerLab:
 
         In a collection of up to `size` images it is all of them.
         """
-        store = self.collection.store
-        index = self.collection.index(store.find_kind("conv", "image"))
-        found: dict[int, None] = {}
-        for feature, search in NEAREST:
-            if store.spec.find_kind(feature, search) is None:
-                continue
-            near = replace(
-                query,
-                feature=feature,
-                search=search,
-                turns=False,
-                verify=False,
-                rerank=False,
-                min_confidence=0.0,
-                k=max(1, size // 5),
-            )
-            vector = describe_query(self.collection, near)
-            [hits] = rank(self.collection, [near], [QueryVectors(vector[None])])
-            found |= dict.fromkeys(hit.image_id for hit in hits)
-        others = index.live_ids()
-        if query.allowed is not None:
-            others = np.intersect1d(others, np.array(sorted(query.allowed), np.int64))
-        others = others[~np.isin(others, np.fromiter(found, np.int64, len(found)))]
-        free = max(0, size - len(found))
-        spread = np.linspace(0, len(others) - 1, min(free, len(others))).astype(np.int64)
-        return sorted([*found, *others[spread].tolist()])[:size]
+        return self.collection.at_last_commit(lambda now: _pool(now, query, size))
 
     def rank(
         self,
@@ -124,7 +99,7 @@ class LayerLab:
         """Yield for each image that can be read what it scores with `own` by each tap."""
         loaded = [(info, self._load(info)) for info in infos]
         images = [(info, pixels) for info, pixels in loaded if pixels is not None]
-        layout = self.collection.store.spec.layout
+        layout = self.collection.spec.layout
         boxes = [layout.boxes(p.shape[1], p.shape[0]) if by_region else None for _, p in images]
         described = self._describe([pixels for _, pixels in images], boxes)
         for (info, _), windows, vectors in zip(images, boxes, described, strict=True):
@@ -160,6 +135,34 @@ class LayerLab:
             return load_accepted(info.path, size, at_least=size_px).pixels
         except ImageError:
             return None
+
+
+def _pool(collection: Collection, query: Query, size: int) -> list[int]:
+    index = collection.index(collection.store.find_kind("conv", "image"))
+    found: dict[int, None] = {}
+    for feature, search in NEAREST:
+        if collection.spec.find_kind(feature, search) is None:
+            continue
+        near = replace(
+            query,
+            feature=feature,
+            search=search,
+            turns=False,
+            verify=False,
+            rerank=False,
+            min_confidence=0.0,
+            k=max(1, size // 5),
+        )
+        vector = describe_query(collection, near)
+        [hits] = rank(collection, [near], [QueryVectors(vector[None])])
+        found |= dict.fromkeys(hit.image_id for hit in hits)
+    others = index.live_ids()
+    if query.allowed is not None:
+        others = np.intersect1d(others, np.array(sorted(query.allowed), np.int64))
+    others = others[~np.isin(others, np.fromiter(found, np.int64, len(found)))]
+    free = max(0, size - len(found))
+    spread = np.linspace(0, len(others) - 1, min(free, len(others))).astype(np.int64)
+    return sorted([*found, *others[spread].tolist()])[:size]
 
 
 def _best_window(info: ImageInfo, windows: Boxes | None, scores: FloatArray) -> Candidate:

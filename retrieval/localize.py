@@ -82,6 +82,16 @@ def localize(
 
     Raises `StoreError` where the store describes no regions, and what `SearchEngine.search` does.
     """
+    return collection.at_last_commit(lambda now: _localize(now, query, target, box, quad))
+
+
+def _localize(
+    collection: Collection,
+    query: Query,
+    target: Image.Image,
+    box: Region | None,
+    quad: Quad | None,
+) -> Localization:
     collection.store.find_kind("conv", "region")
     extractor = collection.extractor
     vector = describe_query(collection, query)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +34,13 @@ def rank(
     vectors: Sequence[QueryVectors],
     *,
     own_first: bool = False,
+    require_wanted: Callable[[], object] = lambda: None,
 ) -> list[list[Hit]]:
     """Return the hits of queries, each with its vectors, best first, ties by image id.
 
     The queries differ in what is asked for only, not in how it is searched. With `own_first`, and
     where hits are verified, the images that are the very file that was asked with come before all
-    others.
+    others. `require_wanted` is called before each step; what it raises ends the ranking.
 
     Raises `StoreError` where the store has no vectors of the kind asked for.
     """
@@ -48,7 +49,12 @@ def rank(
     steps = RERANK_STEPS if first.rerank else VERIFY_STEPS if first.verify else ()
     if steps or own_first:
         found = [
-            _apply(steps, collection, *_with_own(collection, query, own, candidates))
+            _apply(
+                steps,
+                collection,
+                *_with_own(collection, query, own, candidates),
+                require_wanted,
+            )
             for query, own, candidates in zip(queries, vectors, found, strict=True)
         ]
     return _to_hits(collection, queries, [candidates[: first.k] for candidates in found])
@@ -112,8 +118,10 @@ def _apply(
     collection: Collection,
     question: Question,
     candidates: list[Candidate],
+    require_wanted: Callable[[], object],
 ) -> list[Candidate]:
     for step in steps:
+        require_wanted()
         question, candidates = step.apply(collection, question, candidates)
     return candidates
 

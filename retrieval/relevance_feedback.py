@@ -9,15 +9,16 @@ decorrelation for clustering and classification).
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from cachetools import LRUCache
 
 from indexer.arrays import FloatArray, cosines, one_blas_thread
 from indexer.errors import InvalidQueryError
 from indexer.features.spec import VectorKind
+from indexer.memory import Shelf
 from indexer.store.vectors.index import VectorIndex
 from retrieval.collection import Collection
 from retrieval.describe import QueryVectors, describe_query
@@ -27,7 +28,6 @@ from retrieval.ranking import rank
 BACKGROUND_VECTORS = 5_000
 SHRINKAGE = 1.0  # of the scatter towards a sphere, as a share of its mean eigenvalue
 SUGGESTED_FROM = 200  # best hits, among which the most uncertain are chosen
-QUERIES_KEPT = 64
 LEAST_REACH = 0.01  # of positives over the background, before stretching
 UNCERTAIN = 0.5  # halfway between a collection's mean (0) and what is wanted (1)
 
@@ -110,9 +110,9 @@ class RelevanceFeedback:
     """Ranks the whole collection by a query and labels, not only the hits that were labelled."""
 
     def __init__(self, collection: Collection) -> None:
-        self.collection = collection
-        self._query_vectors: LRUCache[Query, FloatArray] = LRUCache(QUERIES_KEPT)
-        self._learners: dict[VectorKind, tuple[VectorIndex, ConceptLearner]] = {}
+        self._collection = collection
+        self._kept = Shelf()
+        self._learners: dict[VectorKind, tuple[weakref.ref[VectorIndex], ConceptLearner]] = {}
 
     def learn(self, query: Query, labels: Labels) -> LinearConcept:
         """Return the concept that the query and the labels describe together.
@@ -120,13 +120,16 @@ class RelevanceFeedback:
         It lives in the space that the query searches. For an image searched by regions, a label is
         about the window that is most similar to the query. Labels of removed images are ignored.
         """
-        kind = self.collection.store.find_kind(query.feature, query.search)
-        own = self._query_vector(query)
-        rows = {image_id: self._vector(kind, image_id, own) for image_id in labels}
+        return self._collection.at_last_commit(lambda now: self._learn(now, query, labels))
+
+    def _learn(self, collection: Collection, query: Query, labels: Labels) -> LinearConcept:
+        kind = collection.store.find_kind(query.feature, query.search)
+        own = self._query_vector(collection, query)
+        rows = {image_id: _label_vector(collection, kind, image_id, own) for image_id in labels}
         known = {i: row for i, row in rows.items() if row is not None}
         positives = [row for i, row in known.items() if labels[i]]
         negatives = [row for i, row in known.items() if not labels[i]]
-        return self._learner(kind).learn(
+        return self._learner(collection, kind).learn(
             np.stack([own, *positives]), np.reshape(negatives, (-1, len(own))).astype(np.float32)
         )
 
@@ -137,10 +140,13 @@ class RelevanceFeedback:
         """
         if query.rerank:
             raise InvalidQueryError("Relevance feedback cannot be combined with re-ranking.")
-        concept = self.learn(query, labels)
+        return self._collection.at_last_commit(lambda now: self._search(now, query, labels))
+
+    def _search(self, collection: Collection, query: Query, labels: Labels) -> list[Hit]:
+        concept = self._learn(collection, query, labels)
         # What was labelled decides, not the query alone.
         plain = replace(query, turns=False, verify=False, min_confidence=0.0)
-        [hits] = rank(self.collection, [plain], [QueryVectors(concept.direction[None])])
+        [hits] = rank(collection, [plain], [QueryVectors(concept.direction[None])])
         return [
             replace(
                 hit,
@@ -157,30 +163,37 @@ class RelevanceFeedback:
         unlabelled = [hit for hit in pool if hit.image_id not in labels]
         return sorted(unlabelled, key=lambda hit: (abs(hit.score - UNCERTAIN), hit.rank))[:count]
 
-    def _query_vector(self, query: Query) -> FloatArray:
+    def _query_vector(self, collection: Collection, query: Query) -> FloatArray:
         """Return the vector of a query, kept for the last ones; of their images only a digest."""
         digest = None if query.data is None else hashlib.sha256(query.data).digest()
-        key = replace(query, data=digest, k=None, allowed=None)
-        if key not in self._query_vectors:
-            self._query_vectors[key] = describe_query(self.collection, query)
-        return self._query_vectors[key]
+        bare = replace(query, data=digest, k=None, allowed=None)
+        key = collection.spec.fingerprint, bare
+        return self._kept.get(key, lambda: describe_query(collection, query), _vector_bytes)
 
-    def _learner(self, kind: VectorKind) -> ConceptLearner:
-        index = self.collection.index(kind)
+    def _learner(self, collection: Collection, kind: VectorKind) -> ConceptLearner:
+        index = collection.index(kind)
         kept = self._learners.get(kind)
-        if kept is None or kept[0] is not index:  # the collection was reloaded
+        if kept is None or kept[0]() is not index:  # there was a commit
             background = index.sample(BACKGROUND_VECTORS)
             if len(background) < 2:
                 raise InvalidQueryError(
                     "Relevance feedback needs a collection of more than one image."
                 )
-            kept = self._learners[kind] = index, ConceptLearner(background)
+            kept = self._learners[kind] = weakref.ref(index), ConceptLearner(background)
         return kept[1]
 
-    def _vector(self, kind: VectorKind, image_id: int, own: FloatArray) -> FloatArray | None:
-        try:
-            _, vectors = self.collection.index(kind).rows_of_image(image_id)
-        except KeyError:
-            return None
-        best: FloatArray = vectors[int(cosines(vectors, own).argmax())]
-        return best
+
+def _label_vector(
+    collection: Collection, kind: VectorKind, image_id: int, own: FloatArray
+) -> FloatArray | None:
+    """Return an image's vector (D,) most like `own`, None where it has none."""
+    try:
+        _, vectors = collection.index(kind).rows_of_image(image_id)
+    except KeyError:
+        return None
+    best: FloatArray = vectors[int(cosines(vectors, own).argmax())]
+    return best
+
+
+def _vector_bytes(vector: FloatArray) -> int:
+    return vector.nbytes

@@ -40,6 +40,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "pillow_heif": "indexer/images/formats.py",
     "typer": "ui/cli/",
     "click": "ui/cli/",
+    "starlette": "ui/browser/access.py",
     "streamlit": "ui/",
     "altair": "ui/",
     "pandas": "ui/",

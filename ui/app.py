@@ -17,6 +17,7 @@ from ui.browser import (
     teach_page,
 )
 from ui.browser.figures import STYLE, plain
+from ui.browser.session import session
 
 PANEL_PX = 380
 
@@ -49,7 +50,7 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     st.html(STYLE)
     try:
-        state.session()
+        session()
     except CbirError as error:
         st.error(plain(str(error)))
         return

@@ -27,11 +27,13 @@ class Gallery:
 
     An image is named by its id; its file must lie, links resolved, inside a folder that was
     indexed. Thumbnails are made once and kept with the store, under the state of the file that
-    they were made of.
+    they were made of. Threads may share it; it reads few photos at a time.
     """
 
     def __init__(self, store: StoreReader) -> None:
         self.store = store
+        # However many people look: a decoded photo takes a hundred times its file.
+        self._readers = ThreadPoolExecutor(READERS, "gallery")
 
     def info(self, image_id: int) -> ImageInfo:
         """Return what is known of an image; raises `InvalidQueryError` for an unknown id."""
@@ -47,12 +49,12 @@ class Gallery:
     def picture(self, image_id: int, side_px: int = SCREEN_PX) -> Image.Image:
         """Return the upright pixels within `side_px` × `side_px`; raises `CbirError`."""
         info = self.info(image_id)
-        return fitted(self._checked(info.path), side_px, (info.width, info.height))
+        path, size = self._checked(info.path), (info.width, info.height)
+        return self._readers.submit(fitted, path, side_px, size).result()
 
     def thumbnails(self, infos: Sequence[ImageInfo]) -> list[bytes]:
         """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
-        with ThreadPoolExecutor(READERS, "thumbnail") as threads:
-            return list(threads.map(self._thumbnail, infos))
+        return list(self._readers.map(self._thumbnail, infos))
 
     def _thumbnail(self, info: ImageInfo) -> bytes:
         try:

@@ -21,7 +21,7 @@ from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec, VectorKind
 from indexer.features.whitening import PcaProjection
 from indexer.reading import ReadingOptions
-from indexer.store.catalog.protocol import Catalog, ImageFields
+from indexer.store.catalog.protocol import Catalog, CatalogState, ImageFields
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.derived import DerivedFiles
 from indexer.store.layout import CATALOG, SETTINGS, STORE_NAME, VECTORS, require_own_files
@@ -144,22 +144,26 @@ class StoreReader:
     @property
     def adaptation_file(self) -> Path | None:
         """The file of the second whitening that the spec names, if any."""
-        name = self.spec.adaptation
-        return self.path / f"adaptation-{name}.npz" if name else None
+        return self._adaptation_file(self.spec)
 
-    def adaptation(self) -> PcaProjection | None:
-        """The second whitening, learned from the collection, that the spec names, if any.
+    def _adaptation_file(self, spec: FeatureSpec) -> Path | None:
+        return self.path / f"adaptation-{spec.adaptation}.npz" if spec.adaptation else None
 
-        Raises `StoreCorruptError` where its file is missing or is not the one that is named.
+    def adaptation(self, spec: FeatureSpec | None = None) -> PcaProjection | None:
+        """Return the second whitening, learned from the collection, that `spec` names, if any.
+
+        It is that of the store unless given. Raises `StoreCorruptError` where its file is missing
+        or is not the one that is named.
         """
-        file = self.adaptation_file
+        spec = spec or self.spec
+        file = self._adaptation_file(spec)
         if file is None:
             return None
         try:
             found = PcaProjection.read(file)
         except FeatureError as error:
             raise StoreCorruptError(f"{error} {_LOST_WHITENING}") from error
-        if found.digest != self.spec.adaptation:
+        if found.digest != spec.adaptation:
             raise StoreCorruptError(f"The whitening {file} is damaged. {_LOST_WHITENING}")
         return found
 
@@ -253,12 +257,12 @@ class StoreReader:
             f"{scheme}."
         )
 
-    def vector_index(self, kind: VectorKind) -> VectorIndex:
-        """Open the vectors of one kind by memory map.
+    def vector_index(self, kind: VectorKind, state: CatalogState | None = None) -> VectorIndex:
+        """Open the vectors of one kind by memory map, as of the last commit or of `state`.
 
         Raises `StoreError` where there are none yet, and `StoreCorruptError`.
         """
-        index = self.vectors.open_index(kind.name)
+        index = self.vectors.open_index(kind.name, state)
         if index is None:
             raise StoreError(
                 f"The store at {self.path} has no {kind.name} vectors yet. Add photos with "
@@ -297,7 +301,14 @@ def _info(fields: ImageFields, root: Path) -> ImageInfo:
 
 def read_spec(reader: Catalog, path: Path) -> FeatureSpec:
     """Return the spec of the store at `path`; raises `StoreCorruptError`."""
-    text = reader.state().spec
+    return parse_spec(reader.state().spec, path)
+
+
+def parse_spec(text: str | None, path: Path) -> FeatureSpec:
+    """Return the spec that the catalogue of the store at `path` holds as JSON.
+
+    Raises `StoreCorruptError`.
+    """
     if text is None:
         # Killed between creating the tables and writing the spec: nothing was stored yet.
         raise StoreCorruptError(f"The store at {path} was never finished; delete it.")

@@ -249,7 +249,7 @@ def test_a_second_process_does_not_whiten_twice(tmp_path: Path) -> None:
         adapt_store(desk.store)
 
 
-def test_a_search_goes_on_in_the_new_space_after_a_reload(tmp_path: Path) -> None:
+def test_a_search_goes_on_in_the_new_space(tmp_path: Path) -> None:
     from retrieval.query import Query
 
     desk = noisy_desk(tmp_path)
@@ -257,6 +257,5 @@ def test_a_search_goes_on_in_the_new_space_after_a_reload(tmp_path: Path) -> Non
     asked = Query(path=desk.photos / "3.png", search="region")
     search.search(asked)
     adapt_store(Store.open(desk.store.path))
-    search.reload()
     assert search.search(asked)[0].path.name == "3.png"
     assert search.collection.extractor.spec.adaptation

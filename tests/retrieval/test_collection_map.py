@@ -73,13 +73,11 @@ def test_a_changed_collection_is_drawn_anew(filled: Desk) -> None:
     before = map_collection(search.collection)
     plain(filled.photos / "new.png", (7, 200, 99))
     filled.index()
-    search.reload()
     grown = map_collection(search.collection)
     assert grown.image_ids.tolist() == [*before.image_ids.tolist(), filled.id_of("new.png")]
     assert len(grown.points) == 15
 
     filled.store.remove([filled.id_of("0.png"), filled.id_of("1.png")])
-    search.reload()
     shrunk = map_collection(search.collection)
     assert len(shrunk.points) == len(shrunk.image_ids) == 13
 

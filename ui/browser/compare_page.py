@@ -9,6 +9,7 @@ from retrieval.query import Hit
 from ui.browser import results, state
 from ui.browser.figures import plain
 from ui.browser.search_page import invite
+from ui.browser.session import session
 
 SHOWN = 12
 
@@ -18,7 +19,7 @@ def show() -> None:
     if not state.has_image():
         invite()
         return
-    if state.session().store.spec.regions == "none":
+    if session().spec.regions == "none":
         st.info("This store describes whole images only; regions need cbir index --regions grid.")
         return
     try:

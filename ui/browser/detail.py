@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 import streamlit as st
-from cachetools import LRUCache
 from PIL import Image
 
 from indexer.errors import CbirError
@@ -18,6 +16,7 @@ from retrieval.localize import Localization, localize
 from retrieval.query import Hit, Query
 from ui.browser import state
 from ui.browser.figures import figure, plain
+from ui.browser.session import session, turn
 from ui.gallery import as_jpeg, fitted
 from ui.overlay import draw_heat, draw_mask
 from ui.render import printable
@@ -39,13 +38,13 @@ def show(hit: Hit) -> None:
 
 def _compare(hit: Hit) -> Region | None:
     """Show the hit beside the query; return the box that is shown."""
-    gallery = state.session().gallery
+    gallery = session().gallery
     info = gallery.info(hit.image_id)
     picture = gallery.picture(hit.image_id, SIDE_PX)
     view = VIEWS[0]
     located: Localization | None = None
     box = hit.region
-    if state.session().store.spec.regions != "none" and state.has_image():
+    if session().spec.regions != "none" and state.has_image():
         view = (
             st.segmented_control(
                 "Show on the match", VIEWS, default=VIEWS[0], key=f"view-{hit.image_id}"
@@ -86,7 +85,7 @@ def _query_figure() -> None:
     if upload is not None:
         picture, name = fitted(upload.data, SIDE_PX), upload.name
     else:
-        gallery = state.session().gallery
+        gallery = session().gallery
         name = gallery.info(st.session_state.image).path.name
         picture = gallery.picture(st.session_state.image, SIDE_PX)
     box: Region | None = st.session_state.box
@@ -103,20 +102,28 @@ def _query_figure() -> None:
 
 
 def _locate(query: Query, hit: Hit, picture: Image.Image, size: tuple[int, int]) -> Localization:
-    """Find the query in a hit of this size, at the size that is shown; kept for the session.
+    """Find the query in a hit of this size, at the size that is shown; kept for the next time.
 
     Where the hit has a box or an outline, that is where it is.
     """
-    kept: LRUCache[Any, Localization] = st.session_state.setdefault("located", LRUCache(8))
-    key = (query, hit.image_id)
-    if key not in kept:
-        asked = state.make_query(search="region", feature="conv", rerank=False)
-        box = hit.region.scaled(size, picture.size) if hit.region else None
-        across, down = picture.width / size[0], picture.height / size[1]
-        quad = tuple((x * across, y * down) for x, y in hit.quad) if hit.quad else None
-        collection = state.session().engine.collection
-        kept[key] = localize(collection, asked, picture, box=box, quad=quad)
-    return kept[key]
+    shared = session()
+    asked = state.make_query(search="region", feature="conv", rerank=False)
+    box = hit.region.scaled(size, picture.size) if hit.region else None
+    across, down = picture.width / size[0], picture.height / size[1]
+    quad = tuple((x * across, y * down) for x, y in hit.quad) if hit.quad else None
+
+    def locate() -> Localization:
+        with turn():
+            return localize(shared.engine.collection, asked, picture, box=box, quad=quad)
+
+    key = "located", state.without_data(query), hit.image_id, box, quad
+    return shared.kept.get(shared.as_of_now(*key), locate, _bytes_of)
+
+
+def _bytes_of(found: Localization) -> int:
+    """Return about how many bytes a localization takes."""
+    pictures = 3 * (found.image.width * found.image.height + found.query.width * found.query.height)
+    return pictures + found.heat.nbytes + found.mask.nbytes
 
 
 def _actions(hit: Hit, box: Region | None) -> None:
@@ -140,13 +147,13 @@ def _take_part(image_id: int, box: Region) -> None:
 
 def _words(image_id: int) -> dict[str, str]:
     """Return the tags of an image, and what the network takes it for, as far as there are any."""
-    store = state.session().store
+    store = session().store
     rows = {}
     if tags := tags_of(store, image_id):
         rows["Tags"] = ", ".join(f"{name} ({value:.2f})" for name, value in tags.items())
     names = known_classes(store)
     if names is not None:
-        index = state.session().engine.collection.index(store.find_kind("fc", "image"))
+        index = session().image_index("fc")
         _, _, vectors = index.rows_of_images(np.array([image_id], np.int64))
         for vector in vectors:  # a blank image has none
             rows["Likeliest of 1,000 classes"] = ", ".join(likeliest(names, vector))
@@ -154,7 +161,7 @@ def _words(image_id: int) -> dict[str, str]:
 
 
 def _facts(hit: Hit, shown: Region | None) -> None:
-    info = state.session().store.image_infos([hit.image_id]).get(hit.image_id)
+    info = session().store.image_infos([hit.image_id]).get(hit.image_id)
     if info is None:
         st.warning("This image has been removed from the collection.")
         return

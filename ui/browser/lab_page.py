@@ -10,10 +10,11 @@ import streamlit as st
 from indexer.choices import Pooling
 from indexer.features.backbones import BACKBONES, DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
-from ui.browser import lab_results, state
+from ui.browser import lab_results
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
 from ui.browser.measuring_job import LabChoice, MeasuringJob
+from ui.browser.session import session
 
 SIZES_PX = (160, 224, 320, 480)
 KEPT = "Features that were computed are kept; measure again to continue."
@@ -62,7 +63,7 @@ def _remember(last: LabChoice | None) -> None:
 
 
 def _pick_root(is_running: bool) -> None:
-    roots = [str(root) for root in state.session().store.roots().values()]
+    roots = [str(root) for root in session().store.roots().values()]
     st.selectbox(
         "An indexed folder",
         roots,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
-from cachetools import LRUCache
 
 from indexer.errors import CbirError
 from retrieval.layers import POOL_IMAGES, LayerLab, TapHits
@@ -13,16 +10,18 @@ from retrieval.query import Query
 from ui.browser import results, state
 from ui.browser.figures import plain
 from ui.browser.search_page import invite
+from ui.browser.session import Session, session, turn
+from ui.browser.state import HIT_BYTES
 
 SHOWN = 6
 
 
 @st.cache_resource(
     show_spinner="Loading the network with all its taps …",
-    max_entries=2,
-    hash_funcs=state.BY_VERSION,
+    max_entries=1,
+    hash_funcs={Session: id},  # there is one a store, for good
 )
-def _lab(shared: state.Session) -> LayerLab:
+def _lab(shared: Session) -> LayerLab:
     return LayerLab(shared.engine.collection)
 
 
@@ -42,23 +41,28 @@ def show() -> None:
 
 
 def _rank(query: Query) -> list[TapHits]:
-    kept: LRUCache[Any, list[TapHits]] = st.session_state.setdefault("by_tap", LRUCache(4))
-    lab = _lab(state.session())
-    pool = lab.pool(query)
-    total = len(state.session().image_index())
+    shared = session()
+    lab = _lab(shared)
+    with turn():
+        pool = lab.pool(query)
+    total = len(shared.image_index())
     among = "all" if len(pool) == total else f"{len(pool)} of the {total:,}"
     st.markdown(
         f"The first taps see edges and textures, the later ones parts, fc whole kinds. Ranked "
         f"among {among} images of the collection"
         + (": the nearest by conv, fc and regions, and some others." if len(pool) < total else ".")
     )
-    key = (query, state.session().version)
-    if key not in kept:
+
+    def rank() -> list[TapHits]:
         bar = st.progress(0.0, f"Describing up to {POOL_IMAGES} images at every tap …")
 
         def show(step: str, done: int, total: int, *, failed: int = 0) -> None:  # noqa: ARG001
             bar.progress(done / total, f"{step}: {done} of {total}")
 
-        kept[key] = lab.rank(query, pool, SHOWN, show)
+        with turn():
+            rows = lab.rank(query, pool, SHOWN, show)
         bar.empty()
-    return kept[key]
+        return rows
+
+    key = shared.as_of_now("taps", state.without_data(query))
+    return shared.kept.get(key, rank, lambda rows: HIT_BYTES * SHOWN * len(rows))

@@ -11,6 +11,7 @@ from indexer.features.regions import Region
 from retrieval.class_names import known_classes
 from ui.browser import box_picker, state
 from ui.browser.figures import data_url, plain
+from ui.browser.session import allowed_ids, folder_names, session, tag_counts
 from ui.gallery import as_jpeg
 
 SEARCHES = {"image": "Whole image", "region": "Regions"}
@@ -73,7 +74,7 @@ def _source() -> None:
 
 def _word() -> None:
     """Offer to search by a word, where the network knows some."""
-    if known_classes(state.session().store) is not None:
+    if known_classes(session().store) is not None:
         st.text_input(
             "Or describe it in a word: one of 1,000 names",
             key="text_typed",
@@ -88,19 +89,21 @@ def _picture() -> tuple[str, str, tuple[int, int]]:
     upload: state.Upload | None = st.session_state.upload
     if upload is not None:
         return data_url(upload.preview), upload.name, state.query_size()
-    gallery = state.session().gallery
-    info = gallery.info(st.session_state.image)
-    picture = as_jpeg(gallery.picture(info.id, state.QUERY_PX))
+    shared = session()
+    info = shared.gallery.info(st.session_state.image)
+    picture = shared.kept.get(
+        ("panel", info.id), lambda: as_jpeg(shared.gallery.picture(info.id, state.QUERY_PX)), len
+    )
     return data_url(picture), info.path.name, (info.width, info.height)
 
 
 def _settings() -> None:
     if st.session_state.text is not None:
         return  # a word is compared in one way only
-    regions = state.session().store.spec.regions != "none"
+    regions = session().spec.regions != "none"
     _choice("Compare with", SEARCHES if regions else {"image": SEARCHES["image"]}, "search")
     by_region = st.session_state.get("search") == "region"
-    keypoints = state.session().store.keeps_keypoints
+    keypoints = session().store.keeps_keypoints
     st.toggle(
         "Prove matches",
         value=keypoints,
@@ -147,7 +150,7 @@ def _choice(label: str, options: dict[str, str], key: str) -> None:
 def _filters() -> None:
     wanted = state.wanted_images()
     with st.expander("Filters" + (" (on)" if wanted else ""), expanded=bool(wanted)):
-        names = state.folder_names(state.session())
+        names = folder_names()
         st.selectbox(
             "Folder",
             names,
@@ -175,7 +178,7 @@ def _filters() -> None:
                 max_value="today",
                 on_change=_first_page,
             )
-        tags = list(state.tag_counts(state.session()))
+        tags = list(tag_counts())
         if tags:
             st.multiselect(
                 "Tags",
@@ -187,7 +190,7 @@ def _filters() -> None:
                 on_change=_first_page,
             )
         if wanted:
-            count = len(state.allowed_ids(state.session(), wanted))
+            count = len(allowed_ids(wanted))
             st.caption(f"{count:,} images match the filters.")
 
 
@@ -214,7 +217,7 @@ def _drawn() -> None:
     if state.has_image():
         box = box_picker.drawn_box(*state.query_size())
         state.take_box(box)
-        if box is not None and state.session().store.spec.regions != "none":
+        if box is not None and session().spec.regions != "none":
             st.session_state.search = "region"
 
 

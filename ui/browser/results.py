@@ -11,6 +11,7 @@ from indexer.store.records import ImageInfo
 from retrieval.query import Hit
 from ui.browser import detail, state
 from ui.browser.figures import figure
+from ui.browser.session import session
 
 CARD_PX = {"card": 216, "small": 140}
 
@@ -43,9 +44,9 @@ def show(
     look: str = "card",
 ) -> None:
     """Show hits as cards that wrap to the width of the screen."""
-    infos = state.session().store.image_infos(hit.image_id for hit in hits)
+    infos = session().store.image_infos(hit.image_id for hit in hits)
     known = [hit for hit in hits if hit.image_id in infos]
-    pictures = state.session().gallery.thumbnails([infos[hit.image_id] for hit in known])
+    pictures = session().gallery.thumbnails([infos[hit.image_id] for hit in known])
     with st.container(horizontal=True, gap="small"):
         for hit, picture in zip(known, pictures, strict=True):
             info = infos[hit.image_id]
@@ -94,7 +95,7 @@ def _buttons(hit: Hit, key: str, actions: Sequence[Action], opens: bool) -> None
 
 def as_hits(image_ids: Sequence[int]) -> list[Hit]:
     """Return images of the collection in the shape of hits, to be shown as cards."""
-    infos = state.session().store.image_infos(image_ids)
+    infos = session().store.image_infos(image_ids)
     return [
         Hit(rank, image_id, infos[image_id].path, 1.0, None)
         for rank, image_id in enumerate((i for i in image_ids if i in infos), 1)

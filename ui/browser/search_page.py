@@ -10,6 +10,7 @@ from indexer.errors import CbirError
 from retrieval.query import Hit
 from ui.browser import results, state
 from ui.browser.figures import plain
+from ui.browser.session import all_ids, allowed_ids
 
 SAMPLES = 24
 
@@ -66,9 +67,8 @@ def invite() -> None:
         "Drop, choose or paste an image in the side panel; then drag a box on it to search for "
         "that part alone. Or start with an image of the collection:"
     )
-    session = state.session()
     wanted = state.wanted_images()
-    ids = sorted(state.allowed_ids(session, wanted)) if wanted else state.all_ids(session)
+    ids = sorted(allowed_ids(wanted)) if wanted else all_ids()
     if not ids:
         st.info("No image matches the filters." if wanted else "The collection is empty.")
         return

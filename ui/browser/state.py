@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
-from cachetools import LRUCache
 
 from indexer.errors import CbirError
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
-from indexer.store.filters import ImageFilter, find_ids, folders
-from indexer.store.reader import StoreReader
-from indexer.store.statistics import Census, count_images
-from indexer.store.tags import count_tags
-from indexer.store.vectors.index import VectorIndex
-from retrieval.engine import SearchEngine
+from indexer.store.filters import ImageFilter
 from retrieval.query import Hit, Query
-from retrieval.relevance_feedback import RelevanceFeedback
-from ui.gallery import Gallery, as_jpeg
+from ui.browser.session import allowed_ids, require_wanted, session, tag_counts, turn
+from ui.gallery import as_jpeg
 
 UPLOAD_PIXELS = 100_000_000
 QUERY_PX = 720
 PAGE_HITS = 24
+HIT_BYTES = 2_000  # about what Python takes for a hit and its path
 DEPTHS = (96, 480)  # how many hits are asked for, by how far the user pages
 IN_URL = ("image", "text", "box", "page")  # the rest of the URL belongs to the widgets bound to it
 
@@ -44,80 +38,6 @@ class Upload:
     name: str
     facts: ImageFacts
     preview: bytes
-
-
-@dataclass(frozen=True)
-class Session:
-    """What all pages and visitors share: the engine on the store at one `version` of it."""
-
-    engine: SearchEngine
-    gallery: Gallery
-    feedback: RelevanceFeedback
-    version: tuple[int, ...]
-
-    @property
-    def store(self) -> StoreReader:
-        """The store that is shown."""
-        return self.engine.store
-
-    def image_index(self) -> VectorIndex:
-        """The conv vectors of whole images: one for each image of the store."""
-        return self.engine.collection.index(self.store.find_kind("conv", "image"))
-
-
-def _version_of(one: Session) -> tuple[int, ...]:
-    return one.version
-
-
-BY_VERSION: dict[str | type[Any], Callable[[Any], Any]] = {Session: _version_of}
-
-
-@st.cache_resource(show_spinner="Opening the store …", max_entries=2)
-def _open(path: str, version: tuple[int, ...]) -> Session:
-    engine = SearchEngine.open(path or None)
-    feedback = RelevanceFeedback(engine.collection)
-    return Session(engine, Gallery(engine.store), feedback, version)
-
-
-def session() -> Session:
-    """Return the session of the store's current version; raises `CbirError` without a store."""
-    path = os.environ.get("CBIR_STORE", "")
-    return _open(path, store_version(path))
-
-
-def store_version(path: str) -> tuple[int, ...]:
-    """Return what changes whenever something is committed to the store."""
-    files = [Path(path) / name for name in ("catalog.sqlite", "catalog.sqlite-wal")]
-    return tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in files)
-
-
-@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_VERSION)
-def census(shared: Session) -> Census:
-    """Return the counts of the collection."""
-    return count_images(shared.store)
-
-
-@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_VERSION)
-def folder_names(shared: Session) -> list[str]:
-    """Return the folders that hold images."""
-    return [str(folder) for folder in folders(shared.store)]
-
-
-@st.cache_data(show_spinner=False, max_entries=4, hash_funcs=BY_VERSION)
-def tag_counts(shared: Session) -> dict[str, int]:
-    """Return how many images have each tag."""
-    return count_tags(shared.store)
-
-
-@st.cache_data(show_spinner=False, max_entries=64, hash_funcs=BY_VERSION)
-def allowed_ids(shared: Session, wanted: ImageFilter) -> frozenset[int]:
-    """Return the ids of the images that pass a filter."""
-    return frozenset(find_ids(shared.store, wanted))
-
-
-def all_ids(shared: Session) -> list[int]:
-    """Return the ids of all images."""
-    return list(map(int, shared.image_index().live_ids()))
 
 
 def start() -> None:
@@ -195,9 +115,10 @@ def take_image(image_id: int, box: Region | None = None) -> None:
 def take_upload(data: bytes, name: str) -> None:
     """Make an uploaded image the query; an unusable one sets an error message."""
     try:
-        loaded = load_image(
-            data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name, damaged="take"
-        )
+        with turn():
+            loaded = load_image(
+                data, at_least=QUERY_PX, max_pixels=UPLOAD_PIXELS, name=name, damaged="take"
+            )
     except CbirError as error:
         st.session_state.error = str(error).split("; raise it with --max-megapixels")[0]
         return
@@ -257,7 +178,7 @@ def wanted_images() -> ImageFilter:
         name=(values.get("name") or "").strip(),
         since=since if isinstance(since, dt.date) else None,
         until=until if isinstance(until, dt.date) else None,
-        tags=tuple(tag for tag in values.get("tags") or () if tag in tag_counts(session())),
+        tags=tuple(tag for tag in values.get("tags") or () if tag in tag_counts()),
     )
 
 
@@ -267,9 +188,9 @@ def make_query(**changes: Any) -> Query:
     Of a word only the number of hits can be changed.
     """
     values = st.session_state
-    spec = session().store.spec
+    spec = session().spec
     wanted = wanted_images()
-    allowed = allowed_ids(session(), wanted) if wanted else None
+    allowed = allowed_ids(wanted) if wanted else None
     depth = DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1]
     if values.text is not None:
         k = changes.get("k", depth)
@@ -292,9 +213,19 @@ def make_query(**changes: Any) -> Query:
 
 
 def search(query: Query) -> list[Hit]:
-    """Return the hits of a query; the last few are kept for the session."""
-    kept: LRUCache[Any, list[Hit]] = st.session_state.setdefault("kept", LRUCache(8))
-    key = (query, session().version)
-    if key not in kept:
-        kept[key] = session().engine.search(query)
-    return kept[key]
+    """Return the hits of a query, once it is this visitor's turn; the last ones are kept."""
+    shared = session()
+
+    def ask() -> list[Hit]:
+        with turn():
+            return shared.engine.search(query, require_wanted=require_wanted)
+
+    key = shared.as_of_now("hits", without_data(query))
+    return shared.kept.get(key, ask, lambda hits: HIT_BYTES * len(hits))
+
+
+def without_data(query: Query) -> Query:
+    """Return a query with a digest of its image in place of the image, to keep something by."""
+    if query.data is None:
+        return query
+    return replace(query, data=hashlib.sha256(query.data).digest())

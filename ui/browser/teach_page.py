@@ -18,6 +18,7 @@ from ui.browser import results, state
 from ui.browser.figures import plain
 from ui.browser.results import Action
 from ui.browser.search_page import invite
+from ui.browser.session import session, turn
 
 SHOWN = 24
 SUGGESTED = 6
@@ -30,7 +31,7 @@ def show() -> None:
         return
     labels: dict[int, bool] = st.session_state.labels
     query = state.make_query(rerank=False, k=SHOWN)
-    feedback = state.session().feedback
+    feedback = session().feedback
     try:
         hits = state.search(query)
     except CbirError as error:
@@ -40,10 +41,11 @@ def show() -> None:
     took = ""
     if labels:
         try:
-            started = time.perf_counter()
-            hits = feedback.search(query, labels)
-            took = f" Re-ranked in {1000 * (time.perf_counter() - started):.0f} ms."
-            suggested = feedback.suggest(query, labels, SUGGESTED)
+            with turn():
+                started = time.perf_counter()
+                hits = feedback.search(query, labels)
+                took = f" Re-ranked in {1000 * (time.perf_counter() - started):.0f} ms."
+                suggested = feedback.suggest(query, labels, SUGGESTED)
         except CbirError as error:
             st.error(plain(str(error)))
     up = sum(labels.values())
@@ -87,8 +89,8 @@ def _keep(labels: dict[int, bool]) -> None:
         if not right.form_submit_button("Tag the collection"):
             return
     try:
-        with st.spinner("Learning and tagging …"):
-            kept = keep_as_tag(state.session().engine, state.make_query(), labels, name)
+        with st.spinner("Learning and tagging …"), turn():
+            kept = keep_as_tag(session().engine, state.make_query(), labels, name)
     except CbirError as error:
         st.error(plain(str(error)))
         return
@@ -119,7 +121,7 @@ def _files(labels: dict[int, bool]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.download_button(
             "Save labels",
-            dump_labels(state.session().store, labels),
+            dump_labels(session().store, labels),
             "labels.json",
             "application/json",
             disabled=not labels,
@@ -138,7 +140,7 @@ def _load() -> None:
         return
     st.session_state.label_files += 1
     try:
-        labels, unknown = load_labels(state.session().store, given.getvalue())
+        labels, unknown = load_labels(session().store, given.getvalue())
     except CbirError as error:
         st.session_state.error = str(error)
         return

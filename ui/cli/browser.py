@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import logging
 import os
+import secrets
 import socket
+import sys
+import tempfile
 import threading
 import time
 import webbrowser
@@ -17,22 +21,23 @@ import typer
 from indexer.errors import CbirError
 from ui.cli.shell import StoreOption, app, open_store, say
 
-HOST = "localhost"
-ALLOWED_HOSTS = (HOST, "127.0.0.1", "::1")  # a name of another site must not reach the pages
+HOST = "127.0.0.1"  # by number: a name may lead to another address, where anybody can listen
 PORT = 8501
 UPLOAD_MB = 40
+TOKEN_BYTES = 24
+READ_WITHIN_S = 60.0  # a browser that has to start first needs some seconds to read its file
 PAGES = ("search", "compare", "teach", "layers", "lab", "collection")
 # Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
 OPTIONS = {
     "server.address": HOST,
-    "server.headless": "true",
+    "server.headless": True,
     "server.fileWatcherType": "none",
-    "server.maxUploadSize": str(UPLOAD_MB),
-    "server.enableStaticServing": "false",
-    "browser.gatherUsageStats": "false",
+    "server.maxUploadSize": UPLOAD_MB,
+    "server.enableStaticServing": False,
+    "browser.gatherUsageStats": False,
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
-    "logger.hideWelcomeMessage": "true",
+    "logger.hideWelcomeMessage": True,
     "theme.light.primaryColor": "#0f766e",
     "theme.dark.primaryColor": "#2dd4bf",
 }
@@ -45,6 +50,13 @@ def ui(
         int, typer.Option(min=1, max=65535, help="The port on this machine to serve at.")
     ] = PORT,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    token: Annotated[
+        bool,
+        typer.Option(
+            help="Let in only who has the address that is printed. Without, every user of this "
+            "machine can see the photos and change the store."
+        ),
+    ] = True,
 ) -> None:
     """Search in the browser: draw boxes, give feedback; reachable from this machine only.
 
@@ -55,18 +67,32 @@ def ui(
     configure_images()
     opened = open_store(store)
     os.environ["CBIR_STORE"] = str(opened.path.resolve())
-    url = f"http://{HOST}:{port}"
+    key = secrets.token_urlsafe(TOKEN_BYTES) if token else None
+    url = f"http://{HOST}:{port}/" + (f"?token={key}" if key else "")
     _require_free(port)
     say(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
     opened.close()
-    threading.Thread(target=_open_browser_when_up, args=(url, port, browser), daemon=True).start()
-    from streamlit.web import cli
+    if browser:
+        threading.Thread(target=_open_browser_when_up, args=(url, port), daemon=True).start()
+    _serve(key, port)
+
+
+def _serve(token: str | None, port: int) -> None:
+    """Serve the pages until Ctrl-C."""
+    from streamlit.starlette import App
+
+    from ui.browser.access import guards
 
     _load_pages()
-    arguments = [str(Path(__file__).parents[1] / "app.py"), f"--server.port={port}"]
-    arguments += [f"--{name}={value}" for name, value in OPTIONS.items()]
-    arguments += [f"--server.allowedHosts={host}" for host in ALLOWED_HOSTS]
-    cli.main_run.main(arguments, prog_name="cbir ui", standalone_mode=False)
+    script = Path(__file__).parents[1] / "app.py"
+    # Streamlit takes the first argument for its script, whose folder it searches for modules.
+    sys.argv = [str(script)]
+    # It says what a failing script says, and that it listens, which this command has said.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
+    try:
+        App(script, middleware=guards(token, port)).run(config=OPTIONS | {"server.port": port})
+    except KeyboardInterrupt:
+        return
 
 
 def _load_pages() -> None:
@@ -89,12 +115,22 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _open_browser_when_up(url: str, port: int, browser: bool) -> None:
-    """Open the browser as soon as the server answers."""
+def _open_browser_when_up(url: str, port: int) -> None:
+    """Open the browser as soon as the server answers.
+
+    It is given a file that leads to `url`: all users of a machine can read the arguments of
+    programs, and the token is not for them.
+    """
     while True:
         time.sleep(0.1)
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)) == 0:
                 break
-    if browser:
-        webbrowser.open(url)
+    with tempfile.TemporaryDirectory(prefix="cbir-") as folder:  # for this user only
+        page = Path(folder) / "open.html"
+        page.write_text(
+            f'<!doctype html><meta http-equiv="refresh" content="0; url={html.escape(url)}">',
+            "utf-8",
+        )
+        webbrowser.open(page.as_uri())
+        time.sleep(READ_WITHIN_S)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray
+from indexer.memory import Shelf
 from indexer.store.vectors.image_matches import (
     ImageMatches,
     Matches,
@@ -24,7 +25,6 @@ from indexer.store.vectors.ivf_search import FEW_ROWS, IvfSearch
 from indexer.store.vectors.segments import Rows, Segment, to_float32
 
 BLOCK_ROWS = 65_536  # compared at a time
-KEPT_BYTES = 1 << 30  # a table of no more float32 stays in memory between searches
 NO_IDS: IdArray = np.empty(0, np.int64)
 
 
@@ -56,8 +56,8 @@ class VectorIndex:
         if ivf is not None:
             self._ivf = IvfSearch(ivf, Rows(self._segments[: self._in_ivf]))
         total = sum(len(segment) for segment in self._segments)
-        self._keeps = 4 * dimension * total <= KEPT_BYTES
-        self._blocks: dict[tuple[int, int], FloatArray] = {}
+        self._blocks = Shelf()
+        self._keeps = self._blocks.has_room_for(4 * dimension * total)
         self._asked = False
 
     @property
@@ -223,12 +223,13 @@ class VectorIndex:
         A small table stays in memory from the second search on: a command asks only once, and new
         memory takes longer to get than to fill.
         """
-        block = self._blocks.get((place, start))
-        if block is None:
-            block = to_float32(self._segments[place].vectors.span(start, stop))
-            if self._asked and self._keeps:
-                self._blocks[place, start] = block
-        return block
+
+        def make() -> FloatArray:
+            return to_float32(self._segments[place].vectors.span(start, stop))
+
+        if self._asked and self._keeps:
+            return self._blocks.get((place, start), make, lambda block: block.nbytes)
+        return make()
 
     def _checked(self, queries: FloatArray, k: int) -> FloatArray:
         queries = np.asarray(queries)

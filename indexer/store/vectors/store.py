@@ -12,7 +12,7 @@ import numpy as np
 from indexer.arrays import BoolArray, FloatArray, HalfArray, IdArray
 from indexer.errors import StoreCorruptError, StoreError
 from indexer.progress import Progress, no_progress
-from indexer.store.catalog.protocol import Catalog, IvfEntry, SegmentEntry
+from indexer.store.catalog.protocol import Catalog, CatalogState, IvfEntry, SegmentEntry
 from indexer.store.deletion import delete_vectors
 from indexer.store.folder import open_folder
 from indexer.store.layout import ivf_name, segment_name
@@ -45,16 +45,19 @@ class VectorStore:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def open_index(self, kind: str) -> VectorIndex | None:
+    def open_index(self, kind: str, state: CatalogState | None = None) -> VectorIndex | None:
         """Open the vectors of one kind by memory map, None where there are none.
 
-        Raises `StoreCorruptError`.
+        They are those of the last commit, or of `state`. Raises `StoreCorruptError`, also where the
+        files of that state were replaced since.
         """
+        if state is not None:
+            return self._open_index(kind, state)
         try:
-            return self._open_index(kind)
+            return self._open_index(kind, self.catalog.state())
         except StoreCorruptError:
             # Perhaps other files have replaced them since the catalogue was asked.
-            return self._open_index(kind)
+            return self._open_index(kind, self.catalog.state())
 
     def rows(self, kind: str) -> Rows:
         """Return the vectors of one kind as a table, those of removed images included."""
@@ -180,8 +183,7 @@ class VectorStore:
 
     # --- what they share ----------------------------------------------------------------------
 
-    def _open_index(self, kind: str) -> VectorIndex | None:
-        state = self.catalog.state()
+    def _open_index(self, kind: str, state: CatalogState) -> VectorIndex | None:
         entries = state.files(kind)
         if not entries.segments:
             return None

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from typer.testing import Result
 
 from tests.sample import SAMPLE
@@ -33,6 +34,12 @@ class Served:
     photos: Path
     store: Path
     port: int
+    token: str
+
+    @property
+    def cookie(self) -> str:
+        """What a browser sends that was let in."""
+        return f"cbir-{self.port}={self.token}"
 
     def id_of(self, name: str) -> int:
         from indexer.store.store import Store
@@ -66,32 +73,37 @@ def served(
     (photos / "sample" / KEPT_OUT).unlink()
     (photos / "notes [1] <b>.jpg").write_text("milk, bread")
     assert cbir("index", photos, "--store", store).exit_code == 0
-    with serving(store) as (url, port):
-        yield Served(url, photos, store, port)
+    with serving(store) as entry:
+        address = urlsplit(entry)
+        [(_, token)] = parse_qsl(address.query)
+        yield Served(f"http://{address.netloc}", photos, store, address.port or 0, token)
 
 
 @contextmanager
-def serving(store: Path) -> Iterator[tuple[str, int]]:
-    """Run `cbir ui` on a store as a process of its own."""
+def serving(store: Path, *options: str) -> Iterator[str]:
+    """Run `cbir ui` on a store as a process of its own; yields the address that it prints."""
     with socket.socket() as probe:
-        probe.bind(("localhost", 0))
+        probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
-    command += ["--port", str(port), "--no-browser"]
+    command += ["--port", str(port), "--no-browser", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(process, f"http://localhost:{port}")
-        yield f"http://localhost:{port}", port
+        assert process.stderr is not None
+        printed = re.search(r"http://\S+", process.stderr.readline())
+        assert printed is not None, process.communicate()[1]
+        wait_for(process, port)
+        yield printed[0]
     finally:
         process.terminate()
         process.communicate(timeout=30)
 
 
-def wait_for(process: subprocess.Popen[str], url: str) -> None:
+def wait_for(process: subprocess.Popen[str], port: int) -> None:
     for _ in range(600):
         assert process.poll() is None, process.communicate()[1]
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5):
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
                 return
         except OSError:
             time.sleep(0.1)
@@ -114,6 +126,8 @@ def page(tab: Page, served: Served) -> Iterator[Page]:
     tab.goto(f"{served.url}/_stcore/health")
     tab.evaluate("localStorage.clear(); sessionStorage.clear()")
     tab.context.clear_cookies()
+    name, _, token = served.cookie.partition("=")
+    tab.context.add_cookies([{"name": name, "value": token, "url": served.url}])
     tab.goto("about:blank")
     tab.set_viewport_size({"width": 1400, "height": 1000})
     tab.emulate_media(color_scheme="light")
@@ -123,9 +137,19 @@ def page(tab: Page, served: Served) -> Iterator[Page]:
     def note(request: Request) -> None:
         strangers.append(request.url)
 
+    refused: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        text = message.text
+        if "Content Security Policy" in text and not text.startswith("Executing inline script"):
+            refused.append(text)
+
     tab.context.on("request", note)
+    tab.on("console", listen)
     yield tab
     tab.goto("about:blank")
     tab.context.remove_listener("request", note)
+    tab.remove_listener("console", listen)
+    assert refused == []
     own = (served.url, served.url.replace("http", "ws", 1), "data:", "blob:", "about:")
     assert [url for url in strangers if not url.startswith(own)] == []

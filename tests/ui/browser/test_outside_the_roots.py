@@ -17,8 +17,9 @@ SECRET = "#12ab9c"
 
 def ask_raw(served: Served, path: str) -> bytes:
     """Ask the server for a path as it stands, without the tidying that clients do."""
-    connection = http.client.HTTPConnection("localhost", served.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=30)
     connection.putrequest("GET", path, skip_accept_encoding=True)
+    connection.putheader("Cookie", served.cookie)
     connection.endheaders()
     body = connection.getresponse().read()
     connection.close()

@@ -230,7 +230,7 @@ def test_paste(page: Page, served: Served) -> None:
     data = base64.b64encode(QUERY.read_bytes()).decode()
     page.evaluate(
         """async (data) => {
-            const bytes = await (await fetch(`data:image/jpeg;base64,${data}`)).arrayBuffer();
+            const bytes = Uint8Array.from(atob(data), (one) => one.charCodeAt(0));
             const transfer = new DataTransfer();
             transfer.items.add(new File([bytes], "image.jpg", { type: "image/jpeg" }));
             document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from indexer.arrays import FloatArray, HalfArray, IdArray
+from indexer.memory import Memory
 from indexer.store.vectors import index as index_module
 from indexer.store.vectors.image_matches import QUERIES_AT_ONCE
 from indexer.store.vectors.index import NO_IDS, VectorIndex
@@ -283,7 +284,7 @@ def test_blocks_cut_no_image_in_two(case: GroupedCase, rows: int) -> None:
 @settings(max_examples=30)
 def test_blocks_that_are_not_kept_make_no_difference(case: GroupedCase) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_module, "KEPT_BYTES", 40)
+        patch.setattr("indexer.memory.shared_memory", lambda: Memory(40))
         patch.setattr(index_module, "FEW_ROWS", 0)
         index = case.index()
         for _ in range(2):

@@ -1,0 +1,131 @@
+"""Access: who may see the pages. Each request passes here before Streamlit gets it."""
+
+from __future__ import annotations
+
+import hmac
+import html
+from urllib.parse import parse_qsl, quote, urlencode
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"]  # a name of another site must not reach the pages
+TOKEN = "token"  # the parameter of the address
+FORGOTTEN = (
+    "This page needs the address that cbir ui printed when it started, with the token in it: "
+    "it keeps other users of this machine out."
+)
+# Streamlit's pages set styles in the markup, and a component's script is imported from a blob. The
+# one script in their markup, for search engines, is blocked.
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' blob:",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data:",
+        "font-src 'self' data:",
+        "worker-src 'self'",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-src 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+def guards(token: str | None, port: int) -> list[Middleware]:
+    """Return what every request to a server at `port` passes: HTTP, uploads and the websocket.
+
+    Requests under another host's name are refused, and those from pages of another origin; with a
+    `token`, so is whoever does not have it. No other site may frame the pages.
+    """
+    return [
+        Middleware(_Headers),
+        Middleware(TrustedHostMiddleware, allowed_hosts=OWN_NAMES, www_redirect=False),
+        # Browsers send a cookie to all ports of a host: each server has one of its own.
+        Middleware(_Door, token=token, cookie=f"cbir-{port}"),
+    ]
+
+
+class _Headers:
+    """Adds the headers of every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+class _Door:
+    """Lets in who has the token: first in the address, from then on in a cookie."""
+
+    def __init__(self, app: ASGIApp, token: str | None, cookie: str) -> None:
+        self.app = app
+        self.token = token
+        self.cookie = cookie
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        asked = HTTPConnection(scope)
+        if not _is_of_same_origin(asked):
+            await _refuse(scope, receive, send, "Requests from other sites are refused.")
+        elif self.token is None or self._matches(asked.cookies.get(self.cookie)):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http" and self._matches(asked.query_params.get(TOKEN)):
+            await self._let_in(asked)(scope, receive, send)
+        else:
+            await _refuse(scope, receive, send, FORGOTTEN)
+
+    def _matches(self, given: str | None) -> bool:
+        wanted = (self.token or "").encode()
+        return given is not None and hmac.compare_digest(given.encode(), wanted)
+
+    def _let_in(self, asked: HTTPConnection) -> HTMLResponse:
+        """Return a page that sets the cookie and goes on to the same address without the token.
+
+        The page goes on by itself: a redirect would count as a step of the site that the address
+        was opened from, and to such steps browsers add no strict cookie.
+        """
+        rest = [(k, v) for k, v in parse_qsl(asked.url.query) if k != TOKEN]
+        path = "/" + quote(asked.scope["path"].lstrip("/"))
+        target = html.escape(f"{path}?{urlencode(rest)}" if rest else path, quote=True)
+        page = HTMLResponse(
+            f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">',
+            headers={"Cache-Control": "no-store"},
+        )
+        page.set_cookie(self.cookie, self.token or "", httponly=True, samesite="strict")
+        return page
+
+
+def _is_of_same_origin(asked: HTTPConnection) -> bool:
+    origin, host = asked.headers.get("origin"), asked.headers.get("host")
+    return origin is None or origin in (f"http://{host}", f"https://{host}")
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, why: str) -> None:
+    """Answer 403; a server answers so to a handshake, too, that is closed before it is accepted."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": why})
+    else:
+        await PlainTextResponse(why, status_code=403)(scope, receive, send)
