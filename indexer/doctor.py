@@ -16,7 +16,7 @@ from indexer.features.spec import FeatureSpec
 from indexer.optimize import update_indexes
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
-from indexer.store.reader import require_inside, resolve_root
+from indexer.store.places import require_inside, resolve_root
 from indexer.store.repair import renew_state, set_catalog_aside, take_out
 from indexer.store.settings import StoreSettings
 from indexer.store.store import Store

@@ -131,6 +131,8 @@ def _vote(
     ids, scores = _voters(index, vector, first.image_ids)
     boxes = collection.store.boxes(ids.ravel().tolist()).reshape(*ids.shape, 4)
     there = (boxes.any(axis=2) | (ids < 0)).all(axis=1)  # else removed since they were opened
+    if not there.all():
+        collection.require_changed()
     voted = [
         Candidate(int(first.image_ids[place]), float(first.scores[place]), box)
         for place, box in zip(
@@ -164,6 +166,8 @@ def _voters(
 def _best_windows(collection: Collection, matches: ImageMatches) -> list[Candidate]:
     """Return matches with the box of the best window of each."""
     boxes = collection.store.regions(matches.ids.tolist())
+    if len(boxes) < len(set(matches.ids.tolist())):
+        collection.require_changed()
     columns = (column.tolist() for column in matches)
     return [
         Candidate(image_id, score, boxes[region_id])

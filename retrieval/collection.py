@@ -145,6 +145,17 @@ class Collection:
                 f"The store at {self.store.path} was changed while it was searched. Ask again."
             ) from error
 
+    def require_changed(self) -> None:
+        """Accept that rows of the catalogue are missing where a commit has removed them since.
+
+        Raises `StoreCorruptError` where there was none: the catalogue has lost them.
+        """
+        if self.store.commits() == self._state.commits:
+            raise StoreCorruptError(
+                f"The catalogue of the store at {self.store.path} is damaged: rows are missing. "
+                f"Mend it with: cbir doctor --repair --store {self.store.path}"
+            )
+
     # --- confidence ---------------------------------------------------------------------------
 
     def chance_scores(

@@ -11,7 +11,8 @@ from indexer.choices import EngineName
 from indexer.errors import BlankQueryError, CbirError, StoreChangedError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
-from indexer.store.reader import StoreReader, require_store
+from indexer.store.places import require_store
+from indexer.store.reader import StoreReader
 from retrieval.collection import Collection
 from retrieval.describe import describe_queries
 from retrieval.query import Hit, Query

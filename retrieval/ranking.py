@@ -129,7 +129,10 @@ def _apply(
 def _to_hits(
     collection: Collection, queries: Sequence[Query], found: Sequence[Sequence[Candidate]]
 ) -> list[list[Hit]]:
-    infos = collection.store.image_infos({c.image_id for candidates in found for c in candidates})
+    wanted = {candidate.image_id for candidates in found for candidate in candidates}
+    infos = collection.store.image_infos(wanted)
+    if len(infos) < len(wanted):
+        collection.require_changed()
     kind = collection.store.find_kind(queries[0].feature, queries[0].search)
     counts_whole = queries[0].counts_whole
     whole = collection.store.find_kind(queries[0].feature, "image") if counts_whole else None

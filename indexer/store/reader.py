@@ -15,7 +15,6 @@ from indexer.errors import (
     StoreCorruptError,
     StoreError,
     StoreNotFoundError,
-    UntrustedStoreError,
 )
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec, VectorKind
@@ -24,7 +23,8 @@ from indexer.reading import ReadingOptions
 from indexer.store.catalog.protocol import Catalog, CatalogState, ImageFields
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.derived import DerivedFiles
-from indexer.store.layout import CATALOG, SETTINGS, STORE_NAME, VECTORS, require_own_files
+from indexer.store.layout import CATALOG, VECTORS, require_own_files
+from indexer.store.places import is_store, require_inside, resolve_root
 from indexer.store.records import ImageInfo
 from indexer.store.trust import trusts_all
 from indexer.store.vectors.index import VectorIndex
@@ -32,38 +32,6 @@ from indexer.store.vectors.store import VectorStore
 
 if TYPE_CHECKING:  # most queries need no SQLAlchemy, which takes long to import
     from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-
-
-def find_store(start: Path | None = None) -> Path | None:
-    """Return the store for a command run in `start`, or None if there is none.
-
-    It is what `CBIR_STORE` names, else `.cbir` in the folder or the nearest one above.
-    """
-    if named := os.environ.get("CBIR_STORE"):
-        return Path(named)
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if is_store(folder / STORE_NAME):
-            return folder / STORE_NAME
-    return None
-
-
-def is_store(path: Path) -> bool:
-    """Whether there is a store at `path`, be it one without its catalogue."""
-    return any((path / name).is_file() for name in (CATALOG, SETTINGS))
-
-
-def require_store(path: Path | str | None) -> Path:
-    """Return the store at `path`, or else that of the current folder, see `find_store`.
-
-    Raises `StoreNotFoundError` if there is none.
-    """
-    found = Path(path) if path is not None else find_store()
-    if found is None:
-        raise StoreNotFoundError(
-            "There is no store in this folder or above it. Make one with: cbir index PHOTOS"
-        )
-    return found
 
 
 _LOST_WHITENING = (
@@ -269,23 +237,6 @@ class StoreReader:
                 "cbir index."
             )
         return index
-
-
-def resolve_root(store: Path, path: str) -> Path:
-    """Return the absolute path of a folder of photos, which the store has as `path`."""
-    return Path(os.path.normpath(store.resolve().parent / path))
-
-
-def require_inside(store: Path, roots: Iterable[Path]) -> None:
-    """Raise `UntrustedStoreError` for a folder of photos outside the one that holds the store."""
-    home = os.path.realpath(store.resolve().parent)
-    for root in roots:
-        if not Path(os.path.realpath(root)).is_relative_to(home):
-            raise UntrustedStoreError(
-                f"Another account, machine or version of cbir made the store at {store}, and it "
-                f"names photos in {root}, outside its own folder. If you trust where it comes "
-                "from, add --trust."
-            )
 
 
 def _info(fields: ImageFields, root: Path) -> ImageInfo:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -259,3 +260,24 @@ def test_the_collection_of_an_emptied_store(desk: Desk) -> None:
     assert search.search(query) == []
     assert before
     assert np.array_equal(search.collection.index(desk.store.kind("conv")).live_ids(), [])
+
+
+@pytest.mark.parametrize(
+    ("statement", "search"),
+    [
+        ("DELETE FROM images WHERE id = 3", "image"),
+        ("DELETE FROM images WHERE id = 3", "region"),
+        ("DELETE FROM regions WHERE image_id = 3", "region"),
+    ],
+)
+def test_lost_rows_are_not_taken_for_removed_ones(
+    tmp_path: Path, statement: str, search: Literal["image", "region"]
+) -> None:
+    desk = noisy_desk(tmp_path)
+    connection = sqlite3.connect(desk.store.path / "catalog.sqlite")
+    with connection:
+        connection.execute(statement)
+    connection.close()
+    engine = desk.search()
+    with pytest.raises(StoreCorruptError, match=r"rows are missing.*cbir doctor --repair"):
+        engine.search(Query(path=desk.photos / "1.png", search=search, k=None))

@@ -37,7 +37,7 @@ def doctor(
     from indexer.diagnosis import examine
     from indexer.doctor import Doctor
     from indexer.run import IndexingStopped
-    from indexer.store.reader import require_store
+    from indexer.store.places import require_store
     from ui.progress import ConsoleProgress
 
     place = require_store(store)

@@ -47,7 +47,7 @@ def open_or_create(
     A new store that stays empty is deleted again.
     """
     from indexer.store.layout import STORE_NAME
-    from indexer.store.reader import find_store, is_store
+    from indexer.store.places import find_store, is_store
     from indexer.store.store import Store
 
     place = path or find_store() or Path(STORE_NAME)

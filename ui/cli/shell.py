@@ -195,7 +195,7 @@ def limit_of(store: StoreReader, max_megapixels: float | None) -> int:
 
 def open_store(path: Path | None) -> Store:
     """Open the store at `path`, or that of the current folder, to read or write it."""
-    from indexer.store.reader import require_store
+    from indexer.store.places import require_store
     from indexer.store.store import Store
 
     return Store.open(require_store(path))

@@ -18,7 +18,7 @@ from indexer.errors import (
 from indexer.features.extractor import ImageFeatures
 from indexer.images.facts import ImageFacts
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.reader import find_store
+from indexer.store.places import find_store
 from indexer.store.records import Entry, FileState
 from indexer.store.statistics import summarize
 from indexer.store.store import Store

@@ -1,0 +1,59 @@
+"""Where stores, and their photos, are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from indexer.errors import StoreNotFoundError, UntrustedStoreError
+from indexer.store.layout import CATALOG, SETTINGS, STORE_NAME
+
+
+def find_store(start: Path | None = None) -> Path | None:
+    """Return the store for a command run in `start`, or None if there is none.
+
+    It is what `CBIR_STORE` names, else `.cbir` in the folder or the nearest one above.
+    """
+    if named := os.environ.get("CBIR_STORE"):
+        return Path(named)
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if is_store(folder / STORE_NAME):
+            return folder / STORE_NAME
+    return None
+
+
+def is_store(path: Path) -> bool:
+    """Whether there is a store at `path`, be it one without its catalogue."""
+    return any((path / name).is_file() for name in (CATALOG, SETTINGS))
+
+
+def require_store(path: Path | str | None) -> Path:
+    """Return the store at `path`, or else that of the current folder, see `find_store`.
+
+    Raises `StoreNotFoundError` if there is none.
+    """
+    found = Path(path) if path is not None else find_store()
+    if found is None:
+        raise StoreNotFoundError(
+            "There is no store in this folder or above it. Make one with: cbir index PHOTOS"
+        )
+    return found
+
+
+def resolve_root(store: Path, path: str) -> Path:
+    """Return the absolute path of a folder of photos, which the store has as `path`."""
+    return Path(os.path.normpath(store.resolve().parent / path))
+
+
+def require_inside(store: Path, roots: Iterable[Path]) -> None:
+    """Raise `UntrustedStoreError` for a folder of photos outside the one that holds the store."""
+    home = os.path.realpath(store.resolve().parent)
+    for root in roots:
+        if not Path(os.path.realpath(root)).is_relative_to(home):
+            raise UntrustedStoreError(
+                f"Another account, machine or version of cbir made the store at {store}, and it "
+                f"names photos in {root}, outside its own folder. If you trust where it comes "
+                "from, add --trust."
+            )
