@@ -14,6 +14,7 @@ from indexer.features.local import SIDE_PX, find_local_features
 from indexer.features.pooling import box_weights, pool_boxes
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_boxes, to_regions
+from indexer.memory import trim
 from retrieval.boxes import anchor_boxes, perturb, vote_box
 from retrieval.collection import Collection
 from retrieval.describe import describe_query, load_crop
@@ -82,7 +83,9 @@ def localize(
 
     Raises `StoreError` where the store describes no regions, and what `SearchEngine.search` does.
     """
-    return collection.at_last_commit(lambda now: _localize(now, query, target, box, quad))
+    found = collection.at_last_commit(lambda now: _localize(now, query, target, box, quad))
+    trim()
+    return found
 
 
 def _localize(

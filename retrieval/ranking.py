@@ -8,6 +8,7 @@ from pathlib import Path
 
 from indexer.choices import Verdict
 from indexer.images.page_paths import find_page
+from indexer.memory import trim
 from indexer.store.records import ImageInfo
 from retrieval.candidates import find_candidates
 from retrieval.collection import Collection
@@ -57,6 +58,8 @@ def rank(
             )
             for query, own, candidates in zip(queries, vectors, found, strict=True)
         ]
+    if steps:
+        trim()
     return _to_hits(collection, queries, [candidates[: first.k] for candidates in found])
 
 

@@ -89,7 +89,7 @@ def test_threads_may_share_it() -> None:
     assert memory.held == 0
 
 
-@pytest.mark.parametrize(("text", "limit"), [("", 256 << 20), ("17", 17 << 20), ("0", 0)])
+@pytest.mark.parametrize(("text", "limit"), [("", 192 << 20), ("17", 17 << 20), ("0", 0)])
 def test_the_limit_is_a_setting(text: str, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBIR_MEMORY_MB", text)
     assert shared_memory.__wrapped__().limit == limit
