@@ -79,6 +79,14 @@ class Yard:
         for path in files[8:]:
             path.unlink()
 
+    def indexed(self) -> list[Path]:
+        """Return the files that the store knows at their place."""
+        opened = Store.open(self.store)
+        try:
+            return [p for p in sorted(self.photos.rglob("*.jpg")) if opened.find_image(p)]
+        finally:
+            opened.close()
+
     def files(self) -> Counter[str]:
         """Return how often each file's contents occur in the folder."""
         return Counter(_hash(path) for path in self.photos.rglob("*.jpg"))
@@ -135,10 +143,8 @@ def kill_once(yard: Yard, lasts: dict[str, float]) -> str:
         (store.parent / "photos").symlink_to(yard.photos)
         words = command("whiten", "--trust", "--store", store)
     else:
-        path = yard.chance.choice(sorted(yard.photos.rglob("*.jpg")))
-        gone = Counter([_hash(path)] * 100)
-        if not (before & gone):
-            return "nothing to remove"
+        path = yard.chance.choice(yard.indexed())
+        gone = Counter({_hash(path): 1})
         words = command("remove", path, "--no-exclude", "--store", store)
     limit = lasts.get(what, 4.0)
     run(words, yard.chance.uniform(0, 1.1 * limit))
