@@ -38,6 +38,7 @@ from retrieval.query import Query
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample" / "images"
 STALL_S = 2.0
+ENDED_S = 400.0  # by then a reader has ended its last search, however busy the machine is
 KEPT = 40  # photos that stay, which the readers ask with
 LOG = "removed.txt"  # the names of removed photos, each written after its commit
 
@@ -173,8 +174,8 @@ def measure(store: Path, photos: list[Path], readers: int, seconds: float) -> di
         process.start()
     time.sleep(seconds)
     stop.set()
-    by_reader: list[Seen] = [seen.get(timeout=120) for _ in range(readers)]
-    writer: Seen = wrote.get(timeout=120)
+    by_reader: list[Seen] = [seen.get(timeout=ENDED_S) for _ in range(readers)]
+    writer: Seen = wrote.get(timeout=ENDED_S)
     for process in processes:
         process.join()
     times = sorted(t for one in by_reader for t in one.times_s)
