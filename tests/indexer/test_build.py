@@ -336,8 +336,8 @@ def test_what_is_known_below_an_unreadable_folder_is_kept(
     desk.index()
     real = os.scandir
 
-    def scandir(path: Path) -> object:
-        if Path(path).name == "private":
+    def scandir(path: Path | int) -> object:
+        if not isinstance(path, int) and Path(path).name == "private":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 

@@ -58,7 +58,7 @@ def test_a_killed_run_leaves_the_last_commit_and_the_next_one_finishes(desk: Des
     assert last.paths() == names
     last.check_vectors()
     named = {file.name.split("-")[0] for file in (last.store.path / "vectors").iterdir()}
-    assert len(named) * 3 == len(list((last.store.path / "vectors").iterdir()))
+    assert len(named) * 4 == len(list((last.store.path / "vectors").iterdir()))
     last.store.close()
 
 

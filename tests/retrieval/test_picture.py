@@ -15,8 +15,8 @@ from indexer.build import Builder
 from indexer.errors import InvalidRegionError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
+from indexer.memory import Memory
 from indexer.store.store import Store
-from retrieval import collection
 from retrieval.describe import describe_query, load_query
 from retrieval.engine import SearchEngine
 from retrieval.picture import Picture
@@ -121,7 +121,8 @@ def test_pictures_that_are_kept_are_small(large: SearchEngine) -> None:
 def test_pictures_are_kept_as_long_as_they_fit(
     large: SearchEngine, monkeypatch: pytest.MonkeyPatch, mebibytes: int, reads: int
 ) -> None:
-    monkeypatch.setattr(collection, "PICTURE_BYTES", mebibytes << 20)
+    memory = Memory(mebibytes << 20)
+    monkeypatch.setattr("indexer.memory.shared_memory", lambda: memory)
     loads = Mock(side_effect=Picture.load)
     monkeypatch.setattr(Picture, "load", loads)
     search = SearchEngine(large.store, extractor=large.collection.extractor)

@@ -166,7 +166,7 @@ def digest(store: Any) -> str:
     for kind in store.spec.kinds:
         rows = store.vectors.rows(kind.name)
         for segment in rows.segments:
-            made.update(np.ascontiguousarray(segment.vectors).tobytes())
+            made.update(np.ascontiguousarray(segment.vectors.all()).tobytes())
             if kind.scope == "region":
-                made.update(store.boxes(np.asarray(segment.ids).tolist()).tobytes())
+                made.update(store.boxes(segment.ids.all().tolist()).tobytes())
     return made.hexdigest()
