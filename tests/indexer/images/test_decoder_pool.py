@@ -214,8 +214,9 @@ def test_an_idle_decoder_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 from indexer.images.decode import load_image
 from indexer.images.decoder_pool import POOL
 load_image(Path(sys.argv[1]))
@@ -250,9 +251,12 @@ def wait_for_end(number: int) -> None:
 def test_no_decoder_outlives_its_program(tmp_path: Path, number: signal.Signals | None) -> None:
     process, decoder = start(tmp_path, "" if number is None else "time.sleep(600)")
     with process:
-        if number is not None:
-            process.send_signal(number)
-        process.wait(60)
+        try:
+            if number is not None:
+                process.send_signal(number)
+            process.wait(60)
+        finally:
+            process.kill()
     wait_for_end(decoder)
 
 
