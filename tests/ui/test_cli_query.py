@@ -87,11 +87,11 @@ def write_batch(folder: Path, *queries: object) -> Path:
 
 def test_a_batch_is_answered_in_order(ask: Run, album: Album, tmp_path: Path) -> None:
     names = ["rocket", "chelsea", "coffee", "chelsea"]
-    queries = [
+    queries: list[dict[str, object]] = [
         {"id": str(i), "image": str(album.photos / f"{name}.jpg"), "box": None}
         for i, name in enumerate(names)
     ]
-    queries[2]["box"] = [0, 0, 200, 200]  # type: ignore[assignment]
+    queries[2]["box"] = [0, 0, 200, 200]
     done = ask("--batch", write_batch(tmp_path, *queries), "-k", 1)
     assert done.exit_code == 0
     answers = lines(done)
