@@ -28,10 +28,12 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
     from retrieval.engine import SearchEngine
     from retrieval.localize import Localization
     from retrieval.query import Hit, Query
+    from ui.client import Client
 
 __all__ = [
     "BuildOptions",
     "CbirError",
+    "Client",
     "FeatureSpec",
     "Hit",
     "IndexReport",
@@ -48,6 +50,7 @@ __all__ = [
 _HOMES = {
     "BuildOptions": "indexer.run",
     "CbirError": "indexer.errors",
+    "Client": "ui.client",
     "FeatureSpec": "indexer.features.spec",
     "Hit": "retrieval.query",
     "IndexReport": "indexer.run",

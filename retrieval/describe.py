@@ -9,19 +9,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexer.arrays import FloatArray, Pixels, unit_vector
-from indexer.errors import BlankQueryError, CbirError, InvalidQueryError, StoreChangedError
+from indexer.errors import (
+    BlankQueryError,
+    CbirError,
+    DegenerateFeatureError,
+    InvalidQueryError,
+    StoreChangedError,
+)
 from indexer.features.engines.protocols import Activations
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.preprocess import NetworkInput
 from indexer.features.regions import Region
 from indexer.features.windows import to_boxes
-from indexer.images.accepted import load_accepted
-from indexer.images.decode import LoadedImage, load_image
 from indexer.images.ground import is_blank
 from retrieval.class_names import require_classes, text_vector
 from retrieval.collection import Collection
 from retrieval.picture import DECODERS
 from retrieval.query import Query
+from retrieval.query_image import crop, load_query, unknown_image
 
 # A query is compared with regions as described at these multiples of the network's native size: an
 # object's scale in the query and in the photo is unknown, so a small and a large view both count.
@@ -169,10 +174,15 @@ def _join(vectors: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
 
 
 def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | None:
-    """Return the vector of a text, or of a whole image of the store; None for any other query."""
+    """Return the vector of a query that has one, None for any other.
+
+    It is given, or that of a text, or of a whole image of the store.
+    """
     if query.text is not None:
         return (text_vector(require_classes(collection.store), query.text),)
     kind = collection.store.find_kind(query.feature, query.search)
+    if query.vector is not None:
+        return (_given_vector(query.vector, kind.name, collection.index(kind).dimension),)
     if query.image_id is None or query.box is not None or kind.scope == "region":
         return None
     try:
@@ -180,8 +190,23 @@ def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | 
     except KeyError as error:
         if collection.info(query.image_id) is not None:
             raise BlankQueryError(NOTHING) from error
-        raise _unknown_image(query.image_id) from error
+        raise unknown_image(query.image_id) from error
     return (vectors[0],)
+
+
+def _given_vector(values: Sequence[float], kind: str, dimension: int) -> FloatArray:
+    """Return the vector of a query at unit length; raises `InvalidQueryError`."""
+    if len(values) != dimension:
+        raise InvalidQueryError(
+            f"The query vector has {len(values)} numbers; the {kind} vectors of this store have "
+            f"{dimension}."
+        )
+    try:
+        return unit_vector(np.array(values, np.float32))
+    except DegenerateFeatureError as error:
+        raise InvalidQueryError(
+            "The query vector is zero, or a number in it is not finite: it has no direction."
+        ) from error
 
 
 def _views_of_ways(collection: Collection, ways: Sequence[Query]) -> list[list[_Views]]:
@@ -225,7 +250,7 @@ def _views(
     """
     height, width = pixels.shape[:2]
     spec, extractor = collection.spec, collection.extractor
-    cropped = pixels if box is None else _crop(pixels, box)
+    cropped = pixels if box is None else crop(pixels, box)
     if query.search == "image" or query.feature == "fc":
         return [extractor.view(cropped, spec.size_px)]
     backbone = extractor.backbone
@@ -235,58 +260,8 @@ def _views(
         sizes = [backbone.native_size_px * scale for scale in QUERY_SCALES]
     views = [extractor.view(cropped, max(backbone.min_size_px, round(size))) for size in sizes]
     if box is not None and spec.regions == "sliding":
-        tight = _crop(pixels, box.padded(TIGHTENED, width, height))
+        tight = crop(pixels, box.padded(TIGHTENED, width, height))
         views.append(extractor.view(tight, spec.crop_px))
     if box is not None and spec.regions == "grid":
         views.append(extractor.view(pixels, spec.size_px, to_boxes([box], width, height)))
     return views
-
-
-def load_crop(collection: Collection, query: Query, side_px: int) -> Pixels:
-    """Return what is asked for: the upright pixels of the query's image, or of its box."""
-    pixels, box = load_query(collection, query, side_px)
-    return pixels if box is None else _crop(pixels, box)
-
-
-def load_query(
-    collection: Collection, query: Query, side_px: int | None = None
-) -> tuple[Pixels, Region | None]:
-    """Return the upright pixels of a query's image, and its box in them, with the context.
-
-    A photo is decoded at a fraction of its size where the query has enough pixels even so: those of
-    a square of `side_px`, or else of the network's input.
-    """
-    loaded = _load_source(collection, query, side_px or collection.spec.size_px)
-    if query.box is None:
-        return loaded.pixels, None
-    size = (loaded.facts.width, loaded.facts.height)
-    query.box.require_inside(*size)
-    height, width = loaded.pixels.shape[:2]
-    return loaded.pixels, query.box.padded(query.context, *size).scaled(size, (width, height))
-
-
-def _load_source(collection: Collection, query: Query, side_px: int) -> LoadedImage:
-    """Decode a query's image with enough pixels for a square of `side_px`, of its box if any."""
-    part = query.box.as_tuple() if query.box else None
-    if query.image_id is not None:
-        info = collection.info(query.image_id)
-        if info is None:
-            raise _unknown_image(query.image_id)
-        return load_accepted(info.path, (info.width, info.height), at_least=side_px, part=part)
-    return load_image(
-        query.path if query.path is not None else query.data or b"",
-        at_least=side_px,
-        part=part,
-        max_pixels=query.max_pixels,
-        name=query.name,
-        damaged=query.damaged,
-        oversize=query.oversize,
-    )
-
-
-def _unknown_image(image_id: int) -> InvalidQueryError:
-    return InvalidQueryError(f"There is no image {image_id} in the store.")
-
-
-def _crop(pixels: Pixels, box: Region) -> Pixels:
-    return pixels[box.y0 : box.y1, box.x0 : box.x1]

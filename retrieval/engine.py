@@ -125,6 +125,10 @@ def _search_many(
 def _without_source(query: Query) -> Query:
     """Return the query without its source: what queries that search alike have in common."""
     box = None if query.box is None else ANY_BOX
-    source: dict[str, Any] = {"image_id": 0} if query.text is None else {"text": ANY_TEXT}
-    nothing = {"path": None, "data": None, "image_id": None}
+    source: dict[str, Any] = {"image_id": 0}
+    if query.text is not None:
+        source = {"text": ANY_TEXT}
+    elif query.vector is not None:
+        source = {"vector": ()}
+    nothing = {"path": None, "data": None, "image_id": None, "text": None, "vector": None}
     return replace(query, **(nothing | source), box=box, context=0.0)

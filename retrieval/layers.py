@@ -23,8 +23,9 @@ from indexer.images.accepted import load_accepted
 from indexer.progress import Progress, no_progress
 from indexer.store.records import ImageInfo
 from retrieval.collection import Collection
-from retrieval.describe import QueryVectors, describe_query, load_query
+from retrieval.describe import QueryVectors, describe_query
 from retrieval.query import Hit, Query
+from retrieval.query_image import load_query
 from retrieval.ranking import rank
 from retrieval.rerank.step import Candidate
 

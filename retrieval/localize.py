@@ -17,10 +17,11 @@ from indexer.features.windows import WindowLayout, to_boxes, to_regions
 from indexer.memory import trim
 from retrieval.boxes import anchor_boxes, perturb, vote_box
 from retrieval.collection import Collection
-from retrieval.describe import describe_query, load_crop
+from retrieval.describe import describe_query
 from retrieval.geometry import GeometricMatch, QueryKeypoints, shift_match
 from retrieval.picture import Picture
 from retrieval.query import Quad, Query
+from retrieval.query_image import load_crop
 from retrieval.segment import Mask, fill_quad, segment_object
 from retrieval.zoom import CONTEXT, crop_size, describe_zoomed, kept_side
 

@@ -31,10 +31,11 @@ Quad = tuple[tuple[float, float], ...]
 class Query:
     """A search for the images nearest to one image, or to a box in it, or to a word.
 
-    Exactly one of `path`, `data` (the bytes of an image file), `image_id` (an image of the store)
-    and `text` (the name of a class that the network knows) is the source; `name` stands for `data`
-    in errors and reports. `context` pads the box on every side by that share of its size. A text
-    is compared with the fc features of whole images; there is nothing in it to verify or to turn.
+    Exactly one of `path`, `data` (the bytes of an image file), `image_id` (an image of the store),
+    `text` (the name of a class that the network knows) and `vector` (of any length but zero, made
+    with the spec of the store) is the source; `name` stands for `data` in errors and reports.
+    `context` pads the box on every side by that share of its size. A text is compared with the fc
+    features of whole images; in it, and in a vector, there is nothing to verify or to turn.
 
     `search` compares with whole images or with their regions; each image is found once, with its
     best box. `turns` asks in four rotations, a quarter turn each; an image's best score counts.
@@ -51,6 +52,7 @@ class Query:
     data: bytes | None = None
     image_id: int | None = None
     text: str | None = None
+    vector: tuple[float, ...] | None = None
     box: Region | None = None
     context: float = 0.0
     feature: TapKind = "conv"
@@ -70,7 +72,7 @@ class Query:
     @property
     def counts_whole(self) -> bool:
         """Whether whole images count beside regions: the query is a whole picture itself."""
-        return self.search == "region" and self.box is None
+        return self.search == "region" and self.box is None and self.vector is None
 
     @classmethod
     def for_store(cls, spec: FeatureSpec, *, search: Scope | None = None, **fields: Any) -> Query:
@@ -91,11 +93,12 @@ class Query:
         return cls(search=search, **given)
 
     def __post_init__(self) -> None:
-        sources = [self.path, self.data, self.image_id, self.text]
+        sources = [self.path, self.data, self.image_id, self.text, self.vector]
         count = sum(source is not None for source in sources)
         if count != 1:
             raise InvalidQueryError(
-                f"A query needs exactly one of path, data, image_id and text; {count} were given."
+                f"A query needs exactly one of path, data, image_id, text and vector; {count} were "
+                "given."
             )
         if self.k is not None and self.k < 1:
             raise InvalidQueryError(f"k must be at least 1, not {self.k}.")
@@ -119,6 +122,10 @@ class Query:
             )
         if self.text is not None:
             self._check_text(self.text)
+        if self.vector is not None and (self.box or self.turns or self.verify or self.rerank):
+            raise InvalidQueryError(
+                "A vector has no box, no keypoints to verify or to re-rank by, and no turns."
+            )
 
     def _check_text(self, text: str) -> None:
         if not text.strip():

@@ -81,7 +81,7 @@ def _with_own(
 
 def _own_images(collection: Collection, query: Query) -> frozenset[int]:
     """Return the images that are the query's own: the same file, or a copy of it."""
-    if query.text is not None:
+    if query.text is not None or query.vector is not None:
         own: set[int] = set()
     elif query.image_id is not None:
         own = {query.image_id}

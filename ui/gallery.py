@@ -10,7 +10,12 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from indexer.errors import ImageError, InvalidQueryError, OutsideRootsError
+from indexer.errors import (
+    ImageError,
+    InaccessibleImageError,
+    InvalidQueryError,
+    OutsideRootsError,
+)
 from indexer.images.accepted import load_accepted
 from indexer.images.page_paths import find_page, name_page
 from indexer.store.reader import StoreReader
@@ -54,21 +59,31 @@ class Gallery:
 
     def thumbnails(self, infos: Sequence[ImageInfo]) -> list[bytes]:
         """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
-        return list(self._readers.map(self._thumbnail, infos))
+        return list(self._readers.map(self._thumbnail_or_plate, infos))
 
-    def _thumbnail(self, info: ImageInfo) -> bytes:
+    def thumbnail(self, info: ImageInfo) -> bytes:
+        """Return a thumbnail of an image as a JPEG file; raises `CbirError`."""
+        return self._readers.submit(self._thumbnail, info).result()
+
+    def _thumbnail_or_plate(self, info: ImageInfo) -> bytes:
         try:
-            path = self._checked(info.path)
-            stat = find_page(path)[0].stat()
-            name = f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{THUMBNAIL_PX}.jpg"
-            kept = self.store.derived.read(name, info.id)
-            if kept is not None:
-                return kept
-            made = as_jpeg(fitted(path, THUMBNAIL_PX, (info.width, info.height)))
+            return self._thumbnail(info)
         except OutsideRootsError:
             return as_jpeg(plate("outside the indexed folders"))
         except (ImageError, OSError):
             return as_jpeg(plate("missing or unreadable file"))
+
+    def _thumbnail(self, info: ImageInfo) -> bytes:
+        path = self._checked(info.path)
+        try:
+            stat = find_page(path)[0].stat()
+        except OSError as error:
+            raise InaccessibleImageError(path.name, "the file is missing") from error
+        name = f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{THUMBNAIL_PX}.jpg"
+        kept = self.store.derived.read(name, info.id)
+        if kept is not None:
+            return kept
+        made = as_jpeg(fitted(path, THUMBNAIL_PX, (info.width, info.height)))
         self.store.derived.write(name, made, info.id)  # else it is made again next time
         return made
 

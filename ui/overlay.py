@@ -21,12 +21,21 @@ MASK_DIM = 0.3  # brightness of what the mask leaves out
 
 
 def write_overlays(folder: Path, found: Localization) -> dict[str, Path]:
-    """Write box.png, heat.png and mask.png, overlay.png with all three, and matches.png.
-
-    Returns the files. matches.png joins what was found in the query and again in the image by
-    lines, green where they prove the match.
-    """
+    """Write the pictures of `draw_overlays` as PNG files, and return these by name."""
     folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name, picture in draw_overlays(found).items():
+        files[name] = folder / f"{name}.png"
+        picture.save(files[name])
+    return files
+
+
+def draw_overlays(found: Localization) -> dict[str, Image.Image]:
+    """Return the pictures box, heat and mask, overlay with all three, and matches.
+
+    matches joins what was found in the query and again in the image by lines, green where they
+    prove the match.
+    """
     pictures = {
         "box": draw_place(found.image, found),
         "heat": draw_place(draw_heat(found.image, found.heat), found),
@@ -35,11 +44,7 @@ def write_overlays(folder: Path, found: Localization) -> dict[str, Path]:
     cut = draw_place(draw_mask(found.image, found.mask), found)
     pictures["overlay"] = _side_by_side([pictures["box"], pictures["heat"], cut])
     pictures["matches"] = draw_matches(found)
-    files = {}
-    for name, picture in pictures.items():
-        files[name] = folder / f"{name}.png"
-        picture.save(files[name])
-    return files
+    return pictures
 
 
 def draw_place(image: Image.Image, found: Localization) -> Image.Image:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from indexer.arrays import one_blas_thread
 from indexer.features.local import SIDE_PX, LocalFeatures
 from retrieval.collection import Collection
-from retrieval.describe import load_crop
 from retrieval.geometry import GeometricMatch, QueryKeypoints
 from retrieval.picture import DECODERS
+from retrieval.query_image import load_crop
 from retrieval.rerank.step import Candidate, Question
 
 INVERTED = 100  # candidates that are compared with the negative of the query too

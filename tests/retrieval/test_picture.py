@@ -17,10 +17,11 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.regions import Region
 from indexer.memory import Memory
 from indexer.store.store import Store
-from retrieval.describe import describe_query, load_query
+from retrieval.describe import describe_query
 from retrieval.engine import SearchEngine
 from retrieval.picture import Picture
 from retrieval.query import Hit, Query
+from retrieval.query_image import load_query
 from tests.pictures import PHOTOS, is_upright, noise, photo, quadrants
 
 

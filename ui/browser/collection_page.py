@@ -14,8 +14,8 @@ from retrieval.collection_map import CollectionMap, map_collection
 from ui.browser import results
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
-from ui.browser.indexing_job import IndexingJob
 from ui.browser.session import census, session, turn
+from ui.indexing_job import IndexingJob
 from ui.render import printable
 
 CHOSEN = 24
@@ -76,9 +76,10 @@ def _add_folder() -> None:
 @st.fragment(run_every=1.0)
 def _watch() -> None:
     job = _jobs()[-1]
-    name = plain(job.folder.name)
+    folder = job.places[0].name
+    name = plain(folder)
     if job.running:
-        show_progress(job, job.folder.name, "What is indexed stays; index it again to continue.")
+        show_progress(job, folder, "What is indexed stays; index it again to continue.")
         return
     if not st.session_state.get(f"seen-{id(job)}"):
         st.session_state[f"seen-{id(job)}"] = True

@@ -13,7 +13,7 @@ from retrieval.evaluation.experiment import Experiment, ExperimentRun
 from retrieval.evaluation.judging import FigureName
 from retrieval.evaluation.layer_study import Grid, LayerStudy, SettingResult
 from retrieval.evaluation.tasks import TaskName
-from ui.browser.background import Job
+from ui.jobs import Job
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from indexer.choices import TapKind
 from indexer.features.spec import FeatureSpec
 from indexer.memory import Shelf
 from indexer.store.filters import ImageFilter, find_ids, folders
-from indexer.store.layout import CATALOG
 from indexer.store.reader import StoreReader
 from indexer.store.statistics import Census, count_images
 from indexer.store.tags import count_tags
@@ -23,6 +22,7 @@ from retrieval.engine import SearchEngine
 from retrieval.relevance_feedback import RelevanceFeedback
 from ui.browser.turns import Turns
 from ui.gallery import Gallery
+from ui.opened import catalogue_file, opened_store
 
 # About what Python takes for each, so that the memory of all that is kept stays bounded.
 ID_BYTES = 64
@@ -61,24 +61,15 @@ class Session:
 
 @st.cache_resource(show_spinner="Opening the store …", max_entries=1)
 def _open(path: str, _file: tuple[int, int]) -> Session:
-    engine = SearchEngine.open(path or None)
-    feedback = RelevanceFeedback(engine.collection)
-    return Session(engine, Gallery(engine.store), feedback, Turns(), Shelf())
+    shared = opened_store(path or None)
+    feedback = RelevanceFeedback(shared.engine.collection)
+    return Session(shared.engine, shared.gallery, feedback, Turns(), Shelf())
 
 
 def session() -> Session:
     """Return what is shared; raises `CbirError` without a store."""
     path = os.environ.get("CBIR_STORE", "")
-    return _open(path, _catalogue(path))
-
-
-def _catalogue(path: str) -> tuple[int, int]:
-    """Return which file the catalogue is: a store that was built again has another one."""
-    try:
-        stat = (Path(path) / CATALOG).stat()
-    except OSError:
-        return 0, 0
-    return stat.st_dev, stat.st_ino
+    return _open(path, catalogue_file(Path(path)))
 
 
 def turn() -> AbstractContextManager[None]:

@@ -4,7 +4,7 @@ import gc
 import sys
 
 # In the order of the help.
-from ui.cli import index, query, localize, teach, tag, watch, browser, stores, doctor  # noqa: F401  isort: skip
+from ui.cli import index, query, localize, teach, tag, watch, browser, serve, stores, doctor  # noqa: F401  isort: skip
 from ui.cli import evaluate_classification, evaluate_layers, evaluate_retrieval  # noqa: F401  isort: skip
 from ui.cli import evaluate_localization  # noqa: F401  isort: skip
 from ui.cli.shell import app

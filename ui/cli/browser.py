@@ -14,22 +14,36 @@ import threading
 import time
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.errors import CbirError
+from ui.cli.serving import (
+    LOOPBACK,
+    PORT,
+    AllowHostOption,
+    CertOption,
+    CorsOption,
+    HostOption,
+    KeyOption,
+    Place,
+    PortOption,
+    TokenOption,
+    UploadsOption,
+    make_service,
+)
 from ui.cli.shell import StoreOption, app, open_store, say
 
-HOST = "127.0.0.1"  # by number: a name may lead to another address, where anybody can listen
-PORT = 8501
+if TYPE_CHECKING:  # the options are shown without loading the server
+    from ui.api.service import Service
+
+ANY = "0.0.0.0"  # all addresses of this machine, loopback among them
 UPLOAD_MB = 40
 TOKEN_BYTES = 24
 READ_WITHIN_S = 60.0  # a browser that has to start first needs some seconds to read its file
 PAGES = ("search", "compare", "teach", "layers", "lab", "collection")
 # Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
-OPTIONS = {
-    "server.address": HOST,
+OPTIONS: dict[str, Any] = {
     "server.headless": True,
     "server.fileWatcherType": "none",
     "server.maxUploadSize": UPLOAD_MB,
@@ -46,42 +60,56 @@ OPTIONS = {
 @app.command()
 def ui(
     store: StoreOption = None,
-    port: Annotated[
-        int, typer.Option(min=1, max=65535, help="The port on this machine to serve at.")
-    ] = PORT,
+    host: HostOption = LOOPBACK,
+    port: PortOption = PORT,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
-    token: Annotated[
+    token: TokenOption = None,
+    no_token: Annotated[
         bool,
         typer.Option(
-            help="Let in only who has the address that is printed. Without, every user of this "
-            "machine can see the photos and change the store."
+            "--no-token",
+            help="Let in every user of this machine: they can see the photos and change the store. "
+            "By default only who has the address that is printed gets in.",
         ),
-    ] = True,
+    ] = False,
+    allow_host: AllowHostOption = None,
+    cors: CorsOption = None,
+    tls_cert: CertOption = None,
+    tls_key: KeyOption = None,
+    uploads: UploadsOption = None,
 ) -> None:
     """Search in the browser: draw boxes, give feedback; reachable from this machine only.
 
-    Stop it with Ctrl-C.
+    The API of cbir serve is there, too, below /v1. Stop it with Ctrl-C.
     """
+    from ui.api.limits import Limits
     from ui.process import configure_images
 
+    if token and no_token:
+        raise typer.BadParameter("choose one of --token and --no-token")
     configure_images()
     opened = open_store(store)
     os.environ["CBIR_STORE"] = str(opened.path.resolve())
-    key = secrets.token_urlsafe(TOKEN_BYTES) if token else None
-    url = f"http://{HOST}:{port}/" + (f"?token={key}" if key else "")
-    _require_free(port)
-    say(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
     opened.close()
+    key = None if no_token else token or secrets.token_urlsafe(TOKEN_BYTES)
+    place = Place(host, port, key, tuple(allow_host or ()), tuple(cors or ()), tls_cert, tls_key)
+    place.check()
+    url = place.url + (f"?token={key}" if key else "")
+    say(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
+    service = make_service(opened.path.resolve(), Limits(), uploads)
     if browser:
-        threading.Thread(target=_open_browser_when_up, args=(url, port), daemon=True).start()
-    _serve(key, port)
+        threading.Thread(target=_open_browser_when_up, args=(url, place), daemon=True).start()
+    try:
+        _serve(place, service)
+    finally:
+        service.close()
 
 
-def _serve(token: str | None, port: int) -> None:
-    """Serve the pages until Ctrl-C."""
+def _serve(place: Place, service: Service) -> None:
+    """Serve the pages and the API until Ctrl-C."""
     from streamlit.starlette import App
 
-    from ui.browser.access import guards
+    from ui.api.application import routes
 
     _load_pages()
     script = Path(__file__).parents[1] / "app.py"
@@ -89,8 +117,14 @@ def _serve(token: str | None, port: int) -> None:
     sys.argv = [str(script)]
     # It says what a failing script says, and that it listens, which this command has said.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
+    config = OPTIONS | {"server.address": place.host, "server.port": place.port}
+    if place.tls_cert:
+        config |= {
+            "server.sslCertFile": str(place.tls_cert),
+            "server.sslKeyFile": str(place.tls_key),
+        }
     try:
-        App(script, middleware=guards(token, port)).run(config=OPTIONS | {"server.port": port})
+        App(script, middleware=place.guards(), routes=routes(service)).run(config=config)
     except KeyboardInterrupt:
         return
 
@@ -104,18 +138,7 @@ def _load_pages() -> None:
     logger.setLevel(before)
 
 
-def _require_free(port: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise CbirError(
-                f"Port {port} is in use, perhaps by another cbir ui; choose one with --port."
-            ) from error
-
-
-def _open_browser_when_up(url: str, port: int) -> None:
+def _open_browser_when_up(url: str, place: Place) -> None:
     """Open the browser as soon as the server answers.
 
     It is given a file that leads to `url`: all users of a machine can read the arguments of
@@ -124,7 +147,7 @@ def _open_browser_when_up(url: str, port: int) -> None:
     while True:
         time.sleep(0.1)
         with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)) == 0:
+            if probe.connect_ex((LOOPBACK if place.host == ANY else place.host, place.port)) == 0:
                 break
     with tempfile.TemporaryDirectory(prefix="cbir-") as folder:  # for this user only
         page = Path(folder) / "open.html"

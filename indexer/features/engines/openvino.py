@@ -26,6 +26,7 @@ Hint = Literal["LATENCY", "THROUGHPUT"]
 
 SPARE_REQUESTS = 2  # so that no core waits while the outputs of others are used
 FEW_IMAGES = 4  # what one query shows the network: here the time of each image counts
+SHAPES = 32  # OpenVINO keeps what it prepares for each, some MB; compiling again takes 0.1 s
 
 
 class OpenVinoEngine:
@@ -49,7 +50,7 @@ class OpenVinoEngine:
 
     def run(self, images: Sequence[Pixels], use: Callable[[int, Activations], T]) -> list[T]:
         few = len(images) <= FEW_IMAGES
-        model = self._model("LATENCY" if few else "THROUGHPUT")
+        model = self._model("LATENCY" if few else "THROUGHPUT", {image.shape for image in images})
 
         def run_one(place: int) -> T:
             return use(place, dict(zip(self.taps, model.infer(images[place]), strict=True)))
@@ -58,11 +59,14 @@ class OpenVinoEngine:
             return [run_one(place) for place in range(len(images))]
         return model.map(run_one, range(len(images)))
 
-    def _model(self, hint: Hint) -> _Model:
+    def _model(self, hint: Hint, shapes: set[tuple[int, ...]]) -> _Model:
+        """Return the model for images of these shapes, compiled again after `SHAPES` others."""
         with self._loading:
-            if hint not in self._models:
-                self._models[hint] = _Model(self._compile(hint))
-            return self._models[hint]
+            model = self._models.get(hint)
+            if model is None or len(model.shapes | shapes) > max(SHAPES, len(shapes)):
+                model = self._models[hint] = _Model(self._compile(hint))
+            model.shapes |= shapes
+            return model
 
     def _compile(self, hint: Hint) -> Any:
         options = {
@@ -79,6 +83,7 @@ class _Model:
     def __init__(self, compiled: Any) -> None:
         streams = int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self._requests = streams + SPARE_REQUESTS
+        self.shapes: set[tuple[int, ...]] = set()
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for _ in range(self._requests):
             self._idle.put(compiled.create_infer_request())

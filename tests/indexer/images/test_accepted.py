@@ -16,9 +16,9 @@ from indexer.images.accepted import load_accepted
 from indexer.keypoints import keypoints_of
 from indexer.run import BuildOptions
 from indexer.store.store import Store
-from retrieval.describe import load_query
 from retrieval.picture import Picture
 from retrieval.query import Query
+from retrieval.query_image import load_query
 from tests.colour_grid import region_spec
 from tests.desk import Desk
 from tests.oversize import COLOUR, HEIGHT, LIMIT, PLAIN, WIDTH, check, pillow

@@ -9,7 +9,7 @@ from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from tests.desk import Desk
 from tests.pictures import plain, shades
-from ui.browser.indexing_job import IndexingJob
+from ui.indexing_job import IndexingJob
 
 
 def wait(job: IndexingJob) -> None:

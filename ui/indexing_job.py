@@ -1,4 +1,4 @@
-"""Indexing from the browser."""
+"""Indexing in the background of a server."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from indexer.build import index_photos
 from indexer.run import IndexingStopped, IndexReport
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
-from ui.browser.background import Job
+from ui.jobs import Job
 
 
 class IndexingJob(Job):
-    """Brings the store up to date with one folder; what is committed stays if it is stopped.
+    """Brings a store up to date with places, or with all it knows; all that is committed stays.
 
-    Indexing the same folder again continues from there.
+    Indexing the same places again continues from there.
     """
 
-    def __init__(self, engine: SearchEngine, folder: Path) -> None:
+    def __init__(self, engine: SearchEngine, *places: Path) -> None:
         super().__init__("Scanning")
-        self.folder = folder
+        self.places = places
         self.report: IndexReport | None = None
         self._engine = engine
         self._store = Store.open(engine.store.path)
@@ -29,7 +29,7 @@ class IndexingJob(Job):
         try:
             self.report = index_photos(
                 self._store,
-                [self.folder],
+                self.places,
                 lambda: self._engine.collection.extractor,
                 progress=self._progress,
                 stop=self._stopping.is_set,

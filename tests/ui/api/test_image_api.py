@@ -1,0 +1,201 @@
+"""Images over HTTP: put, listed, shown and removed."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from indexer.errors import CbirError
+from retrieval.query import Query
+from tests.pictures import PHOTOS, photo
+from tests.ui.api.conftest import Server
+
+
+def picture(colour: str, turned: int = 0, form: str = "JPEG") -> bytes:
+    out = io.BytesIO()
+    made = photo(PHOTOS[0]).resize((200, 150)).rotate(turned)
+    made.paste(colour, (20, 20, 90, 90))
+    made.save(out, form)
+    return out.getvalue()
+
+
+def key_of(number: int) -> str:
+    return f"SKU {number}/ä.b"
+
+
+def test_an_image_that_was_put_is_found_on_return(server: Server, http: httpx.Client) -> None:
+    data = picture("red")
+    with server.client() as client:
+        image_id = client.put("SKU-1", data)
+        assert image_id is not None
+        [first, *_] = client.search(Query(data=data))
+        assert first.image_id == image_id
+        assert client.image(image_id)["key"] == "SKU-1"
+    found = http.get("/v1/images/by-key/SKU-1").json()
+    assert found["image_id"] == image_id
+    answer = http.post("/v1/search", json={"image_id": image_id, "k": 1}).json()
+    assert answer["hits"][0]["key"] == "SKU-1"
+
+
+def test_an_image_is_replaced_under_its_key(server: Server, http: httpx.Client) -> None:
+    url = "/v1/images/by-key/replaced"
+    first = http.put(url, content=picture("red"), headers={"Content-Type": "image/jpeg"})
+    blue = picture("blue", form="PNG")
+    second = http.put(url, content=blue, headers={"Content-Type": "image/png"})
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["image_id"] != second.json()["image_id"]
+    assert http.get(f"/v1/images/{first.json()['image_id']}").status_code == 404
+    with server.client() as client:
+        assert client.search(Query(data=blue))[0].image_id == second.json()["image_id"]
+    files = [path.name for path in (server.store.parent / "uploads").glob("replaced*")]
+    assert files == ["replaced.png"]
+
+
+def test_many_put_at_once_are_all_there(server: Server) -> None:
+    keys = [key_of(number) for number in range(12)]
+    with server.client() as client, ThreadPoolExecutor(6) as threads:
+        ids = list(threads.map(lambda n: client.put(keys[n], picture("green", 9 * n)), range(12)))
+        assert len(set(ids)) == 12
+        assert None not in ids
+        listed = {row["key"]: row["image_id"] for row in client.images()}
+        assert {key: listed[key] for key in keys} == dict(zip(keys, ids, strict=True))
+        for key in keys:
+            client.remove(key)
+        assert not set(keys) & {row["key"] for row in client.images()}
+
+
+def test_a_removed_image_is_no_hit(server: Server, http: httpx.Client) -> None:
+    data = picture("yellow")
+    with server.client() as client:
+        image_id = client.put("to go", data)
+        client.remove("to go")
+        assert image_id not in [hit.image_id for hit in client.search(Query(data=data))]
+    for method in ("GET", "DELETE"):
+        answer = http.request(method, "/v1/images/by-key/to%20go")
+        assert answer.status_code == 404
+        assert answer.json()["detail"] == "There is no image with the key 'to go'."
+    assert not list((server.store.parent / "uploads").glob("to%20go*"))
+
+
+def test_an_answer_without_waiting_says_so(http: httpx.Client) -> None:
+    url = "/v1/images/by-key/later"
+    answer = http.put(url, params={"wait": False}, content=picture("pink"))
+    assert answer.status_code == 202
+    assert answer.json() == {"key": "later", "image_id": None, "searchable": False}
+    http.put("/v1/images/by-key/after", content=picture("gray"))  # what came before is there, too
+    assert http.get(url).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "key", ["../../outside", "/etc/passwd", ".hidden", "a%2Fb", "ä" * 20, "#page=2"]
+)
+def test_any_key_names_a_file_in_the_folder_and_nothing_else(server: Server, key: str) -> None:
+    before = {path for path in server.store.parent.rglob("*") if path.is_file()}
+    with server.client() as client:
+        image_id = client.put(key, picture("red", 45))
+        assert image_id is not None
+        info = client.image(image_id)
+        assert info["key"] == key
+        assert Path(info["path"]).parent == server.store.parent / "uploads"
+        new = {path for path in server.store.parent.rglob("*") if path.is_file()} - before
+        assert {path.parent.name for path in new if path.suffix == ".jpg"} <= {"uploads", "derived"}
+        client.remove(key)
+
+
+@pytest.mark.parametrize("key", [".", ".."])
+def test_what_has_another_meaning_in_an_address_is_no_key(server: Server, key: str) -> None:
+    with server.client() as client, pytest.raises(CbirError, match="cannot be a key"):
+        client.put(key, picture("red"))
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"), [("%20", "is no key"), ("x" * 300, "is no key"), ("a%00b", "path.key")]
+)
+def test_what_cannot_be_a_key_is_refused(http: httpx.Client, key: str, reason: str) -> None:
+    answer = http.put(f"/v1/images/by-key/{key}", content=picture("red"))
+    assert answer.status_code == 422
+    assert reason in answer.json()["detail"]
+
+
+def test_what_is_no_image_is_not_kept(server: Server, http: httpx.Client) -> None:
+    answer = http.put("/v1/images/by-key/text", content=b"milk, bread")
+    assert answer.status_code == 422
+    assert "text: " in answer.json()["detail"]
+    assert not list((server.store.parent / "uploads").glob("text*"))
+
+
+def test_images_are_listed_a_page_at_a_time(http: httpx.Client) -> None:
+    first = http.get("/v1/images", params={"limit": 2}).json()
+    second = http.get("/v1/images", params={"limit": 2, "after": first["after"]}).json()
+    ids = [row["image_id"] for row in first["images"] + second["images"]]
+    assert ids == sorted(set(ids))
+    assert len(ids) == 4
+    named = http.get("/v1/images", params={"name": f"{PHOTOS[1]}.jpg"}).json()
+    assert [Path(row["path"]).name for row in named["images"]] == [f"{PHOTOS[1]}.jpg"]
+    assert named["after"] is None
+
+
+@pytest.mark.parametrize("path", ["thumbnail", "picture?side=64"])
+def test_a_picture_is_sent_once(http: httpx.Client, path: str) -> None:
+    answer = http.get(f"/v1/images/1/{path}")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.content.startswith(b"\xff\xd8")
+    assert "immutable" in answer.headers["cache-control"]
+    again = http.get(f"/v1/images/1/{path}", headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = http.get(f"/v1/images/1/{path}", headers={"If-None-Match": '"another"'})
+    assert other.status_code == 200
+    assert http.get(f"/v1/images/999999/{path}").status_code == 404
+
+
+def test_a_photo_is_removed_by_id_and_its_file_stays(server: Server, http: httpx.Client) -> None:
+    place = server.photos / "extra.jpg"
+    place.write_bytes(picture("orange", 20))
+    job = http.post("/v1/jobs", json={"places": [str(place)]}).json()
+    assert ended(http, job["id"])["state"] == "done"
+    [row] = http.get("/v1/images", params={"name": "extra.jpg"}).json()["images"]
+    assert http.delete(f"/v1/images/{row['image_id']}").json() == {"removed": 1}
+    assert http.get(f"/v1/images/{row['image_id']}").status_code == 404
+    assert place.is_file()
+    place.unlink()
+
+
+def ended(http: httpx.Client, number: int) -> dict[str, object]:
+    """Follow the events of a job to its end, and return the last."""
+    last: dict[str, object] = {}
+    with http.stream("GET", f"/v1/jobs/{number}/events") as events:
+        assert events.headers["content-type"].startswith("text/event-stream")
+        for line in events.iter_lines():
+            if line.startswith("data: "):
+                last = json.loads(line.removeprefix("data: "))
+    return last
+
+
+def test_a_job_brings_the_store_up_to_date(http: httpx.Client) -> None:
+    job = http.post("/v1/jobs", json={}).json()
+    end = ended(http, job["id"])
+    assert end["state"] == "done"
+    assert end["report"]["failed"] == []  # type: ignore[index]  # of an object from JSON
+    listed = http.get("/v1/jobs").json()["jobs"]
+    assert listed[0] == http.get(f"/v1/jobs/{job['id']}").json()
+    assert http.delete(f"/v1/jobs/{job['id']}").json()["state"] == "done"
+    assert http.get("/v1/jobs/999").status_code == 404
+
+
+@pytest.mark.parametrize("place", ["/etc", "/", "..", ""])
+def test_a_job_reads_nothing_outside_the_folders(http: httpx.Client, place: str) -> None:
+    answer = http.post("/v1/jobs", json={"places": [place]})
+    assert answer.status_code == 403
+    assert "lies outside the folders" in answer.json()["detail"]
+
+
+def test_the_store_says_what_it_holds(http: httpx.Client) -> None:
+    facts = http.get("/v1/store").json()
+    assert facts["images"] >= len(PHOTOS)
+    assert facts["takes_images"] is True
+    assert facts["spec"]["backbone"] == "efficientnet_lite0"

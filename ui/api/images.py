@@ -1,0 +1,228 @@
+"""Routes for the images of the store: what is known of them, their pictures, putting, removing."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from indexer.images.page_paths import find_page
+from indexer.remove import remove_images
+from indexer.store.filters import find_ids
+from indexer.store.records import ImageInfo
+from indexer.store.tags import tags_of
+from ui.api.models import IMAGE_ID, ImageChoice, ImageModel, ImagePage, Put, Removed
+from ui.api.problems import NotFoundError, responses
+from ui.api.searching import filter_of
+from ui.api.service import Service, service_of
+from ui.gallery import SCREEN_PX, as_jpeg
+
+router = APIRouter(tags=["images"])
+
+PAGE = 100  # images of a list, unless asked
+MAX_PAGE = 1000
+# An id stands for the bytes of one file for ever: a file that has changed has another.
+FOR_EVER = "private, max-age=31536000, immutable"
+
+Id = Annotated[IMAGE_ID, Path(description="an image of the store")]
+Key = Annotated[
+    str,
+    Path(
+        description="the client's own name of an image, such as a SKU, in one line",
+        pattern="^[^\\x00-\\x1f\\x7f\\u2028\\u2029]+$",
+        examples=["SKU-1042"],
+    ),
+]
+PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}}
+}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The picture that the client has is the same"}
+}
+
+
+@router.get("/images", responses=responses())
+async def list_images(
+    request: Request,
+    after: Annotated[int, Query(ge=0, lt=2**63, description="the last id of the page before")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = PAGE,
+    folder: str | None = None,
+    name: str = "",
+    since: dt.date | None = None,
+    until: dt.date | None = None,
+    tag: Annotated[list[str] | None, Query(description="may be given several times")] = None,
+) -> ImagePage:
+    """List the images, or those that pass a filter, a page at a time."""
+    choice = ImageChoice(folder=folder, name=name, since=since, until=until, tags=tag or [])
+    service = service_of(request)
+
+    def find() -> ImagePage:
+        store = service.opened.engine.store
+        ids = [id_ for id_ in find_ids(store, filter_of(choice)) if id_ > after]
+        infos = store.image_infos(ids[:limit])
+        models = [_model(service, infos[id_]) for id_ in ids[:limit] if id_ in infos]
+        return ImagePage(images=models, after=ids[limit - 1] if len(ids) > limit else None)
+
+    return await run_in_threadpool(find)
+
+
+# --- by the client's own keys ---------------------------------------------------------------------
+
+
+@router.put(
+    "/images/by-key/{key:path}",
+    responses=responses(404) | {201: {"model": Put}, 202: {"model": Put}},
+)
+async def put_image(
+    key: Key,
+    request: Request,
+    data: Annotated[bytes, Body(media_type="image/*", description="an image file")],
+    wait: Annotated[bool, Query(description="answer once the image can be found")] = True,
+) -> Put:
+    """Put an image under a key of the client's own, in place of the one there, if any.
+
+    With `wait` the answer comes once it is searchable (200, or 201 for a new key), unless other
+    writing takes long; without, at once (202): it is searchable with the next commit.
+    """
+    service = service_of(request)
+    kind = request.headers.get("content-type", "")
+    known = await run_in_threadpool(_known, service, key)
+    indexed = await run_in_threadpool(service.uploads.put, key, data, kind)
+    info: ImageInfo | None = None
+    if wait:
+        try:
+            info = await asyncio.wait_for(
+                asyncio.shield(asyncio.wrap_future(indexed)), service.limits.search_s
+            )
+        except TimeoutError:
+            info = None
+    put = Put(key=key, image_id=info.id if info else None, searchable=info is not None)
+    status = 202 if info is None else 200 if known else 201
+    return JSONResponse(put.model_dump(), status)  # type: ignore[return-value]
+
+
+def _known(service: Service, key: str) -> bool:
+    try:
+        service.uploads.find(key)
+    except NotFoundError:
+        return False
+    return True
+
+
+@router.get("/images/by-key/{key:path}", responses=responses(404))
+async def show_image_by_key(key: Key, request: Request) -> ImageModel:
+    """Return what is known of the image that was put under a key."""
+    service = service_of(request)
+    return await run_in_threadpool(lambda: _model(service, service.uploads.find(key)))
+
+
+@router.delete("/images/by-key/{key:path}", responses=responses(404))
+async def remove_image_by_key(key: Key, request: Request) -> Removed:
+    """Remove the image that was put under a key, and its file; it is no hit from then on."""
+    await run_in_threadpool(service_of(request).uploads.remove, key)
+    return Removed(removed=1)
+
+
+# --- by id ----------------------------------------------------------------------------------------
+
+
+@router.get("/images/{image_id}", responses=responses(404))
+async def show_image(image_id: Id, request: Request) -> ImageModel:
+    """Return what is known of an image."""
+    service = service_of(request)
+    return await run_in_threadpool(lambda: _model(service, _info(service, image_id)))
+
+
+@router.delete("/images/{image_id}", responses=responses(404))
+async def remove_image(
+    image_id: Id,
+    request: Request,
+    exclude: Annotated[bool, Query(description="and leave it out of later index runs")] = False,
+) -> Removed:
+    """Remove an image from the store, not its file; it is no hit from then on."""
+    service = service_of(request)
+
+    def remove() -> int:
+        path = find_page(_info(service, image_id).path)[0]
+        return service.writer.change(lambda store: remove_images(store, [path], exclude=exclude))
+
+    return Removed(removed=await run_in_threadpool(remove))
+
+
+@router.get(
+    "/images/{image_id}/thumbnail",
+    response_class=Response,
+    responses=responses(404) | PICTURE | NOT_MODIFIED,
+)
+async def show_thumbnail(image_id: Id, request: Request) -> Response:
+    """Return a thumbnail of at most 320 x 320 pixels."""
+    service = service_of(request)
+    return await run_in_threadpool(
+        lambda: _picture(
+            service,
+            request,
+            image_id,
+            "thumbnail",
+            lambda info: service.opened.gallery.thumbnail(info),
+        )
+    )
+
+
+@router.get(
+    "/images/{image_id}/picture",
+    response_class=Response,
+    responses=responses(404) | PICTURE | NOT_MODIFIED,
+)
+async def show_picture(
+    image_id: Id,
+    request: Request,
+    side: Annotated[int, Query(ge=16, le=SCREEN_PX, description="pixels at most")] = SCREEN_PX,
+) -> Response:
+    """Return the upright picture, no larger than a screen needs."""
+    service = service_of(request)
+    return await run_in_threadpool(
+        lambda: _picture(
+            service,
+            request,
+            image_id,
+            str(side),
+            lambda info: as_jpeg(service.opened.gallery.picture(info.id, side)),
+        )
+    )
+
+
+def _picture(
+    service: Service,
+    request: Request,
+    image_id: int,
+    size: str,
+    make: Callable[[ImageInfo], bytes],
+) -> Response:
+    """Answer with a picture, or that the one which the client has is the same."""
+    info = _info(service, image_id)
+    try:
+        stat = find_page(info.path)[0].stat()
+    except OSError as error:
+        raise NotFoundError(f"The file {info.path.name} is gone.") from error
+    tag = f'"{image_id}-{stat.st_size:x}-{stat.st_mtime_ns:x}-{size}"'
+    headers = {"ETag": tag, "Cache-Control": FOR_EVER}
+    if tag in [given.strip() for given in request.headers.get("if-none-match", "").split(",")]:
+        return Response(status_code=304, headers=headers)
+    return Response(make(info), media_type="image/jpeg", headers=headers)
+
+
+def _info(service: Service, image_id: int) -> ImageInfo:
+    info = service.opened.engine.store.image_infos([image_id]).get(image_id)
+    if info is None:
+        raise NotFoundError(f"There is no image {image_id} in the store.")
+    return info
+
+
+def _model(service: Service, info: ImageInfo) -> ImageModel:
+    tags = tags_of(service.opened.engine.store, info.id)
+    return ImageModel.of(info, service.key_of(info.path), tags)

@@ -1,0 +1,119 @@
+"""Routes for runs that index, which go on while the server answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path as FilePath
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from indexer.errors import OutsideRootsError
+from ui.api.models import JobList, JobModel, JobRequest
+from ui.api.problems import AtWorkError, responses
+from ui.api.service import Service, service_of
+from ui.indexing_job import IndexingJob
+from ui.reports import report_as_dict
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+EVENTS_S = 0.5  # between two events
+Number = Annotated[int, Path(ge=1, lt=2**31, description="the number of a job")]
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the job, each time it got further, as server-sent events",
+        "content": {"text/event-stream": {}},
+    }
+}
+
+
+@router.post("", status_code=202, responses=responses())
+async def start_job(asked: JobRequest, request: Request) -> JobModel:
+    """Bring the store up to date with its folders, or with places in them."""
+    return await run_in_threadpool(_start, service_of(request), asked)
+
+
+@router.get("", responses=responses())
+async def list_jobs(request: Request) -> JobList:
+    """List the runs since the server started, the last first."""
+    service = service_of(request)
+    numbers = range(len(service.jobs), 0, -1)
+    return JobList(jobs=[model_of(number, service.job(number)) for number in numbers])
+
+
+@router.get("/{number}", responses=responses(404))
+async def show_job(number: Number, request: Request) -> JobModel:
+    """Say how far a run is, or how it ended."""
+    return model_of(number, service_of(request).job(number))
+
+
+@router.get("/{number}/events", response_class=StreamingResponse, responses=responses(404) | EVENTS)
+async def watch_job(number: Number, request: Request) -> StreamingResponse:
+    """Send events as a run gets further, the last when it has ended."""
+    job = service_of(request).job(number)
+
+    async def events() -> AsyncIterator[str]:
+        said = ""
+        while True:
+            model = model_of(number, job)
+            text = model.model_dump_json()
+            if text != said:
+                yield f"data: {text}\n\n"
+                said = text
+            if model.state != "running":
+                return
+            await asyncio.sleep(EVENTS_S)
+
+    return StreamingResponse(
+        events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+    )
+
+
+@router.delete("/{number}", responses=responses(404))
+async def stop_job(number: Number, request: Request) -> JobModel:
+    """Stop a run soon; what it has committed stays, and the next run continues from there."""
+    job = service_of(request).job(number)
+    job.stop()
+    return model_of(number, job)
+
+
+def _start(service: Service, asked: JobRequest) -> JobModel:
+    if any(job.running for job in service.jobs):
+        raise AtWorkError("A job is running already; wait for it to end, or stop it.")
+    roots = [str(root) for root in service.opened.engine.store.roots().values()]
+    places = [FilePath(os.path.abspath(place)) for place in asked.places]
+    for place in places:
+        if not any(place.is_relative_to(root) for root in roots):
+            raise OutsideRootsError(
+                f"{place} lies outside the folders that the store knows; add it on the server "
+                "with cbir index."
+            )
+    job = IndexingJob(service.opened.engine, *places)
+    service.jobs.append(job)
+    return model_of(len(service.jobs), job)
+
+
+def model_of(number: int, job: IndexingJob) -> JobModel:
+    """Return a run as JSON has it."""
+    step, running = job.step, job.running
+    return JobModel(
+        id=number,
+        state="running" if running else _end_of(job),
+        step=step.name,
+        done=step.done,
+        total=step.total,
+        failed=step.failed,
+        left_s=None if step.left_s is None or not running else round(step.left_s, 1),
+        report=None if job.report is None else report_as_dict(job.report),
+        error=job.error or None,
+    )
+
+
+def _end_of(job: IndexingJob) -> Literal["done", "stopped", "failed"]:
+    if job.stopped:
+        return "stopped"
+    return "failed" if job.error or job.report is None else "done"

@@ -1,0 +1,263 @@
+"""What the API takes and answers, as JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from indexer.choices import Damaged, Oversize, Scope, TapKind, Verdict
+from indexer.store.records import ImageInfo
+from retrieval.query import CANDIDATES, Hit
+from ui.api.problems import Problem
+
+MAX_HITS = 1000
+MAX_QUERIES = 100
+MAX_DIMENSION = 100_000
+IMAGE_ID = Annotated[int, Field(ge=1, lt=2**63, examples=[7])]
+BOX = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=4, max_length=4)]
+BOX_TEXT = "left, upper, right and lower edge in pixels of the upright original, half-open"
+
+
+class ImageChoice(BaseModel):
+    """Which images may be hits; what is left out does not restrict."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str | None = Field(None, description="an absolute path; what lies below it counts")
+    name: str = Field("", description="a part of the file name, or a pattern with * and ?")
+    since: dt.date | None = Field(None, description="taken on this day or later")
+    until: dt.date | None = Field(None, description="taken on this day or earlier")
+    tags: list[str] = Field([], description="names of tags that an image must all have")
+
+
+class SearchOptions(BaseModel):
+    """How to search; see `cbir query --help`."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"k": 5}, {"box": [40, 12, 260, 240], "k": 20}]},
+    )
+
+    k: int = Field(10, ge=1, le=MAX_HITS, description="how many hits at most")
+    box: BOX | None = Field(None, description=f"query with this part of the image: {BOX_TEXT}")
+    context: float = Field(0.0, ge=0, le=10, description="pad the box by this share of its sides")
+    feature: TapKind | None = Field(None, description="conv (appearance) or fc (kind of content)")
+    search: Scope | None = Field(None, description="compare with whole images or their regions")
+    turns: bool = Field(False, description="ask in four rotations, a quarter turn each")
+    verify: bool | None = Field(
+        None, description="prove hits by keypoints; by default where the store keeps them"
+    )
+    rerank: bool = Field(False, description="verify and re-rank the first images")
+    candidates: int = Field(CANDIDATES, ge=1, le=MAX_HITS, description="how many are looked at")
+    min_confidence: float = Field(0.0, ge=0, le=1, description="leave out hits of less")
+    allowed: list[IMAGE_ID] | None = Field(None, description="only these images may be hits")
+    filter: ImageChoice | None = Field(None, description="only images that pass may be hits")
+    damaged: Damaged = Field("skip", description="refuse damaged query images, or take them")
+    oversize: Oversize = Field("skip", description="refuse too large query images, or reduce them")
+
+
+class SearchRequest(SearchOptions):
+    """A query by exactly one of an image of the store, a URL, a text and a vector."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"image_id": 7, "k": 5}, {"text": "espresso"}]},
+    )
+
+    image_id: IMAGE_ID | None = None
+    url: str | None = Field(None, min_length=1, description="http or https, at a public address")
+    text: str | None = Field(None, description="a class that the network knows, such as espresso")
+    vector: Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSION)] | None = Field(
+        None, description="a vector of the kind that is searched; its length does not matter"
+    )
+
+
+class ManyRequest(BaseModel):
+    """Several queries that are answered together."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"queries": [{"image_id": 7}, {"image_id": 8}]}]},
+    )
+
+    queries: Annotated[list[SearchRequest], Field(min_length=1, max_length=MAX_QUERIES)]
+
+
+class HitModel(BaseModel):
+    """A found image; `score` is a cosine, `quad` the proved outline of the query in the image."""
+
+    rank: int = Field(examples=[1])
+    image_id: int = Field(examples=[7])
+    path: str = Field(examples=["/photos/2019/cat.jpg"])
+    key: str | None = Field(description="the key it was put by", examples=["SKU-1042"])
+    score: float = Field(examples=[0.9312])
+    confidence: float | None = Field(examples=[0.998])
+    verdict: Verdict | None
+    box: list[int] | None = Field(description=BOX_TEXT, examples=[[40, 12, 260, 240]])
+    quad: list[list[float]] | None
+    inliers: int | None
+    mirrored: bool
+    inverted: bool
+
+    @classmethod
+    def of(cls, hit: Hit, key: str | None) -> HitModel:
+        """Return a hit as JSON has it, at full precision."""
+        return cls(
+            rank=hit.rank,
+            image_id=hit.image_id,
+            path=str(hit.path),
+            key=key,
+            score=hit.score,
+            confidence=hit.confidence,
+            verdict=hit.verdict,
+            box=list(hit.region.as_tuple()) if hit.region else None,
+            quad=None if hit.quad is None else [list(corner) for corner in hit.quad],
+            inliers=hit.inliers,
+            mirrored=hit.mirrored,
+            inverted=hit.inverted,
+        )
+
+
+class Answer(BaseModel):
+    """The hits of a query, best first."""
+
+    search: Scope
+    feature: TapKind
+    elapsed_s: float = Field(examples=[0.031])
+    hits: list[HitModel]
+
+
+class ManyAnswers(BaseModel):
+    """For each query its answer, or the problem that it has."""
+
+    answers: list[Answer | Problem]
+
+
+Picture = Literal["box", "heat", "mask", "overlay", "matches"]
+
+
+class LocalizeRequest(BaseModel):
+    """Where to look for what: a query image of the store or an upload, in another image."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"image_id": 7, "target_id": 9, "pictures": ["heat"]}]},
+    )
+
+    image_id: IMAGE_ID | None = None
+    target_id: IMAGE_ID | None = None
+    box: BOX | None = Field(None, description=f"look for this part of the query: {BOX_TEXT}")
+    context: float = Field(0.0, ge=0, le=10)
+    verify: bool = True
+    pictures: list[Picture] = Field([], description="pictures to send back")
+
+
+class Located(BaseModel):
+    """Where the query is: the box, and the outline where geometry proves it.
+
+    `pictures` are PNG files in base64.
+    """
+
+    box: list[int] = Field(description=BOX_TEXT)
+    score: float
+    quad: list[list[float]] | None
+    inliers: int | None
+    mirrored: bool
+    inverted: bool
+    pictures: dict[Picture, str]
+
+
+class ImageModel(BaseModel):
+    """What is known of an image; `key` is the one that it was put by."""
+
+    image_id: int = Field(examples=[7])
+    path: str = Field(examples=["/photos/2019/cat.jpg"])
+    key: str | None = Field(examples=["SKU-1042"])
+    width: int = Field(examples=[4000])
+    height: int = Field(examples=[3000])
+    taken_at: dt.datetime | None
+    camera: str | None
+    tags: dict[str, float]
+
+    @classmethod
+    def of(cls, info: ImageInfo, key: str | None, tags: dict[str, float]) -> ImageModel:
+        """Return an image as JSON has it."""
+        return cls(
+            image_id=info.id,
+            path=str(info.path),
+            key=key,
+            width=info.width,
+            height=info.height,
+            taken_at=info.taken_at,
+            camera=info.camera,
+            tags=tags,
+        )
+
+
+class ImagePage(BaseModel):
+    """Images by ascending id; `after` asks for the next ones, None after the last."""
+
+    images: list[ImageModel]
+    after: int | None
+
+
+class Put(BaseModel):
+    """What became of an image that was put.
+
+    It is `searchable` at once, or with the next commit, once other writing has ended.
+    """
+
+    key: str = Field(examples=["SKU-1042"])
+    image_id: int | None = Field(examples=[7])
+    searchable: bool
+
+
+class Removed(BaseModel):
+    """How many images were removed."""
+
+    removed: int = Field(examples=[1])
+
+
+class JobRequest(BaseModel):
+    """What to index: folders that the store knows, or places in them; all of them by default."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
+
+    places: list[str] = []
+
+
+class JobModel(BaseModel):
+    """A run that indexes: the step that it is at, and once it has ended its report, or error."""
+
+    id: int
+    state: Literal["running", "done", "stopped", "failed"]
+    step: str
+    done: int
+    total: int
+    failed: int
+    left_s: float | None
+    report: dict[str, Any] | None
+    error: str | None
+
+
+class JobList(BaseModel):
+    """The runs since the server started, the last first."""
+
+    jobs: list[JobModel]
+
+
+class StoreFacts(BaseModel):
+    """What the store holds."""
+
+    images: int
+    failed: int
+    vectors: dict[str, int] = Field(examples=[{"conv": 796, "conv.regions": 17000}])
+    dimensions: dict[str, int]
+    index_type: str
+    fingerprint: str
+    spec: dict[str, Any]
+    roots: list[str]
+    commits: int
+    takes_images: bool = Field(description="whether images can be put, see --uploads")

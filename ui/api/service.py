@@ -1,0 +1,119 @@
+"""Service: what all routes of the API share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from typing import TypeVar
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from indexer.errors import CbirError
+from ui.api.limits import Limits, Places
+from ui.api.problems import NotFoundError, NotOfferedError, SearchTimeoutError
+from ui.api.uploads import Uploads
+from ui.api.writing import Writer
+from ui.indexing_job import IndexingJob
+from ui.opened import OpenedStore, opened_store
+
+T = TypeVar("T")
+Wanted = Callable[[], None]
+"""Raises where nobody waits for an answer any more, or it took too long."""
+
+LOOK_S = 0.2  # between two looks at whether somebody still waits
+
+
+class GoneError(CbirError):
+    """Who asked has hung up."""
+
+
+class Service:
+    """One store behind the routes, its limits, and what is going on."""
+
+    def __init__(self, path: Path, limits: Limits, uploads: Path | None = None) -> None:
+        self.path = path
+        self.limits = limits
+        self.places = Places(limits)
+        self.writer = Writer(path)
+        self.jobs: list[IndexingJob] = []
+        self._uploads: Uploads | None = None
+        if uploads is not None:
+            self._uploads = Uploads(
+                uploads,
+                self.writer,
+                lambda: self.opened.engine.store,
+                lambda: self.opened.engine.collection.extractor,
+            )
+
+    @property
+    def opened(self) -> OpenedStore:
+        """The store, as of now."""
+        return opened_store(self.path)
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether clients can put images."""
+        return self._uploads is not None
+
+    @property
+    def uploads(self) -> Uploads:
+        """The images that clients put; raises `NotOfferedError`."""
+        if self._uploads is None:
+            raise NotOfferedError("This server takes no images; start it with --uploads FOLDER.")
+        return self._uploads
+
+    def key_of(self, path: Path) -> str | None:
+        """Return the key that an image was put by, if any."""
+        return None if self._uploads is None else self._uploads.key_of(path)
+
+    def job(self, number: int) -> IndexingJob:
+        """Return a run that indexes, by its number from 1; raises `NotFoundError`."""
+        if not 1 <= number <= len(self.jobs):
+            raise NotFoundError(f"There is no job {number}.")
+        return self.jobs[number - 1]
+
+    def close(self) -> None:
+        """Stop what is going on; what is committed stays."""
+        for job in self.jobs:
+            job.stop()
+        if self._uploads is not None:
+            self._uploads.close()
+
+    async def search(self, request: Request, work: Callable[[Wanted], T]) -> T:
+        """Do the work of a search in its turn, unless nobody waits for it any more by then.
+
+        Raises `SearchTimeoutError`.
+        """
+        gone, deadline = Event(), time.monotonic() + self.limits.search_s
+
+        def require_wanted() -> None:
+            if gone.is_set():
+                raise GoneError("The client has hung up.")
+            if time.monotonic() > deadline:
+                raise SearchTimeoutError(
+                    f"The search took longer than {self.limits.search_s:g} s, with its wait for "
+                    "others. Ask for fewer candidates, or again later."
+                )
+
+        async def watch() -> None:
+            while not await request.is_disconnected():
+                await asyncio.sleep(LOOK_S)
+            gone.set()
+
+        watching = asyncio.create_task(watch())
+        try:
+            async with self.places.turn():
+                require_wanted()
+                return await run_in_threadpool(work, require_wanted)
+        finally:
+            watching.cancel()
+
+
+def service_of(request: Request) -> Service:
+    """Return the service of the application that got a request."""
+    service: Service = request.app.state.service
+    return service

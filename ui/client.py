@@ -1,0 +1,199 @@
+"""Client: a server's store, searched as `SearchEngine` searches one on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+
+from indexer.errors import CbirError, InvalidQueryError
+from indexer.features.regions import Region
+from retrieval.query import Hit, Query
+
+TIMEOUT_S = 90.0
+FIELDS = (  # of a query, that go as they are
+    *("k", "context", "feature", "search", "turns", "verify", "rerank", "candidates"),
+    *("min_confidence", "damaged", "oversize"),
+)
+
+
+class ServerError(CbirError):
+    """A server refused a request, or cannot be reached; `status` is None then.
+
+    `error` names the error of the library, if it was one.
+    """
+
+    def __init__(self, message: str, status: int | None = None, error: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error
+
+
+class Client:
+    """A store behind `cbir serve` or `cbir ui`; threads may share it.
+
+    Hits are the same as those of a `SearchEngine` on that store; their paths are the server's. All
+    methods raise `ServerError`.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(
+            base_url=url.rstrip("/").removesuffix("/v1") + "/v1", headers=headers, timeout=timeout_s
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    # --- search -------------------------------------------------------------------------------
+
+    def search(self, query: Query) -> list[Hit]:
+        """Return the hits of a query, best first; a file is sent, and read by the server.
+
+        Raises `InvalidQueryError` for a query without a number of hits.
+        """
+        asked = _asked(query)
+        if query.path is None and query.data is None:
+            source = {"image_id": query.image_id, "text": query.text, "vector": query.vector}
+            given = {name: value for name, value in source.items() if value is not None}
+            answer = self._send("POST", "/search", json=asked | given)
+        else:
+            file = (query.name or _name(query), _data(query))
+            form = {"query": json.dumps(asked)}
+            answer = self._send("POST", "/search/upload", data=form, files={"image": file})
+        return [_hit(hit) for hit in answer["hits"]]
+
+    def search_url(self, url: str, **options: Any) -> list[Hit]:
+        """Return the hits of a picture that the server fetches; `options` as `/v1/search` has."""
+        answer = self._send("POST", "/search", json={"url": url} | options)
+        return [_hit(hit) for hit in answer["hits"]]
+
+    # --- images -------------------------------------------------------------------------------
+
+    def images(self, **choice: Any) -> Iterator[dict[str, Any]]:
+        """Yield what is known of the images, or of those that pass a filter, by ascending id."""
+        after: int | None = 0
+        while after is not None:
+            page = self._send("GET", "/images", params=choice | {"after": after})
+            yield from page["images"]
+            after = page["after"]
+
+    def image(self, image_id: int) -> dict[str, Any]:
+        """Return what is known of an image."""
+        found: dict[str, Any] = self._send("GET", f"/images/{image_id}")
+        return found
+
+    def put(self, key: str, image: Path | bytes, *, wait: bool = True) -> int | None:
+        """Put an image under a key, and return its id once it is searchable.
+
+        None says that it will be with the server's next commit.
+        """
+        data = image if isinstance(image, bytes) else _read(image)
+        answer = self._send(
+            "PUT",
+            _place_of(key),
+            params={"wait": wait},
+            content=data,
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        image_id: int | None = answer["image_id"]
+        return image_id
+
+    def remove(self, key: str) -> None:
+        """Remove the image that was put under a key."""
+        self._send("DELETE", _place_of(key))
+
+    def thumbnail(self, image_id: int) -> bytes:
+        """Return a thumbnail as a JPEG file."""
+        return self._answer("GET", f"/images/{image_id}/thumbnail").content
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the store holds."""
+        found: dict[str, Any] = self._send("GET", "/store")
+        return found
+
+    # ------------------------------------------------------------------------------------------
+
+    def _send(self, method: str, path: str, **request: Any) -> Any:
+        return self._answer(method, path, **request).json()
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **request)
+        except httpx.HTTPError as error:
+            raise ServerError(f"{self._http.base_url}: {error or type(error).__name__}") from error
+        if answer.is_success:
+            return answer
+        try:
+            problem = answer.json()
+            raise ServerError(problem["detail"], answer.status_code, problem.get("error"))
+        except (ValueError, KeyError, TypeError) as error:
+            text = f"{self._http.base_url} answered {answer.status_code}: {answer.text[:200]}"
+            raise ServerError(text, answer.status_code) from error
+
+
+def _place_of(key: str) -> str:
+    if key in (".", ".."):
+        raise InvalidQueryError(f"{key!r} cannot be a key: it means a folder in an address.")
+    return f"/images/by-key/{quote(key, safe='')}"
+
+
+def _asked(query: Query) -> dict[str, Any]:
+    """Return how to search, as JSON has it."""
+    if query.k is None:
+        raise InvalidQueryError("A server needs to know how many hits at most: give the query k.")
+    asked = {name: getattr(query, name) for name in FIELDS}
+    if query.box is not None:
+        asked["box"] = list(query.box.as_tuple())
+    if query.allowed is not None:
+        asked["allowed"] = sorted(query.allowed)
+    return asked
+
+
+def _name(query: Query) -> str:
+    return "image" if query.path is None else query.path.name
+
+
+def _data(query: Query) -> bytes:
+    return _read(query.path) if query.path is not None else query.data or b""
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CbirError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _hit(fields: dict[str, Any]) -> Hit:
+    box, quad = fields["box"], fields["quad"]
+    return Hit(
+        rank=fields["rank"],
+        image_id=fields["image_id"],
+        path=Path(fields["path"]),
+        score=fields["score"],
+        region=None if box is None else Region(*box),
+        quad=None if quad is None else tuple((x, y) for x, y in quad),
+        inliers=fields["inliers"],
+        mirrored=fields["mirrored"],
+        inverted=fields["inverted"],
+        confidence=fields["confidence"],
+        verdict=fields["verdict"],
+    )

@@ -1,0 +1,44 @@
+"""The store that a server shows: opened once, and again where it was built again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from indexer.store.layout import CATALOG
+from indexer.store.places import require_store
+from retrieval.engine import SearchEngine
+from ui.gallery import Gallery
+
+
+@dataclass(frozen=True)
+class OpenedStore:
+    """One engine on a store, which follows its commits, and the pictures of its images."""
+
+    engine: SearchEngine
+    gallery: Gallery
+
+
+def opened_store(path: Path | str | None = None) -> OpenedStore:
+    """Return the store at `path`, or that of the current folder, which this process shares.
+
+    Raises `StoreNotFoundError` where there is none, and what `StoreReader.open` does.
+    """
+    place = require_store(path)
+    return _open(place, catalogue_file(place))
+
+
+@lru_cache(maxsize=1)
+def _open(path: Path, _file: tuple[int, int]) -> OpenedStore:
+    engine = SearchEngine.open(path)
+    return OpenedStore(engine, Gallery(engine.store))
+
+
+def catalogue_file(path: Path) -> tuple[int, int]:
+    """Return which file the catalogue is: a store that was built again has another one."""
+    try:
+        stat = (path / CATALOG).stat()
+    except OSError:
+        return 0, 0
+    return stat.st_dev, stat.st_ino
