@@ -36,7 +36,9 @@ BUILT_FROM = (
 PHOTOS = ("cat-1", "cat-2", "coffee-1", "coins-1")
 DECOY = 'raise ImportError("this package is of somebody else")\n'
 MODULE_NAME = re.compile(r"\b(indexer|retrieval|ui)\.[a-z_]+\b|^(indexer|retrieval|ui):")
-BUILD_SDIST = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
+BUILD = (
+    "import sys; from setuptools import build_meta; getattr(build_meta, sys.argv[1])(sys.argv[2])"
+)
 SHOW_PAGE = (
     "from pathlib import Path\n"
     "import cbir\n"
@@ -87,16 +89,33 @@ class Installed:
         return self.run("python", "-c", code)
 
 
+def environment(folder: Path, here: Path, wheel: Path) -> Installed:
+    """Make an environment with a wheel, and the dependencies of this one."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder, here=here)
+    pip("--python", folder / "bin" / "python", "install", wheel, here=here)
+    # Folders that are named in this file are searched, but their own .pth files are not read.
+    dependencies = [path for path in sys.path if Path(path).name.endswith("-packages")]
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
+    return Installed(folder, here)
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    checkout = folder / "checkout"
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout: building leaves files there."""
+    checkout = tmp_path_factory.mktemp("checkout")
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(TREE / package, checkout / package, ignore=ignored)
     for name in BUILT_FROM:
         shutil.copy(TREE / name, checkout / name)
-    run(sys.executable, "-c", BUILD_SDIST, folder, here=checkout)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    run(sys.executable, "-c", BUILD, "build_sdist", folder, here=checkout)
     [sdist] = folder.glob("cbir-*.tar.gz")
     pip("wheel", sdist, "--no-build-isolation", "--wheel-dir", folder, here=folder)
     [wheel] = folder.glob("cbir-*.whl")
@@ -105,18 +124,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel beside decoys; the dependencies are those of the environment of the tests."""
-    folder = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", folder, here=folder)
+    """The wheel, and beside it packages of a user, which nothing of it may load."""
+    folder, here = tmp_path_factory.mktemp("environment"), tmp_path_factory.mktemp("empty")
+    installed = environment(folder, here, wheel)
     [packages] = folder.glob("lib/python*/site-packages")
     for name in PACKAGES:
-        (packages / name).mkdir()
+        (packages / name).mkdir()  # which fails where the wheel has a package of that name
         (packages / name / "__init__.py").write_text(DECOY)
-    pip("--python", folder / "bin" / "python", "install", wheel, here=folder)
-    # Folders that are named in this file are searched, but their own .pth files are not read.
-    dependencies = [path for path in sys.path if Path(path).name.endswith("-packages")]
-    (packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
-    return Installed(folder, tmp_path_factory.mktemp("empty"))
+    return installed
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +225,16 @@ def test_the_library_searches(installed: Installed, store: Path) -> None:
         "print(*sorted(hit.path.name for hit in hits))"
     )
     assert installed.python(code) == "cat-1.jpg cat.gif\n"
+
+
+def test_an_editable_install_runs_the_checkout(checkout: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-c", BUILD, "build_editable", tmp_path, here=checkout)
+    [wheel] = tmp_path.glob("cbir-*.whl")
+    editable = environment(tmp_path / "environment", tmp_path, wheel)
+    assert editable.run("cbir", "--version").startswith("cbir ")
+    code = "import cbir, indexer\nprint(cbir.__file__, indexer.__file__, cbir.Query.__module__)"
+    files = f"{checkout / 'cbir.py'} {checkout / 'indexer' / '__init__.py'}"
+    assert editable.python(code) == f"{files} retrieval.query\n"
 
 
 def test_the_command_knows_its_version(installed: Installed) -> None:
