@@ -179,6 +179,11 @@ def test_the_wheel_holds_the_tree_below_one_package(wheel: Path) -> None:
     assert [name for name in names if name.endswith("/top_level.txt")] == []
 
 
+def test_the_image_is_built_from_the_same_files() -> None:
+    lines = (TREE / ".dockerignore").read_text("utf-8").splitlines()
+    assert {line[1:] for line in lines if line.startswith("!")} == {*BUILT_FROM, *PACKAGES}
+
+
 def test_no_module_of_the_wheel_imports_from_the_top(wheel: Path) -> None:
     for name, module in modules(wheel):
         imported = [
