@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
     from retrieval.engine import SearchEngine
     from retrieval.localize import Localization
     from retrieval.query import Hit, Query
+    from retrieval.relevance_feedback import RelevanceFeedback
     from ui.client import Client
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Progress",
     "Query",
     "Region",
+    "RelevanceFeedback",
     "SearchEngine",
     "index_photos",
     "localize",
@@ -59,8 +61,11 @@ _HOMES = {
     "Progress": "indexer.progress",
     "Query": "retrieval.query",
     "Region": "indexer.features.regions",
+    "RelevanceFeedback": "retrieval.relevance_feedback",
     "SearchEngine": "retrieval.engine",
 }
+# The wheel has everything below the package `cbir`, see `build_commands.py`.
+_ABOVE = f"{__spec__.parent}." if __spec__.parent else ""
 
 
 def index_photos(
@@ -120,9 +125,16 @@ def localize(engine: SearchEngine, query: Query, image: Path | str) -> Localizat
     return locate(engine.collection, query, load_image(image).image)
 
 
+def main() -> None:
+    """Run the command line, `cbir`."""
+    from ui.cli import main as run
+
+    run()
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(_ABOVE + _HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -45,7 +45,7 @@ def load_labels(store: StoreReader, text: str | bytes) -> tuple[dict[int, bool],
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InvalidLabelsError(
             f"The labels file is not valid ({error}). Save one on the Teach page, or with "
-            "retrieval.labels.dump_labels."
+            f"{__name__}.dump_labels."
         ) from error
     labels: dict[int, bool] = {}
     unknown: list[str] = []

@@ -25,6 +25,7 @@ LONGEST = [
     "test_engines.py",
     "test_determinism.py",
     "test_cli_process.py",
+    "test_wheel.py",
     "test_sliding_search.py",
 ]
 

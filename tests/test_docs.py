@@ -17,6 +17,8 @@ from ui.cli import app
 
 TREE = Path(tests.__file__).parent.parent
 REFERENCE = TREE / "docs" / "reference"
+PACKAGES = ("indexer", "retrieval", "ui")
+SETTING = re.compile(r"\bCBIR_[A-Z_]+\b")
 BLOCK = re.compile(r"^::: (\S+)$", re.MULTILINE)
 CROSS_REFERENCE = re.compile(r"\[`(\w+)`\]\[([\w.]+)\]")
 
@@ -24,7 +26,7 @@ CROSS_REFERENCE = re.compile(r"\[`(\w+)`\]\[([\w.]+)\]")
 def public_modules() -> Iterator[str]:
     """Yield the modules of the packages by name; versions of the schema are not for readers."""
     yield "cbir"
-    for package in ("indexer", "retrieval", "ui"):
+    for package in PACKAGES:
         for path in sorted((TREE / package).rglob("*.py")):
             parts = path.relative_to(TREE).with_suffix("").parts
             if "migrations" not in parts and not parts[-1].startswith("_"):
@@ -80,6 +82,14 @@ def test_every_relative_link_leads_somewhere(page: str) -> None:
     path = TREE / page if (TREE / page).exists() else TREE / "docs" / page
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text("utf-8")):
         assert (path.parent / target).exists(), target
+
+
+def test_every_setting_is_documented() -> None:
+    page = (TREE / "docs" / "deploy.md").read_text("utf-8")
+    sources = [path for package in PACKAGES for path in (TREE / package).rglob("*.py")]
+    settings = {name for path in sources for name in SETTING.findall(path.read_text("utf-8"))}
+    assert "CBIR_STORE" in settings
+    assert [name for name in sorted(settings) if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("command", list(cast(TyperGroup, get_command(app)).commands))

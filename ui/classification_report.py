@@ -96,7 +96,7 @@ def write_page(place: Path, results: Sequence[Result], name: str, figure: Figure
     images = best.images
     rows = sorted(results, key=lambda r: (r.training_images, -r.figure))
     matrix = confusion(best.scores, images) if images.exclusive else None
-    environment = Environment(loader=PackageLoader("ui"), autoescape=True)
+    environment = Environment(loader=PackageLoader(__name__), autoescape=True)
     page = environment.get_template("classification.html").render(
         name=name,
         figure=figure,

@@ -32,7 +32,8 @@ class Card:
 
 def render_failures(scores: Sequence[Scores], count: int) -> str:
     """Return the `count` worst queries of each as one page with the pictures inside."""
-    page = Environment(loader=PackageLoader("ui"), autoescape=True).get_template("failures.html")
+    environment = Environment(loader=PackageLoader(__name__), autoescape=True)
+    page = environment.get_template("failures.html")
     sections = [
         {
             "name": printable(found.manifest.name),

@@ -159,7 +159,7 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
 
     from ui.thumbnails import as_data_url, draw_query, draw_thumbnail
 
-    page = Environment(loader=PackageLoader("ui"), autoescape=True).get_template("results.html")
+    page = Environment(loader=PackageLoader(__name__), autoescape=True).get_template("results.html")
     cards = [
         {
             "hit": hit,

@@ -35,8 +35,8 @@ from indexer.images.formats import LoadedImage
 from indexer.images.messages import Message, read_into, read_message, write_message
 from indexer.images.request import ImageRequest
 
-COMMAND = (sys.executable, "-P", "-m", "indexer.images.decoder_process")
-ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-P", "-m", f"{__spec__.parent}.decoder_process")
+ROOT = Path(__file__).parents[__name__.count(".")]  # where the outermost package lies
 SETTINGS = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # which saves address space
 ASKED = ("at_least", "part", "max_pixels", "label", "damaged", "oversize", "page")
 ERRORS: dict[str, type[ImageError]] = {

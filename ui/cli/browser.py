@@ -131,10 +131,12 @@ def _serve(place: Place, service: Service) -> None:
 
 def _load_pages() -> None:
     """Import the pages now, so that the first visitor does not wait for it."""
+    from ui import browser as pages
+
     logger = logging.getLogger("streamlit.runtime.caching.cache_data_api")
     before, logger.level = logger.level, logging.ERROR  # it warns that there is no server yet
     for name in PAGES:
-        importlib.import_module(f"ui.browser.{name}_page")
+        importlib.import_module(f"{pages.__name__}.{name}_page")
     logger.setLevel(before)
 
 

@@ -183,7 +183,7 @@ class SqlAlchemyCatalog(CatalogQuestions):
         from alembic.config import Config
 
         config = Config()
-        config.set_main_option("script_location", "indexer.store.catalog:migrations")
+        config.set_main_option("script_location", f"{__spec__.parent}:migrations")
         try:
             with self.engine.begin() as connection:
                 # sqlite3 opens no transaction for DDL by itself

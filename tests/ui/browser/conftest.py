@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from typer.testing import Result
 
 from tests.sample import SAMPLE
 
+CBIR = (sys.executable, "-m", "ui.cli")
 KEPT_OUT = "scene-cat-and-cup.jpg"  # the query: the store does not have it
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE_MS = 120_000  # a busy machine takes its time to convert a network
@@ -80,14 +81,13 @@ def served(
 
 
 @contextmanager
-def serving(store: Path, *options: str) -> Iterator[str]:
+def serving(store: Path, *options: str, command: Sequence[str] = CBIR) -> Iterator[str]:
     """Run `cbir ui` on a store as a process of its own; yields the address that it prints."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-    command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
-    command += ["--port", str(port), "--no-browser", *options]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    arguments = ["--store", str(store), "--port", str(port), "--no-browser", *options]
+    process = subprocess.Popen([*command, "ui", *arguments], stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
         printed = re.search(r"http://\S+", process.stderr.readline())
