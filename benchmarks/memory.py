@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
@@ -35,6 +35,8 @@ from retrieval.engine import SearchEngine
 from retrieval.localize import localize
 from retrieval.query import Query
 from retrieval.relevance_feedback import RelevanceFeedback
+
+T = TypeVar("T")
 
 FIRST = 200  # queries after which memory is not to grow
 VERIFIED = 20  # candidates: the keypoints of more would take hours to find
@@ -138,14 +140,17 @@ def query_memory(store: Path, images: int, queries: int, threads: int) -> dict[s
     return row
 
 
-def in_own_process(work: Callable[..., dict[str, Any]], *given: Any) -> dict[str, Any]:
+def in_own_process(work: Callable[..., T], *given: Any) -> T:
     """Return what a function returns in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, given)
 
 
 def batch_peak_mb(store: Path, photos: list[Path]) -> float:
-    """Return the peak of `cbir query --batch --rerank`, in MB."""
+    """Return the peak of `cbir query --batch --rerank`, in MB.
+
+    For a process of its own: a program inherits the peak of the one that starts it.
+    """
     rows = [{"id": i, "image": str(photos[i % len(photos)])} for i in range(BATCH)]
     file = store.parent / "batch.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -162,7 +167,7 @@ def measure_queries(photos: list[Path], images: int, queries: int, *, as_json: b
             rows.append(in_own_process(query_memory, store, images, queries, threads))
             if not as_json:
                 print(rows[-1], flush=True)
-        peak = batch_peak_mb(store, photos)
+        peak = in_own_process(batch_peak_mb, store, photos)
     row = {"images": images, "queries": queries, "engine": rows, "batch_peak_mb": round(peak)}
     print(json.dumps(row) if as_json else f"batch: peak {peak:.0f} MB")
 
