@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from indexer.choices import DECODE_S, Damaged, Oversize, PageChoice
 from indexer.scan import ScanOptions
+from indexer.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class BuildOptions:
     pages: PageChoice | None = None
     damaged: Damaged | None = None
     oversize: Oversize | None = None
+    shard: Shard | None = None
     strict: bool = False
     retry_failed: bool = False
     check: bool = False
@@ -35,7 +37,7 @@ class BuildOptions:
 
     def scan_options(self) -> ScanOptions:
         """Return what these choices say to a scan."""
-        names = ("max_pixels", "exclude", "sniff", "pages", "damaged", "oversize")
+        names = ("max_pixels", "exclude", "sniff", "pages", "damaged", "oversize", "shard")
         given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
         return ScanOptions(given, retry_failed=self.retry_failed, check=self.check)
 

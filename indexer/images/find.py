@@ -42,12 +42,14 @@ class Walk:
     """What a walk meets beside images.
 
     `skipped` counts files that are no images by their suffix, "" for none. `problems` are (path,
-    reason) of what could not be read; `empty` are folders with nothing in them at all.
+    reason) of what could not be read; `empty` are folders with nothing in them at all. `others`
+    counts images that are left to other shards.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str]] = field(default_factory=list)
     empty: set[str] = field(default_factory=set)
+    others: int = 0
 
     def note(self, path: str, error: Exception) -> None:
         """Add a problem."""

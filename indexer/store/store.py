@@ -74,9 +74,9 @@ class Store(StoreReader):
     def close_or_discard(self) -> None:
         """Close a store that this process created, and delete it if it holds no image.
 
-        So a failed first attempt does not bind the next one to its spec.
+        So a failed first attempt does not bind the next one to its spec. A shard may be empty.
         """
-        unused = self.is_empty()
+        unused = self.is_empty() and self.shard is None
         self.close()
         if unused:
             Store.delete(self.path)

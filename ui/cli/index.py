@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,8 +32,6 @@ from ui.cli.shell import (
 )
 
 DEFAULTS = FeatureSpec
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
-UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
 def _listed(values: tuple[float, ...]) -> str:
@@ -185,6 +182,15 @@ def index(
             show_default="as before, or no",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N/COUNT",
+            help="Index only this shard of the files, such as 3/16: the third of sixteen. Each has "
+            "a store of its own; --join makes them one.",
+            show_default="as before, or all files",
+        ),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
@@ -214,7 +220,14 @@ def index(
     started = time.monotonic()
     from indexer.build import index_photos
     from indexer.run import BuildOptions, IndexingStopped, IndexReport
-    from ui.cli.indexing import catching_interrupts, extractor_loader, open_or_create
+    from ui.cli.indexing import (
+        catching_interrupts,
+        extractor_loader,
+        open_or_create,
+        read_bytes,
+        read_numbers,
+        read_shard,
+    )
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
     from ui.reports import report_as_dict, report_as_text
@@ -227,8 +240,8 @@ def index(
         "gem_p": gem_p,
         "size_px": size,
         "regions": regions,
-        "scales": _numbers(scales, "--scales"),
-        "aspects": _numbers(aspects, "--aspects"),
+        "scales": read_numbers(scales, "--scales"),
+        "aspects": read_numbers(aspects, "--aspects"),
         "overlap": overlap,
         "crop_px": crop_size,
     }
@@ -243,10 +256,11 @@ def index(
         pages=pages,
         damaged=damaged,
         oversize=oversize,
+        shard=None if shard is None else read_shard(shard),
         strict=strict,
         retry_failed=retry_failed,
         check=check,
-        memory=None if memory is None else _bytes(memory),
+        memory=None if memory is None else read_bytes(memory),
         time_limit_s=time_limit,
     )
     try:
@@ -271,21 +285,3 @@ def index(
         done = told.added + told.updated
         say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
         raise typer.Exit(130) from stop
-
-
-def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a list like 0.7,0.5", param_hint=option
-        ) from error
-
-
-def _bytes(text: str) -> int:
-    found = SIZE.fullmatch(text.strip())
-    if not found or not float(found[1]):
-        raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
-    return round(float(found[1]) * UNITS[found[2].upper()])

@@ -1,8 +1,9 @@
-"""What the commands that index share: Ctrl-C, and opening or creating the store."""
+"""What the commands that index share: Ctrl-C, the store, and options that are read."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +11,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.choices import EngineName
     from indexer.features.extractor import FeatureExtractor
+    from indexer.shard import Shard
     from indexer.store.store import Store
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
+UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
 @contextmanager
@@ -84,3 +91,33 @@ def extractor_loader(store: Store, engine: EngineName) -> Callable[[], FeatureEx
         return FeatureExtractor(store.spec, engine=engine, adaptation=store.adaptation())
 
     return load
+
+
+def read_numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """Return numbers that are separated by commas; raises `typer.BadParameter`."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a list like 0.7,0.5", param_hint=option
+        ) from error
+
+
+def read_bytes(text: str) -> int:
+    """Return the bytes of a size like 500MB; raises `typer.BadParameter`."""
+    found = SIZE.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
+    return round(float(found[1]) * UNITS[found[2].upper()])
+
+
+def read_shard(text: str) -> Shard:
+    """Return the shard that a text like 3/16 names; raises `typer.BadParameter`."""
+    from indexer.shard import Shard
+
+    try:
+        return Shard.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--shard") from error
