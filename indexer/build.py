@@ -18,14 +18,13 @@ from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
 from indexer.progress import Progress, no_progress
-from indexer.run import BuildOptions, IndexingStopped, IndexReport
+from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
 from indexer.scan import REMEDY, Scan, Task, scan_places
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
-BLANK = "shows nothing but one even colour; it is kept, but no search finds it"
 
 
 class Builder:

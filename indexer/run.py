@@ -8,6 +8,8 @@ from indexer.choices import DECODE_S, Damaged, Oversize, PageChoice
 from indexer.scan import ScanOptions
 from indexer.shard import Shard
 
+BLANK = "shows nothing but one even colour; it is kept, but no search finds it"
+
 
 @dataclass(frozen=True)
 class BuildOptions:

@@ -130,6 +130,15 @@ def find_images(
         pending.extend((path, ignored) for path in reversed(folders))
 
 
+def walk_order(path: str) -> tuple[tuple[bool, bytes], ...]:
+    """Return what sorts files, as paths with slashes, in the order of `find_images`.
+
+    The files of a folder come before those of its subfolders.
+    """
+    *folders, name = path.split("/")
+    return (*((True, os.fsencode(folder)) for folder in folders), (False, os.fsencode(name)))
+
+
 def _folders_between(top: Path, folder: Path) -> list[Path]:
     """Return the folders from `top` to the one above `folder`."""
     inside = [path for path in folder.parents if path.is_relative_to(top)]

@@ -131,10 +131,10 @@ def test_another_shard_is_refused(many: Desk) -> None:
     own = part(many, SHARDS[1])
     run(own, SHARDS[1], (many.photos,))
     before = own.paths()
-    with pytest.raises(StoreError, match="shard 2/4 .* shard 3/4"):
+    with pytest.raises(StoreError, match=r"shard 2/4 .* shard 3/4"):
         run(own, SHARDS[2])
     many.index()
-    with pytest.raises(StoreError, match="all files .* shard 3/4"):
+    with pytest.raises(StoreError, match=r"all files .* shard 3/4"):
         run(many, SHARDS[2])
     assert own.paths() == before
 
