@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tests
 from indexer import join
 from indexer.build import index_photos
 from indexer.diagnosis import examine
@@ -240,6 +244,42 @@ def test_a_stopped_join_continues(
             one = Store.open(tmp_path / "one")
             assert everything_in(whole) == everything_in(one)
             one.close()
+
+
+def test_a_killed_join_continues(photos: Path, parts: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "whole"
+    command = [sys.executable, "-m", "tests.indexer.slow_join", str(place), *map(str, parts)]
+    process = subprocess.Popen(command, cwd=Path(tests.__file__).parent.parent)
+    deadline = time.monotonic() + 60
+    try:
+        while not (place / "catalog.sqlite").exists() or _count(place) < 8:
+            assert process.poll() is None, "the join ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    kept = _count(place)
+    with joined(place, parts) as (whole, report):
+        assert kept < len(whole.known_files())
+        assert kept - len(report.failed) <= report.unchanged <= kept
+        assert report.added + report.unchanged + len(report.failed) == len(whole.known_files())
+        build(photos, tmp_path / "one")
+        one = Store.open(tmp_path / "one")
+        assert everything_in(whole) == everything_in(one)
+        one.close()
+    assert examine(place).is_clean
+
+
+def _count(place: Path) -> int:
+    """Return how many images a store that another process may be creating holds."""
+    try:
+        store = Store.open(place)
+        count = len(store.known_files())
+        store.close()
+    except StoreError:
+        return 0
+    return count
 
 
 # --- tags and keypoints ----------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,15 +20,18 @@ from indexer.choices import (
 )
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec, read_choices
-from ui.cli.shell import (
-    DAMAGED_HELP,
-    OVERSIZE_HELP,
-    EngineOption,
-    JsonOption,
-    StoreOption,
-    app,
-    say,
+from ui.cli.indexing import (
+    catching_interrupts,
+    extractor_loader,
+    open_or_create,
+    read_bytes,
+    read_numbers,
+    reporting_stops,
+    say_report,
 )
+from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
+from ui.cli.workers import JoinOption, ShardOption, read_shard
+from ui.cli.workers import join as join_into
 
 DEFAULTS = FeatureSpec
 
@@ -40,6 +42,7 @@ def _listed(values: tuple[float, ...]) -> str:
 
 @app.command()
 def index(
+    context: typer.Context,
     photos: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -182,15 +185,6 @@ def index(
             show_default="as before, or no",
         ),
     ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N/COUNT",
-            help="Index only this shard of the files, such as 3/16: the third of sixteen. Each has "
-            "a store of its own; --join makes them one.",
-            show_default="as before, or all files",
-        ),
-    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry files that could not be read before.")
     ] = False,
@@ -208,6 +202,8 @@ def index(
         bool,
         typer.Option("--rebuild", help="Delete the store first and start again; photos are kept."),
     ] = False,
+    shard: ShardOption = None,
+    join: JoinOption = False,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -217,20 +213,14 @@ def index(
     folder is read is remembered with it; a .cbirignore in it, in the syntax of .gitignore, says
     what is left out.
     """
+    if join:
+        join_into(context, photos, store, as_json=as_json)
+        return
     started = time.monotonic()
     from indexer.build import index_photos
-    from indexer.run import BuildOptions, IndexingStopped, IndexReport
-    from ui.cli.indexing import (
-        catching_interrupts,
-        extractor_loader,
-        open_or_create,
-        read_bytes,
-        read_numbers,
-        read_shard,
-    )
+    from indexer.run import BuildOptions
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
-    from ui.reports import report_as_dict, report_as_text
 
     configure_images()
     given: dict[str, Any] = {
@@ -256,32 +246,26 @@ def index(
         pages=pages,
         damaged=damaged,
         oversize=oversize,
-        shard=None if shard is None else read_shard(shard),
+        shard=read_shard(shard),
         strict=strict,
         retry_failed=retry_failed,
         check=check,
         memory=None if memory is None else read_bytes(memory),
         time_limit_s=time_limit,
     )
-    try:
-        with (
-            catching_interrupts() as interrupted,
-            open_or_create(store, network, choices, rebuild=rebuild) as opened,
-        ):
-            if index_type is not None:
-                opened.index_type = index_type
-            if keypoints is not None:
-                opened.keep_keypoints(keypoints)
-            load_extractor = extractor_loader(opened, engine)
-            with ConsoleProgress() as progress:
-                report = index_photos(
-                    opened, photos or [], load_extractor, options, progress, interrupted
-                )
-            report.elapsed_s = time.monotonic() - started  # with loading libraries and network
-            text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
-            say(*text.split("\n"))
-    except KeyboardInterrupt as stop:
-        told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
-        done = told.added + told.updated
-        say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
-        raise typer.Exit(130) from stop
+    with (
+        reporting_stops(),
+        catching_interrupts() as interrupted,
+        open_or_create(store, network, choices, rebuild=rebuild) as opened,
+    ):
+        if index_type is not None:
+            opened.index_type = index_type
+        if keypoints is not None:
+            opened.keep_keypoints(keypoints)
+        load_extractor = extractor_loader(opened, engine)
+        with ConsoleProgress() as progress:
+            report = index_photos(
+                opened, photos or [], load_extractor, options, progress, interrupted
+            )
+        report.elapsed_s = time.monotonic() - started  # with loading libraries and network
+        say_report(report, opened, as_json=as_json)

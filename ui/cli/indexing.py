@@ -1,8 +1,9 @@
-"""What the commands that index share: Ctrl-C, the store, and options that are read."""
+"""What the commands that index share: Ctrl-C, the store, the report, and reading options."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import signal
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ import typer
 
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
+from ui.cli.shell import say
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.choices import EngineName
     from indexer.features.extractor import FeatureExtractor
-    from indexer.shard import Shard
+    from indexer.run import IndexReport
     from indexer.store.store import Store
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
@@ -43,6 +45,28 @@ def catching_interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(interrupts)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def reporting_stops() -> Iterator[None]:
+    """Report on Ctrl-C how many images are safe, and end with the exit code for that."""
+    from indexer.run import IndexingStopped, IndexReport
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
+        done = told.added + told.updated
+        say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
+        raise typer.Exit(130) from stop
+
+
+def say_report(report: IndexReport, store: Store, *, as_json: bool) -> None:
+    """Print the report of a run."""
+    from ui.reports import report_as_dict, report_as_text
+
+    text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, store)
+    say(*text.split("\n"))
 
 
 @contextmanager
@@ -111,13 +135,3 @@ def read_bytes(text: str) -> int:
     if not found or not float(found[1]):
         raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
     return round(float(found[1]) * UNITS[found[2].upper()])
-
-
-def read_shard(text: str) -> Shard:
-    """Return the shard that a text like 3/16 names; raises `typer.BadParameter`."""
-    from indexer.shard import Shard
-
-    try:
-        return Shard.parse(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--shard") from error
