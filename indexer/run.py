@@ -20,7 +20,8 @@ class BuildOptions:
     file or folder that cannot be read ends the run. `check` compares the bytes of all files.
     `workers` are threads, as many as the processor can use unless given; the pictures that they
     decode at the same time take up to `memory` bytes together, by default a share of the machine's,
-    and `time_limit_s` each.
+    and `time_limit_s` each. With `ray`, the address of a cluster or `auto`, workers are processes
+    there, see `RayPipeline`.
     """
 
     max_pixels: int | None = None
@@ -34,6 +35,7 @@ class BuildOptions:
     retry_failed: bool = False
     check: bool = False
     workers: int | None = None
+    ray: str | None = None
     memory: int | None = None
     time_limit_s: float = DECODE_S
 

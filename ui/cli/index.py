@@ -30,7 +30,7 @@ from ui.cli.indexing import (
     say_report,
 )
 from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
-from ui.cli.workers import JoinOption, ShardOption, read_shard
+from ui.cli.workers import JoinOption, RayOption, ShardOption, extractor_on_ray, read_shard
 from ui.cli.workers import join as join_into
 
 DEFAULTS = FeatureSpec
@@ -204,6 +204,7 @@ def index(
     ] = False,
     shard: ShardOption = None,
     join: JoinOption = False,
+    ray: RayOption = None,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -247,6 +248,7 @@ def index(
         damaged=damaged,
         oversize=oversize,
         shard=read_shard(shard),
+        ray=ray,
         strict=strict,
         retry_failed=retry_failed,
         check=check,
@@ -262,7 +264,7 @@ def index(
             opened.index_type = index_type
         if keypoints is not None:
             opened.keep_keypoints(keypoints)
-        load_extractor = extractor_loader(opened, engine)
+        load_extractor = (extractor_on_ray if ray else extractor_loader)(opened, engine)
         with ConsoleProgress() as progress:
             report = index_photos(
                 opened, photos or [], load_extractor, options, progress, interrupted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,12 @@ import typer
 from ui.cli.indexing import catching_interrupts, reporting_stops, say_report
 
 if TYPE_CHECKING:  # loaded when the command runs
+    from indexer.choices import EngineName
+    from indexer.features.extractor import FeatureExtractor
+    from indexer.features.spec import FeatureSpec
+    from indexer.features.whitening import PcaProjection
     from indexer.shard import Shard
+    from indexer.store.store import Store
 
 WITH_JOIN = ("photos", "join", "store", "trust", "as_json")  # all that goes with --join
 PANEL = "Many workers"
@@ -36,6 +43,18 @@ JoinOption = Annotated[
         rich_help_panel=PANEL,
     ),
 ]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Describe the photos on the Ray cluster at this address; auto is that of this "
+        "machine, which is started if there is none. All machines must have the photos at the same "
+        "place. Needs: pip install 'cbir[ray]'",
+        show_default=False,
+        rich_help_panel=PANEL,
+    ),
+]
 
 
 def read_shard(text: str | None) -> Shard | None:
@@ -46,6 +65,21 @@ def read_shard(text: str | None) -> Shard | None:
         return None if text is None else Shard.parse(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--shard") from error
+
+
+def extractor_on_ray(store: Store, engine: EngineName) -> Callable[[], FeatureExtractor]:
+    """Return what loads the extractor of a store in another process."""
+    return partial(_load_extractor, store.spec, engine, store.adaptation())
+
+
+def _load_extractor(
+    spec: FeatureSpec, engine: EngineName, adaptation: PcaProjection | None
+) -> FeatureExtractor:
+    from indexer.features.extractor import FeatureExtractor
+    from ui.process import configure_images
+
+    configure_images()
+    return FeatureExtractor(spec, engine=engine, adaptation=adaptation)
 
 
 def join(
