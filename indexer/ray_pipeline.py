@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 AUTO = "auto"  # the cluster of this machine, which is started if there is none
 BATCH_PARTS = 8  # that a worker is given at a time, for its threads to share
+ANSWER_S = 10.0
 RETRIES = 3  # of a batch whose worker died
 PASSED_ON = ("CBIR_PRECISION",)  # on which vectors depend
 
@@ -182,13 +184,14 @@ def _connected(address: str) -> Iterator[None]:
         yield
         return
     try:
+        _require_answer(address)
         ray.init(
             None if address == AUTO else address,
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError, ImportError) as error:
         raise ClusterError(f"The Ray cluster {address} cannot be used: {error}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Ray prints what becomes of its workers on stdout, where only results belong.
@@ -197,6 +200,13 @@ def _connected(address: str) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise `OSError` where nobody answers at host:port: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), ANSWER_S).close()
 
 
 @contextmanager

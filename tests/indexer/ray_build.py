@@ -1,7 +1,7 @@
-"""Indexes a folder with the colour grid on two Ray workers, which may die.
+"""Indexes a folder on two Ray workers, with the colour grid or the default network.
 
 python -m tests.indexer.ray_build STORE PHOTOS [FUSE...]: the worker that finds a file of these,
-deletes it and kills itself.
+deletes it and kills itself, if it has the colour grid.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 from indexer import build
 from indexer.arrays import Pixels
@@ -42,16 +43,18 @@ class Mortal(ColourGridEngine):
 
 
 def load(spec: FeatureSpec, fuses: Sequence[Path]) -> FeatureExtractor:
+    if spec == FeatureSpec.create():
+        return FeatureExtractor(spec)
     return colour_extractor(Mortal(fuses), spec)
 
 
 if __name__ == "__main__":
     place, photos, *fuses = map(Path, sys.argv[1:])
     store = Store.open(place)
-    build.PART = 4  # so that there are several batches
     options = BuildOptions(ray="auto", workers=2, pages="all")
     try:
-        report = index_photos(store, [photos], partial(load, store.spec, fuses), options)
+        with mock.patch.object(build, "PART", 4):  # so that there are several batches
+            report = index_photos(store, [photos], partial(load, store.spec, fuses), options)
     except CbirError as error:
         sys.exit(f"Error: {error}")
     store.close()

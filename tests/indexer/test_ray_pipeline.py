@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +14,14 @@ from PIL import Image
 import tests
 from indexer.build import index_photos
 from indexer.errors import ClusterError
+from indexer.features.extractor import FeatureExtractor
 from indexer.ray_pipeline import RayPipeline
 from indexer.run import BuildOptions
 from indexer.store.store import Store
 from tests.colour_grid import region_spec
 from tests.desk import Desk
-from tests.pictures import noise
+from tests.pictures import RED, noise, plain
+from tests.sample import SAMPLE
 from tests.store_contents import everything_in
 
 IMAGES = 150
@@ -80,6 +83,19 @@ def test_two_workers_make_the_store_of_one_process(
 
 
 @pytest.mark.usefixtures("ray")
+def test_the_default_network_gives_the_same_there(lite0: FeatureExtractor, tmp_path: Path) -> None:
+    one = Store.create(tmp_path / "one", lite0.spec)
+    index_photos(one, [SAMPLE / "images"], lambda: lite0)
+    Store.create(tmp_path / "ray", lite0.spec).close()
+    done = build_on_ray(tmp_path / "ray", SAMPLE / "images")
+    assert done.returncode == 0, done.stderr
+    made = Store.open(tmp_path / "ray")
+    assert everything_in(made) == everything_in(one)
+    made.close()
+    one.close()
+
+
+@pytest.mark.usefixtures("ray")
 def test_workers_that_keep_dying_end_the_run(photos: Path, tmp_path: Path) -> None:
     Store.create(tmp_path / "ray", region_spec()).close()
     fuses = [tmp_path / f"fuse{number}" for number in range(60)]
@@ -92,9 +108,11 @@ def test_workers_that_keep_dying_end_the_run(photos: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("ray")
-def test_a_cluster_that_is_not_there(photos: Path, desk: Desk) -> None:
-    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1 cannot be used"):
-        index_photos(desk.store, [photos], desk.extractor, BuildOptions(ray="127.0.0.1:1"))
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999", "nonsense", "ray://[::1]:1"])
+def test_a_cluster_that_is_not_there(desk: Desk, address: str) -> None:
+    plain(desk.photos / "a.png", RED)
+    with pytest.raises(ClusterError, match=f"{re.escape(address)} cannot be used"):
+        index_photos(desk.store, [desk.photos], desk.extractor, BuildOptions(ray=address))
 
 
 def test_without_ray(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
