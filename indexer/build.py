@@ -149,7 +149,8 @@ class Builder:
         if ray is not None:
             from indexer.ray_pipeline import RayPipeline  # most runs need no Ray
 
-            return RayPipeline(ray, self._load_extractor, self._missing, memory=memory, **shared)
+            shared |= {"memory": memory, "on_gpus": self.options.on_gpus}
+            return RayPipeline(ray, self._load_extractor, self._missing, **shared)
         budget = DECODING if memory is None else Budget(memory)
         return Pipeline(self._load_extractor, self._is_known, budget=budget, **shared)
 

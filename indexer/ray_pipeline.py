@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ PASSED_ON = ("CBIR_PRECISION",)  # on which vectors depend
 class RayPipeline:
     """Describes files like `Pipeline`, with workers on the Ray cluster at `address`.
 
-    There is a worker for each GPU, or else for each machine, unless `workers` says how many. Each
+    There is a worker for each GPU, if there are any and the work is to be done `on_gpus`, or else
+    for each machine, unless `workers` says how many. Each
     calls `load_extractor`, which Ray has to be able to serialise, once. Files with the bytes of
     `missing` images, by their SHA-256, are not described. A worker that dies is replaced, and what
     it was at is done again.
@@ -50,6 +52,7 @@ class RayPipeline:
         missing: Collection[bytes],
         *,
         workers: int | None = None,
+        on_gpus: bool = True,
         part: int = PART,
         memory: int | None = None,
         time_limit_s: float = DECODE_S,
@@ -58,6 +61,7 @@ class RayPipeline:
         self._load_extractor = load_extractor
         self._missing = frozenset(missing)
         self._workers = workers
+        self._on_gpus = on_gpus
         self._part = part
         self._memory = memory
         self._time_limit_s = time_limit_s
@@ -73,7 +77,8 @@ class RayPipeline:
 
     def describe(self, item: Item) -> list[Item]:
         """Return the items of a file, described in this process whether it is known or not."""
-        return Pipeline(self._load_extractor, lambda *_: False).describe(item)
+        here = Pipeline(self._load_extractor, lambda *_: False, time_limit_s=self._time_limit_s)
+        return here.describe(item)
 
     def _dataset(self, tasks: Sequence[Task]) -> Dataset:
         import ray.data
@@ -81,7 +86,7 @@ class RayPipeline:
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
-        shares = _Shares.of(ray.nodes(), self._workers)
+        shares = Shares.of(ray.nodes(), self._workers, on_gpus=self._on_gpus)
         batch = self._part * BATCH_PARTS
         rows = [{"task": task} for task in tasks]
         given = {
@@ -93,20 +98,25 @@ class RayPipeline:
             "time_limit_s": self._time_limit_s,
             "environment": {name: os.environ[name] for name in PASSED_ON if name in os.environ},
         }
-        return ray.data.from_items(rows, override_num_blocks=-(-len(rows) // batch)).map_batches(
-            _Worker,
-            fn_constructor_kwargs=given,
-            batch_size=batch,
-            batch_format="numpy",
-            concurrency=shares.workers,
-            num_cpus=shares.cpus,
-            num_gpus=shares.gpus,
-            ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
-        )
+        data = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // batch))
+        with warnings.catch_warnings():
+            # Nothing takes the place of what is deprecated: without it, retries never end.
+            warnings.filterwarnings("ignore", "`ray_remote_args`", DeprecationWarning)
+            return data.map_batches(
+                Worker,
+                fn_constructor_kwargs=given,
+                batch_size=batch,
+                batch_format="numpy",
+                concurrency=shares.workers,
+                num_cpus=shares.cpus,
+                num_gpus=shares.gpus,
+                max_restarts=-1,
+                max_task_retries=RETRIES,
+            )
 
 
 @dataclass(frozen=True)
-class _Shares:
+class Shares:
     """How many workers there are, and what each may use of its machine."""
 
     workers: int
@@ -115,8 +125,14 @@ class _Shares:
     gpus: int
 
     @classmethod
-    def of(cls, machines: Sequence[Mapping[str, Any]], workers: int | None) -> _Shares:
-        """Share the machines of a cluster: one worker a GPU, or else one a machine."""
+    def of(
+        cls,
+        machines: Sequence[Mapping[str, Any]],
+        workers: int | None = None,
+        *,
+        on_gpus: bool = True,
+    ) -> Shares:
+        """Share the machines of a cluster, as `ray.nodes` gives them; see `RayPipeline`."""
         alive = [machine["Resources"] for machine in machines if machine["Alive"]]
         cpus = [int(resources.get("CPU", 0)) for resources in alive]
         gpus = [int(resources.get("GPU", 0)) for resources in alive]
@@ -126,7 +142,7 @@ class _Shares:
         if workers is not None:
             on_a_machine = -(-workers // len(with_cpus))
             return cls(workers, on_a_machine, max(1, min(with_cpus) // on_a_machine), 0)
-        if any(gpus):
+        if on_gpus and any(gpus):
             most = max(gpus)
             own = min(cpu // gpu for cpu, gpu in zip(cpus, gpus, strict=True) if gpu)
             return cls(sum(gpus), most, max(1, own), 1)
@@ -138,7 +154,7 @@ class _Shares:
         return self.cpus + SPARE_WORKERS
 
 
-class _Worker:
+class Worker:
     """What runs on the cluster: a pipeline with its extractor, which is loaded once."""
 
     def __init__(

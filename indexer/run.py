@@ -21,7 +21,7 @@ class BuildOptions:
     `workers` are threads, as many as the processor can use unless given; the pictures that they
     decode at the same time take up to `memory` bytes together, by default a share of the machine's,
     and `time_limit_s` each. With `ray`, the address of a cluster or `auto`, workers are processes
-    there, see `RayPipeline`.
+    there, on its GPUs if it has any and they are wanted; see `RayPipeline`.
     """
 
     max_pixels: int | None = None
@@ -36,6 +36,7 @@ class BuildOptions:
     check: bool = False
     workers: int | None = None
     ray: str | None = None
+    on_gpus: bool = True
     memory: int | None = None
     time_limit_s: float = DECODE_S
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -7,7 +8,9 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -15,12 +18,13 @@ import tests
 from indexer.build import index_photos
 from indexer.errors import ClusterError
 from indexer.features.extractor import FeatureExtractor
-from indexer.ray_pipeline import RayPipeline
+from indexer.ray_pipeline import RayPipeline, Shares, Worker
 from indexer.run import BuildOptions
+from indexer.scan import scan_places
 from indexer.store.store import Store
 from tests.colour_grid import region_spec
 from tests.desk import Desk
-from tests.pictures import RED, noise, plain
+from tests.pictures import BLUE, GREEN, RED, noise, plain
 from tests.sample import SAMPLE
 from tests.store_contents import everything_in
 
@@ -113,6 +117,61 @@ def test_a_cluster_that_is_not_there(desk: Desk, address: str) -> None:
     plain(desk.photos / "a.png", RED)
     with pytest.raises(ClusterError, match=f"{re.escape(address)} cannot be used"):
         index_photos(desk.store, [desk.photos], desk.extractor, BuildOptions(ray=address))
+
+
+def test_a_worker_leaves_known_bytes_alone(desk: Desk) -> None:
+    plain(desk.photos / "a.png", RED)
+    plain(desk.photos / "b.png", GREEN)
+    plain(desk.photos / "c.png", BLUE)
+    desk.index(desk.photos / "a.png")
+    (desk.photos / "a.png").touch()
+    with desk.store.writing():
+        tasks = scan_places(desk.store, [desk.photos]).tasks
+    batch = np.empty(len(tasks), object)
+    batch[:] = tasks
+    moved = hashlib.sha256((desk.photos / "b.png").read_bytes()).digest()
+    worker = Worker(
+        *(desk.extractor, frozenset({moved})),
+        part=2,
+        threads=2,
+        memory=1 << 30,
+        time_limit_s=60,
+        environment={},
+    )
+    items = [item for some in worker({"task": batch})["items"] for item in some]
+    assert [item.task for item in items] == tasks
+    described = {item.task.path.name for item in items if item.features is not None}
+    assert described == {"c.png"}
+
+
+def machine(cpus: int, gpus: int = 0, alive: bool = True) -> dict[str, Any]:
+    resources = {"CPU": float(cpus)} | ({"GPU": float(gpus)} if gpus else {})
+    return {"Alive": alive, "Resources": resources if cpus else {}}
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "shares"),
+    [
+        ([machine(2)], None, Shares(1, 1, 2, 0)),
+        ([machine(2)], 2, Shares(2, 2, 1, 0)),
+        ([machine(16), machine(8), machine(4, alive=False)], None, Shares(2, 1, 8, 0)),
+        ([machine(0), machine(8), machine(8)], 3, Shares(3, 2, 4, 0)),
+        ([machine(16, 4), machine(8, 1), machine(64)], None, Shares(5, 4, 4, 1)),
+    ],
+)
+def test_machines_are_shared(
+    machines: list[dict[str, Any]], workers: int | None, shares: Shares
+) -> None:
+    assert Shares.of(machines, workers) == shares
+
+
+def test_without_gpus_there_is_a_worker_a_machine() -> None:
+    assert Shares.of([machine(8, 2), machine(8)], on_gpus=False) == Shares(2, 1, 8, 0)
+
+
+def test_a_cluster_without_processors() -> None:
+    with pytest.raises(ClusterError, match="no processors"):
+        Shares.of([machine(0)])
 
 
 def test_without_ray(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,6 +249,7 @@ def index(
         oversize=oversize,
         shard=read_shard(shard),
         ray=ray,
+        on_gpus=engine != "openvino",
         strict=strict,
         retry_failed=retry_failed,
         check=check,
