@@ -56,6 +56,7 @@ def open_or_create_whole(place: Path, parts: Sequence[StoreReader]) -> Iterator[
                 "into one of another name, see --store."
             )
         require_same_spec(whole, parts[0])
+        _copy_adaptation(whole, parts[0])
         yield whole
 
 
@@ -74,14 +75,19 @@ def require_same_spec(one: StoreReader, other: StoreReader) -> None:
 
 
 def _create_like(place: Path, part: StoreReader) -> Store:
-    adaptation = part.adaptation()
     state = part.reader.state()
     whole = Store.create(place, part.spec)
-    if adaptation is not None:
-        adaptation.write(whole.path / f"adaptation-{adaptation.digest}.npz")
+    _copy_adaptation(whole, part)
     whole.index_type = state.index_type
     whole.keep_keypoints(state.keeps_keypoints)
     return whole
+
+
+def _copy_adaptation(whole: Store, part: StoreReader) -> None:
+    """Give the whole the whitening that its spec names, if any, unless it has it."""
+    file, adaptation = whole.adaptation_file, part.adaptation()
+    if file is not None and adaptation is not None and not file.exists():
+        adaptation.write(file)
 
 
 def require_same_dimensions(stores: Sequence[StoreReader]) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import tests
 from indexer import join
+from indexer.adapt import adapt_store
 from indexer.build import index_photos
 from indexer.diagnosis import examine
 from indexer.errors import (
@@ -39,7 +40,7 @@ from indexer.store.store import Store
 from indexer.store.tags import read_tags, replace_tags, save_concept
 from retrieval.query import Query
 from tests.colour_grid import region_spec
-from tests.desk import Desk
+from tests.desk import Desk, noisy_desk
 from tests.pictures import BLUE, GREEN, RED, coloured, noise, plain
 from tests.store_contents import everything_in
 
@@ -324,6 +325,23 @@ def test_different_concepts_of_one_name_are_refused(parts: list[Path], tmp_path:
     ):
         pass
     assert not (tmp_path / "whole").exists()
+
+
+def test_a_whitening_of_the_collection_comes_along(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path)
+    adapt_store(desk.store)
+    wanted = everything_in(desk.store)
+    place = tmp_path / "whole"
+    with joined(place, [desk.store.path]) as (whole, _):
+        assert everything_in(whole) == wanted
+        assert whole.adaptation() is not None
+        file = whole.adaptation_file
+    assert file is not None
+    file.unlink()  # as if the run that made the store was killed at once
+    with joined(place, [desk.store.path]):
+        pass
+    assert examine(place).is_clean
+    desk.store.close()
 
 
 # --- what is refused -------------------------------------------------------------------------

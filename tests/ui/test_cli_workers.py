@@ -68,6 +68,8 @@ def test_a_store_tells_its_shard(photos: Path, tmp_path: Path, cbir: Run) -> Non
     assert "shard 2/3" in done.stderr
     assert "shard 1/3" in done.stderr
     assert report_of(cbir("index", "--store", place, "--json"))["added"] == 0
+    assert report_of(cbir("info", "--store", place, "--json"))["shard"] == "2/3"
+    assert "2/3 of the files" in cbir("info", "--store", place).stdout
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "x"])
