@@ -78,6 +78,7 @@ class _Joiner:
         total = sum(len(file.images) for file in files)
         done = 0
         self._roots = self.whole.roots()
+        self._progress("Joining", done, total)
         for step in _steps(files):
             self._join(step)
             done += sum(len(file.images) for file in step)
@@ -122,10 +123,11 @@ class _Joiner:
         return str(self._roots[image.file.root_id] / image.file.path)
 
     def _note_kept(self, image: ImageToJoin) -> None:
-        if image.image.reason is None:
+        reason = image.known.reason if image.known else None
+        if reason is None:
             self.report.unchanged += 1
         else:
-            self.report.failed.append((self._path(image), image.image.reason))
+            self.report.failed.append((self._path(image), reason))
 
     def _note(self, file: FileToJoin, image: ImageToJoin, entry: Entry) -> None:
         """Count an image as an index run does."""

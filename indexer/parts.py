@@ -14,18 +14,26 @@ from indexer.store.reader import StoreReader
 from indexer.store.store import Store
 from indexer.store.tags import read_concepts
 
+FILES_A_STORE = 12  # those of the catalogue, for several connections
+FILES_A_SEGMENT = 3
+FILES_OF_PROCESS = 64  # libraries, the whole and its lock
+
 
 @contextmanager
 def open_parts(places: Sequence[Path]) -> Iterator[list[StoreReader]]:
     """Open the stores to be joined, and close them in the end.
 
-    Raises what `StoreReader.open` does, and `SpecMismatchError` where their specs differ.
+    Raises what `StoreReader.open` does, `SpecMismatchError` where their specs differ, and
+    `StoreError` where they are too many for the files that this process may have open.
     """
     with ExitStack() as stack:
         parts: list[StoreReader] = []
+        files = 0
         for place in dict.fromkeys(place.resolve() for place in places):
             part = StoreReader.open(place)
             stack.callback(part.close)
+            files += FILES_A_STORE + FILES_A_SEGMENT * len(part.reader.state().segments)
+            _require_room(files, len(parts))
             require_same_spec(parts[0] if parts else part, part)
             parts.append(part)
         yield parts
@@ -58,6 +66,21 @@ def open_or_create_whole(place: Path, parts: Sequence[StoreReader]) -> Iterator[
         require_same_spec(whole, parts[0])
         _copy_adaptation(whole, parts[0])
         yield whole
+
+
+def _require_room(files: int, opened: int) -> None:
+    """Raise `StoreError` where so many files cannot be open at once; `opened` parts could be."""
+    try:
+        import resource
+    except ImportError:  # on Windows, which has no such limit
+        return
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and files + FILES_OF_PROCESS > most:
+        raise StoreError(
+            f"These are too many stores to be joined at once: this process may have {most} files "
+            f"open. Join {max(1, opened)} at a time, all into the same --store, or raise the limit "
+            "with ulimit -n."
+        )
 
 
 def require_same_spec(one: StoreReader, other: StoreReader) -> None:

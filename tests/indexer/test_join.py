@@ -361,6 +361,18 @@ def test_other_specs_are_refused(photos: Path, parts: list[Path], tmp_path: Path
         pass
 
 
+def test_too_many_parts_for_the_open_files(
+    parts: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (120, 120))
+    with pytest.raises(StoreError, match="Join 2 at a time"), joined(tmp_path / "whole", parts):
+        pass
+    for two in (parts[:2], parts[2:]):
+        with joined(tmp_path / "whole", two):
+            pass
+
+
 def test_a_part_cannot_be_the_whole(parts: list[Path]) -> None:
     with pytest.raises(StoreError, match="one of those"), joined(parts[0], parts):
         pass

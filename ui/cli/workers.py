@@ -50,7 +50,7 @@ RayOption = Annotated[
         metavar="ADDRESS",
         help="Describe the photos on the Ray cluster at this address; auto is that of this "
         "machine, which is started if there is none. All machines must have the photos at the same "
-        "place. Needs: pip install 'cbir[ray]'",
+        "place. Needs cbir with its extra ray.",
         show_default=False,
         rich_help_panel=PANEL,
     ),
@@ -91,7 +91,7 @@ def join(
     from indexer.parts import open_or_create_whole, open_parts
     from indexer.store.layout import STORE_NAME
     from indexer.store.places import find_store
-    from ui.process import configure_images
+    from ui.process import configure_images, raise_file_limit
     from ui.progress import ConsoleProgress
 
     for option in context.command.params:
@@ -102,6 +102,7 @@ def join(
     if not parts:
         raise typer.BadParameter("name the stores to be joined", param_hint="PHOTOS")
     configure_images()
+    raise_file_limit()
     place = store or find_store() or Path(STORE_NAME)
     with (
         reporting_stops(),
