@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from indexer.errors import NoImagesError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
@@ -16,16 +17,15 @@ from indexer.images.budget import DECODING, Budget
 from indexer.images.page_paths import name_page, page_of
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
-from indexer.pipeline import PART, SLIDING_PART, Item, Pipeline
+from indexer.pipeline import PART, SLIDING_PART, Describing, Item, Pipeline, is_same
 from indexer.progress import Progress, no_progress
-from indexer.run import BuildOptions, IndexingStopped, IndexReport
+from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
 from indexer.scan import REMEDY, Scan, Task, scan_places
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
-BLANK = "shows nothing but one even colour; it is kept, but no search finds it"
 
 
 class Builder:
@@ -126,15 +126,7 @@ class Builder:
             return
         done = 0
         self._report_progress(0, len(tasks))
-        # It ends with the run, which frees the network's memory before an index is trained.
-        pipeline = Pipeline(
-            self._load_extractor,
-            self._is_known,
-            workers=self.options.workers,
-            part=SLIDING_PART if self.store.spec.regions == "sliding" else PART,
-            budget=DECODING if self.options.memory is None else Budget(self.options.memory),
-            time_limit_s=self.options.time_limit_s,
-        )
+        pipeline = self._pipeline()  # it ends with the run, which frees the network's memory
         with closing(pipeline.run(tasks)) as parts:
             for items in parts:
                 self._take_all(items, pipeline)
@@ -147,14 +139,29 @@ class Builder:
                 if self._stop():
                     raise KeyboardInterrupt
 
+    def _pipeline(self) -> Describing:
+        memory, ray = self.options.memory, self.options.ray
+        shared: dict[str, Any] = {
+            "workers": self.options.workers,
+            "part": SLIDING_PART if self.store.spec.regions == "sliding" else PART,
+            "time_limit_s": self.options.time_limit_s,
+        }
+        if ray is not None:
+            from indexer.ray_pipeline import RayPipeline  # most runs need no Ray
+
+            shared |= {"memory": memory, "on_gpus": self.options.on_gpus}
+            return RayPipeline(ray, self._load_extractor, self._missing, **shared)
+        budget = DECODING if memory is None else Budget(memory)
+        return Pipeline(self._load_extractor, self._is_known, budget=budget, **shared)
+
     def _report_progress(self, done: int, total: int) -> None:
         self._progress("Indexing", done, total, failed=len(self.report.failed))
 
     def _is_known(self, task: Task, content_hash: bytes) -> bool:
         """Whether a file was only touched, or is perhaps one that is missing, under a new name."""
-        return _is_same(task, content_hash) or content_hash in self._missing
+        return is_same(task, content_hash) or content_hash in self._missing
 
-    def _take_all(self, items: Sequence[Item], pipeline: Pipeline) -> None:
+    def _take_all(self, items: Sequence[Item], pipeline: Describing) -> None:
         """Queue what was described for the next commit, file by file."""
         for _, group in groupby(items, key=lambda item: item.task.path):
             of_file = list(group)
@@ -192,7 +199,7 @@ class Builder:
     def _keep_vectors(self, item: Item) -> bool:
         """Handle a file whose bytes are known: touched only, or moved. False if it is neither."""
         known = item.task.known
-        if _is_same(item.task, item.file.content_hash):
+        if is_same(item.task, item.file.content_hash):
             self._move(known, item.file)
             self.report.unchanged += len(known)
             return True
@@ -254,15 +261,6 @@ def index_photos(
     finally:
         builder.report.elapsed_s = time.monotonic() - started
     return report
-
-
-def _is_same(task: Task, content_hash: bytes) -> bool:
-    """Whether a readable image was only touched: another time stamp, the same bytes."""
-    return (
-        bool(task.known)
-        and not task.again
-        and all(k.reason is None and k.file.content_hash == content_hash for k in task.known)
-    )
 
 
 def _entry_of(item: Item, known: KnownFile | None) -> Entry:

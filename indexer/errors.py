@@ -16,6 +16,7 @@
     │   ├── UnknownConceptError     no concept, and so no tag, of that name
     │   └── InvalidConceptError     a concept file that is not valid
     ├── OutsideRootsError           an image outside the folders of photos
+    ├── ClusterError                Ray, or a cluster of it, that cannot be used
     ├── SettingError                an environment variable with a useless value
     ├── FeatureError
     │   ├── UnknownBackboneError    no backbone or tap of that name
@@ -139,6 +140,10 @@ class EngineError(FeatureError):
 
 class DegenerateFeatureError(FeatureError):
     """A vector is zero or not finite, so it has no direction to compare."""
+
+
+class ClusterError(CbirError):
+    """Ray is not installed, its cluster cannot be used, or its workers keep failing."""
 
 
 class SettingError(CbirError):

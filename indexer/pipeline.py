@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
+from typing import Protocol
 
 from indexer.arrays import Pixels
 from indexer.choices import DECODE_S, PageChoice
@@ -66,6 +67,16 @@ class Item:
 
 _Decoded = tuple[Item, Pixels | None]
 """An item, and its pixels where it is to be described."""
+
+
+class Describing(Protocol):
+    """Describes files: `Pipeline` in this process, `RayPipeline` on a cluster."""
+
+    def run(self, tasks: Sequence[Task]) -> Generator[list[Item], None, None]:
+        """Yield the items of the tasks in order, a part at a time, until it is closed."""
+
+    def describe(self, item: Item) -> list[Item]:
+        """Return the items of a file, described whether its bytes are known or not."""
 
 
 class Pipeline:
@@ -247,6 +258,15 @@ class Pipeline:
                     item = replace(item, reason=str(result))
             items.append(item)
         return items
+
+
+def is_same(task: Task, content_hash: bytes) -> bool:
+    """Whether a readable image was only touched: another time stamp, the same bytes."""
+    return (
+        bool(task.known)
+        and not task.again
+        and all(k.reason is None and k.file.content_hash == content_hash for k in task.known)
+    )
 
 
 def _parts(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from indexer.errors import NoImagesError
 from indexer.images.page_paths import name_page, page_of
+from indexer.reading import ReadingOptions
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
@@ -86,7 +87,8 @@ def _state_at(store: Store, row: KnownFile, path: Path, new: Path) -> FileState:
     roots = store.roots()
     root_id = next((i for i, root in roots.items() if path.is_relative_to(root)), None)
     if root_id is None:
-        root_id = store.add_root(new if new.is_dir() else new.parent)
+        options = ReadingOptions(shard=store.shard)
+        root_id = store.add_root(new if new.is_dir() else new.parent, options)
         roots = store.roots()
     below = path.relative_to(roots[root_id]).as_posix()
     place = name_page(below, page_of(row.file.path)[1])

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from indexer.choices import DECODE_S, Damaged, Oversize, PageChoice
 from indexer.scan import ScanOptions
+from indexer.shard import Shard
+
+BLANK = "shows nothing but one even colour; it is kept, but no search finds it"
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,8 @@ class BuildOptions:
     file or folder that cannot be read ends the run. `check` compares the bytes of all files.
     `workers` are threads, as many as the processor can use unless given; the pictures that they
     decode at the same time take up to `memory` bytes together, by default a share of the machine's,
-    and `time_limit_s` each.
+    and `time_limit_s` each. With `ray`, the address of a cluster or `auto`, workers are processes
+    there, on its GPUs if it has any and they are wanted; see `RayPipeline`.
     """
 
     max_pixels: int | None = None
@@ -26,16 +30,19 @@ class BuildOptions:
     pages: PageChoice | None = None
     damaged: Damaged | None = None
     oversize: Oversize | None = None
+    shard: Shard | None = None
     strict: bool = False
     retry_failed: bool = False
     check: bool = False
     workers: int | None = None
+    ray: str | None = None
+    on_gpus: bool = True
     memory: int | None = None
     time_limit_s: float = DECODE_S
 
     def scan_options(self) -> ScanOptions:
         """Return what these choices say to a scan."""
-        names = ("max_pixels", "exclude", "sniff", "pages", "damaged", "oversize")
+        names = ("max_pixels", "exclude", "sniff", "pages", "damaged", "oversize", "shard")
         given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
         return ScanOptions(given, retry_failed=self.retry_failed, check=self.check)
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from indexer.errors import NoImagesError
+from indexer.errors import NoImagesError, StoreError
 from indexer.images.find import Excluded, Walk, find_images
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
+from indexer.shard import Shard
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
@@ -76,7 +77,8 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
     Without places, all that the store knows is brought up to date. Only names, sizes, dates and
     inodes are read. A file inside a folder that is a root already belongs to that root. What cannot
     be read is a problem, and what the store knows there is kept. Raises `NoImagesError` where every
-    place does not exist or is empty of images, and where there is none.
+    place does not exist or is empty of images, and where there is none, and `StoreError` where
+    another shard is asked for than the store holds.
     """
     scanner = _Scanner(store, options or ScanOptions())
     if not (places or scanner.remembered):
@@ -102,10 +104,22 @@ class _Scanner:
         self.options = options
         self.found = Scan()
         self.remembered = store.root_options()
+        self.shard = self._require_shard(options.given.get("shard"))
         self.known: dict[tuple[int, str], list[KnownFile]] = {}
         for (root_id, path), row in store.known_files().items():
             self.known.setdefault((root_id, page_of(path)[0]), []).append(row)
         self._seen: set[tuple[int, str]] = set()
+
+    def _require_shard(self, asked: Shard | None) -> Shard | None:
+        """Return the shard that the store holds, or is to hold where it is new."""
+        held = self.store.shard
+        if asked is None or not self.remembered or asked == held:
+            return asked or held
+        holds = f"shard {held}" if held else "all files"
+        raise StoreError(
+            f"The store at {self.store.path} holds {holds} of its folders, and shard {asked} was "
+            "asked for. Give each shard a store of its own with --store."
+        )
 
     def all_places(self) -> list[Path]:
         """Return what a run without places looks at: folders, and files that were given by name."""
@@ -136,15 +150,16 @@ class _Scanner:
         nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
         root_id = next(iter(within), None)
         before = ReadingOptions() if root_id is None else self._options_of(root_id)
-        options = dataclasses.replace(before, **self.options.given)
+        options = dataclasses.replace(before, **{**self.options.given, "shard": self.shard})
         top = folder if root_id is None else roots[root_id]
         walk = Walk()
         excluded = self._excluded(top, options, nested)
-        found = self._files_at(place, top, options, excluded, walk)
+        homes = [*nested.values(), top]
+        found = self._files_at(place, homes, options, excluded, walk)
         self.found.problems += walk.problems
         self.found.skipped += walk.skipped
         scope = {*within, *nested}
-        if not found:
+        if not (found or walk.others):
             paths = [roots[key[0]] / key[1] for key in self.known if key[0] in scope]
             _refuse_empty(place, sum(path.is_relative_to(place) for path in paths), walk)
         if root_id is None:
@@ -168,21 +183,38 @@ class _Scanner:
         return Excluded({top: options.exclude} | globs)
 
     def _files_at(
-        self, place: Path, top: Path, options: ReadingOptions, excluded: Excluded, walk: Walk
+        self,
+        place: Path,
+        homes: Sequence[Path],
+        options: ReadingOptions,
+        excluded: Excluded,
+        walk: Walk,
     ) -> list[tuple[Path, os.stat_result]]:
+        """Return the images at a place, which belong to the first of the `homes` they are in."""
         if place.is_file():
-            return [(place, place.stat())]
+            walk.others += not self._is_in_shard(place, homes)
+            return [] if walk.others else [(place, place.stat())]
         if not place.is_dir():
             raise NoImagesError(f"There is no file or folder {place}.")
+        top, skip = homes[-1], self.store.path
         found = []
         for entry in find_images(
-            place, top=top, excluded=excluded, skip=self.store.path, sniff=options.sniff, walk=walk
+            place, top=top, excluded=excluded, skip=skip, sniff=options.sniff, walk=walk
         ):
+            path = Path(entry.path)
+            if not self._is_in_shard(path, homes):
+                walk.others += 1
+                continue
             try:
-                found.append((Path(entry.path), entry.stat()))
+                found.append((path, entry.stat()))
             except OSError as error:
                 walk.note(entry.path, error)
         return found
+
+    def _is_in_shard(self, path: Path, homes: Sequence[Path]) -> bool:
+        if self.shard is None:
+            return True
+        return _path_below(next(h for h in homes if path.is_relative_to(h)), path) in self.shard
 
     def _sort_in(
         self,

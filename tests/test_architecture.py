@@ -50,6 +50,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "altair": "ui/",
     "pandas": "ui/",
     "openTSNE": "retrieval/collection_map.py",
+    "ray": "indexer/ray_pipeline.py",
     "jinja2": "ui/",
     "rich": "ui/",
     "httpcore": "ui/fetch",

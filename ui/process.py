@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 
@@ -25,3 +26,17 @@ def configure_images() -> None:
     Image.MAX_IMAGE_PIXELS = None  # `load_image` has a limit of its own
     # Complaints about EXIF blocks and palettes of images that can be used all the same.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as the system allows it to; by default it is fewer.
+
+    Each store that is joined has a dozen files open, and more of each kind of vectors with time.
+    """
+    try:
+        import resource
+    except ImportError:  # on Windows, which has no such limit
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS allows fewer than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

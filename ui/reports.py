@@ -88,6 +88,7 @@ def summary_as_dict(store: Store) -> dict[str, Any]:
         "failed": _pairs(summary.failed),
         "spec": asdict(store.spec),
         "fingerprint": store.spec.fingerprint,
+        "shard": str(store.shard) if store.shard else None,
         "index_type": store.index_type,
         "searched": {kind: _describe_search(store, kind) for kind in summary.vectors},
         "engine": choose_engine(get_backbone(store.spec.backbone)),
@@ -115,6 +116,8 @@ def print_summary(store: Store) -> None:
     table.add_row("store", escape(printable(store.path)))
     for root in summary.roots:
         table.add_row("photos in", escape(printable(root)))
+    if store.shard is not None:
+        table.add_row("shard", f"{store.shard} of the files")
     table.add_row("images", f"{summary.images:,}")
     if summary.blank:
         table.add_row("without content", f"{len(summary.blank):,} (never hits)")

@@ -42,12 +42,14 @@ class Walk:
     """What a walk meets beside images.
 
     `skipped` counts files that are no images by their suffix, "" for none. `problems` are (path,
-    reason) of what could not be read; `empty` are folders with nothing in them at all.
+    reason) of what could not be read; `empty` are folders with nothing in them at all. `others`
+    counts images that are left to other shards.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str]] = field(default_factory=list)
     empty: set[str] = field(default_factory=set)
+    others: int = 0
 
     def note(self, path: str, error: Exception) -> None:
         """Add a problem."""
@@ -126,6 +128,15 @@ def find_images(
             except OSError as error:
                 walk.note(entry.path, error)
         pending.extend((path, ignored) for path in reversed(folders))
+
+
+def walk_order(path: str) -> tuple[tuple[bool, bytes], ...]:
+    """Return what sorts files, as paths with slashes, in the order of `find_images`.
+
+    The files of a folder come before those of its subfolders.
+    """
+    *folders, name = path.split("/")
+    return (*((True, os.fsencode(folder)) for folder in folders), (False, os.fsencode(name)))
 
 
 def _folders_between(top: Path, folder: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec, VectorKind
 from indexer.features.whitening import PcaProjection
 from indexer.reading import ReadingOptions
+from indexer.shard import Shard
 from indexer.store.catalog.protocol import Catalog, CatalogState, ImageFields
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.derived import DerivedFiles
@@ -160,6 +161,11 @@ class StoreReader:
             raise StoreCorruptError(
                 f"What the store at {self.path} remembers of its folders cannot be read ({error})."
             ) from error
+
+    @property
+    def shard(self) -> Shard | None:
+        """The shard of its photos that the store holds, None for all of them."""
+        return next((o.shard for o in self.root_options().values() if o.shard), None)
 
     @property
     def max_pixels(self) -> int:

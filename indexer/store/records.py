@@ -7,7 +7,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from indexer.arrays import HalfArray, IdArray
 from indexer.features.extractor import ImageFeatures
+from indexer.features.windows import to_pixels
 from indexer.images.facts import ImageFacts
 from indexer.images.page_paths import page_of
 
@@ -45,6 +49,23 @@ class FileState:
 
 
 @dataclass(frozen=True)
+class StoredFeatures:
+    """The vectors of one image as a store keeps them: float16, by the name of their kind.
+
+    Row i of a region kind belongs to `boxes[i]` (R, 4), in pixels of the upright original.
+    """
+
+    vectors: dict[str, HalfArray]
+    boxes: IdArray
+
+    @classmethod
+    def of(cls, features: ImageFeatures, facts: ImageFacts) -> StoredFeatures:
+        """Return what a store keeps of the features of an image."""
+        vectors = {kind: rows.astype(np.float16) for kind, rows in features.vectors.items()}
+        return cls(vectors, to_pixels(features.boxes, facts.width, facts.height))
+
+
+@dataclass(frozen=True)
 class Entry:
     """An image to commit: its file, and either facts and features or the reason of failure.
 
@@ -54,7 +75,7 @@ class Entry:
 
     file: FileState
     facts: ImageFacts | None = None
-    features: ImageFeatures | None = None
+    features: ImageFeatures | StoredFeatures | None = None
     reason: str | None = None
     replaces: int | None = None
     pages: int | None = None

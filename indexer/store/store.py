@@ -12,12 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from filelock import FileLock, Timeout
 
-from indexer.arrays import FloatArray, HalfArray
+from indexer.arrays import FloatArray
 from indexer.errors import SpecMismatchError, StoreError, StoreLockedError
 from indexer.features.extractor import ImageFeatures
 from indexer.features.spec import FeatureSpec
-from indexer.features.windows import to_pixels
-from indexer.images.facts import ImageFacts
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
 from indexer.store.catalog.connection import unwritable
@@ -27,7 +25,7 @@ from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.deletion import delete_adaptations, delete_store_files
 from indexer.store.layout import CATALOG, LOCK, VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
-from indexer.store.records import Entry, FileState, KnownFile
+from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
 from indexer.store.vectors.ivf import IvfIndex
 
@@ -36,8 +34,7 @@ class _Described(NamedTuple):
     """An image that is about to become live."""
 
     id: int
-    facts: ImageFacts
-    features: ImageFeatures
+    features: StoredFeatures
 
 
 class Store(StoreReader):
@@ -74,9 +71,9 @@ class Store(StoreReader):
     def close_or_discard(self) -> None:
         """Close a store that this process created, and delete it if it holds no image.
 
-        So a failed first attempt does not bind the next one to its spec.
+        So a failed first attempt does not bind the next one to its spec. A shard may be empty.
         """
-        unused = self.is_empty()
+        unused = self.is_empty() and self.shard is None
         self.close()
         if unused:
             Store.delete(self.path)
@@ -179,9 +176,9 @@ class Store(StoreReader):
             change.remove_images(replaced)
             ids = change.add_images(entries)
             described = [
-                _Described(id_, entry.facts, entry.features)
+                _Described(id_, features)
                 for id_, entry in zip(ids, entries, strict=True)
-                if entry.features and entry.facts
+                if (features := _to_store(entry)) is not None
             ]
             if described:
                 self._append_vectors(change, described)
@@ -190,18 +187,15 @@ class Store(StoreReader):
     def _append_vectors(self, change: CatalogTransaction, images: Sequence[_Described]) -> None:
         image_ids = np.array([image.id for image in images], np.int64)
         for kind in self.spec.kinds_of("image"):
-            vectors = _stored([image.features.vectors[kind.name] for image in images])
+            vectors = np.concatenate([image.features.vectors[kind.name] for image in images])
             self.vectors.append(change, kind.name, image_ids, image_ids, vectors)
         region_kinds = self.spec.kinds_of("region")
         if region_kinds:
-            counts = [len(image.features.boxes) for image in images]
-            sizes = np.array([(image.facts.width, image.facts.height) for image in images])
-            widths, heights = np.repeat(sizes, counts, axis=0).T
-            boxes = to_pixels(np.vstack([i.features.boxes for i in images]), widths, heights)
-            owners = np.repeat(image_ids, counts)
-            ids = change.add_regions(owners, boxes)
+            boxes = [image.features.boxes for image in images]
+            owners = np.repeat(image_ids, [len(own) for own in boxes])
+            ids = change.add_regions(owners, np.vstack(boxes))
             for kind in region_kinds:
-                vectors = _stored([image.features.vectors[kind.name] for image in images])
+                vectors = np.concatenate([image.features.vectors[kind.name] for image in images])
                 self.vectors.append(change, kind.name, ids, owners, vectors)
         self.vectors.sync()
 
@@ -286,6 +280,8 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _stored(parts: Sequence[FloatArray]) -> HalfArray:
-    """Join rows of vectors in the precision in which they are stored."""
-    return np.concatenate(parts, dtype=np.float16, casting="same_kind")
+def _to_store(entry: Entry) -> StoredFeatures | None:
+    """Return the features of an entry as they are stored, None where it has none."""
+    if isinstance(entry.features, ImageFeatures):
+        return StoredFeatures.of(entry.features, entry.facts) if entry.facts else None
+    return entry.features

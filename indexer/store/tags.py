@@ -69,6 +69,19 @@ def count_tags(store: StoreReader) -> dict[str, int]:
         return {row.name: row[1] for row in session.execute(query)}
 
 
+def read_tags(store: StoreReader) -> dict[str, dict[int, float]]:
+    """Return the images that have each concept as a tag, by id, with their probabilities."""
+    store.catalog.require_intact("tags")
+    tags: dict[str, dict[int, float]] = {name: {} for name in read_concepts(store)}
+    query = select(ConceptRow.name, TagRow.image_id, TagRow.probability).join(
+        TagRow, TagRow.concept_id == ConceptRow.id
+    )
+    with store.catalog.session() as session:
+        for name, image_id, probability in session.execute(query):
+            tags[name][image_id] = probability
+    return tags
+
+
 def tags_of(store: StoreReader, image_id: int) -> dict[str, float]:
     """Return the tags of an image with their probabilities, the most probable first."""
     store.catalog.require_intact("tags")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,19 +20,20 @@ from indexer.choices import (
 )
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec, read_choices
-from ui.cli.shell import (
-    DAMAGED_HELP,
-    OVERSIZE_HELP,
-    EngineOption,
-    JsonOption,
-    StoreOption,
-    app,
-    say,
+from ui.cli.indexing import (
+    catching_interrupts,
+    extractor_loader,
+    open_or_create,
+    read_bytes,
+    read_numbers,
+    reporting_stops,
+    say_report,
 )
+from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
+from ui.cli.workers import JoinOption, RayOption, ShardOption, extractor_on_ray, read_shard
+from ui.cli.workers import join as join_into
 
 DEFAULTS = FeatureSpec
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
-UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
 def _listed(values: tuple[float, ...]) -> str:
@@ -43,6 +42,7 @@ def _listed(values: tuple[float, ...]) -> str:
 
 @app.command()
 def index(
+    context: typer.Context,
     photos: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -202,6 +202,9 @@ def index(
         bool,
         typer.Option("--rebuild", help="Delete the store first and start again; photos are kept."),
     ] = False,
+    shard: ShardOption = None,
+    join: JoinOption = False,
+    ray: RayOption = None,
     engine: EngineOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
@@ -211,13 +214,14 @@ def index(
     folder is read is remembered with it; a .cbirignore in it, in the syntax of .gitignore, says
     what is left out.
     """
+    if join:
+        join_into(context, photos, store, as_json=as_json)
+        return
     started = time.monotonic()
     from indexer.build import index_photos
-    from indexer.run import BuildOptions, IndexingStopped, IndexReport
-    from ui.cli.indexing import catching_interrupts, extractor_loader, open_or_create
+    from indexer.run import BuildOptions
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
-    from ui.reports import report_as_dict, report_as_text
 
     configure_images()
     given: dict[str, Any] = {
@@ -227,8 +231,8 @@ def index(
         "gem_p": gem_p,
         "size_px": size,
         "regions": regions,
-        "scales": _numbers(scales, "--scales"),
-        "aspects": _numbers(aspects, "--aspects"),
+        "scales": read_numbers(scales, "--scales"),
+        "aspects": read_numbers(aspects, "--aspects"),
         "overlap": overlap,
         "crop_px": crop_size,
     }
@@ -243,49 +247,28 @@ def index(
         pages=pages,
         damaged=damaged,
         oversize=oversize,
+        shard=read_shard(shard),
+        ray=ray,
+        on_gpus=engine != "openvino",
         strict=strict,
         retry_failed=retry_failed,
         check=check,
-        memory=None if memory is None else _bytes(memory),
+        memory=None if memory is None else read_bytes(memory),
         time_limit_s=time_limit,
     )
-    try:
-        with (
-            catching_interrupts() as interrupted,
-            open_or_create(store, network, choices, rebuild=rebuild) as opened,
-        ):
-            if index_type is not None:
-                opened.index_type = index_type
-            if keypoints is not None:
-                opened.keep_keypoints(keypoints)
-            load_extractor = extractor_loader(opened, engine)
-            with ConsoleProgress() as progress:
-                report = index_photos(
-                    opened, photos or [], load_extractor, options, progress, interrupted
-                )
-            report.elapsed_s = time.monotonic() - started  # with loading libraries and network
-            text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, opened)
-            say(*text.split("\n"))
-    except KeyboardInterrupt as stop:
-        told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
-        done = told.added + told.updated
-        say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
-        raise typer.Exit(130) from stop
-
-
-def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"{text!r} is not a list like 0.7,0.5", param_hint=option
-        ) from error
-
-
-def _bytes(text: str) -> int:
-    found = SIZE.fullmatch(text.strip())
-    if not found or not float(found[1]):
-        raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
-    return round(float(found[1]) * UNITS[found[2].upper()])
+    with (
+        reporting_stops(),
+        catching_interrupts() as interrupted,
+        open_or_create(store, network, choices, rebuild=rebuild) as opened,
+    ):
+        if index_type is not None:
+            opened.index_type = index_type
+        if keypoints is not None:
+            opened.keep_keypoints(keypoints)
+        load_extractor = (extractor_on_ray if ray else extractor_loader)(opened, engine)
+        with ConsoleProgress() as progress:
+            report = index_photos(
+                opened, photos or [], load_extractor, options, progress, interrupted
+            )
+        report.elapsed_s = time.monotonic() - started  # with loading libraries and network
+        say_report(report, opened, as_json=as_json)

@@ -1,8 +1,10 @@
-"""What the commands that index share: Ctrl-C, and opening or creating the store."""
+"""What the commands that index share: Ctrl-C, the store, the report, and reading options."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +12,20 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
+from ui.cli.shell import say
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.choices import EngineName
     from indexer.features.extractor import FeatureExtractor
+    from indexer.run import IndexReport
     from indexer.store.store import Store
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MG])i?B?", re.IGNORECASE)
+UNITS = {"M": 1 << 20, "G": 1 << 30}
 
 
 @contextmanager
@@ -36,6 +45,28 @@ def catching_interrupts() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(interrupts)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def reporting_stops() -> Iterator[None]:
+    """Report on Ctrl-C how many images are safe, and end with the exit code for that."""
+    from indexer.run import IndexingStopped, IndexReport
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        told = stop.report if isinstance(stop, IndexingStopped) else IndexReport()
+        done = told.added + told.updated
+        say(f"Stopped. {done} images are safe; run it again to continue.", err=True)
+        raise typer.Exit(130) from stop
+
+
+def say_report(report: IndexReport, store: Store, *, as_json: bool) -> None:
+    """Print the report of a run."""
+    from ui.reports import report_as_dict, report_as_text
+
+    text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, store)
+    say(*text.split("\n"))
 
 
 @contextmanager
@@ -84,3 +115,23 @@ def extractor_loader(store: Store, engine: EngineName) -> Callable[[], FeatureEx
         return FeatureExtractor(store.spec, engine=engine, adaptation=store.adaptation())
 
     return load
+
+
+def read_numbers(text: str | None, option: str) -> tuple[float, ...] | None:
+    """Return numbers that are separated by commas; raises `typer.BadParameter`."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a list like 0.7,0.5", param_hint=option
+        ) from error
+
+
+def read_bytes(text: str) -> int:
+    """Return the bytes of a size like 500MB; raises `typer.BadParameter`."""
+    found = SIZE.fullmatch(text.strip())
+    if not found or not float(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a size like 500MB or 2GB", param_hint="--memory")
+    return round(float(found[1]) * UNITS[found[2].upper()])

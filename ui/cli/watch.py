@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,6 @@ from indexer.errors import NoImagesError, StoreLockedError
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, say
 
 if TYPE_CHECKING:  # loaded when the command runs
-    from indexer.run import IndexReport
     from indexer.store.store import Store
 
 LONGEST_WAIT_S = 300  # changes that never pause are indexed this often
@@ -37,7 +35,12 @@ def watch(
 ) -> None:
     """Keep the index up to date: index now, and again whenever photos change, until Ctrl-C."""
     from indexer.build import index_photos
-    from ui.cli.indexing import catching_interrupts, extractor_loader, open_or_create
+    from ui.cli.indexing import (
+        catching_interrupts,
+        extractor_loader,
+        open_or_create,
+        say_report,
+    )
     from ui.process import configure_images
     from ui.progress import ConsoleProgress
 
@@ -53,7 +56,7 @@ def watch(
                         opened, places, load_extractor, None, progress, interrupted
                     )
                 if is_first or report.added + report.updated + report.moved + report.removed:
-                    _show(report, opened, as_json)
+                    say_report(report, opened, as_json=as_json)
 
             update(is_first=True)
             folders = _folders(opened, places)
@@ -111,11 +114,3 @@ def _changes(folders: Sequence[Path], store: Path, settle_s: float) -> Iterator[
     )
     for changed in found:
         yield bool(changed)
-
-
-def _show(report: IndexReport, store: Store, as_json: bool) -> None:
-    """Print the report of a run."""
-    from ui.reports import report_as_dict, report_as_text
-
-    text = json.dumps(report_as_dict(report)) if as_json else report_as_text(report, store)
-    say(*text.split("\n"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import NullPool, QueuePool
 
 from indexer.errors import StoreCorruptError, StoreVersionError
+from indexer.images.facts import ImageFacts
 from indexer.store.catalog.checksums import (
     CONCEPT_COLUMNS,
     TAG_COLUMNS,
@@ -23,13 +25,19 @@ from indexer.store.catalog.checksums import (
 )
 from indexer.store.catalog.connection import catalog_error, connect, is_writable
 from indexer.store.catalog.paths import from_stored
-from indexer.store.catalog.questions import ALL_IMAGES, AskWith, CatalogQuestions
+from indexer.store.catalog.questions import (
+    ALL_IMAGES,
+    AskWith,
+    CatalogQuestions,
+    parts_of,
+    places,
+)
 from indexer.store.catalog.row_checksums import row_checksum
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.state import read_state
 from indexer.store.catalog.tables import ImageRow
 from indexer.store.catalog.transaction import CatalogTransaction
-from indexer.store.records import FileState, KnownFile
+from indexer.store.records import Entry, FileState, KnownFile
 
 COMMITS_BITS = 48  # of the number that commits are counted from
 
@@ -85,6 +93,18 @@ class SqlAlchemyCatalog(CatalogQuestions):
             )
             for row in rows
         }
+
+    def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
+        """Return all that is known of these images but their features, by id."""
+        rows: list[Sequence[Any]] = []
+        with self.moment() as ask:
+            for part in parts_of(ids):
+                found = ask(f"{ALL_IMAGES} WHERE id IN ({places(part)})", part)
+                rows += self.checked_images(found)
+        try:
+            return {row[0]: _to_entry(row) for row in rows}
+        except (TypeError, ValueError) as error:
+            raise self.damaged("images") from error
 
     def require_intact(self, *tables: str) -> None:
         """Compare all rows of `images` or `tags` with their checksums, once a commit.
@@ -206,6 +226,22 @@ class SqlAlchemyCatalog(CatalogQuestions):
             raise catalog_error(error.orig or error, self.path) from error
         except exc.DatabaseError as error:
             raise catalog_error(error.orig or error, self.path) from error
+
+
+def _to_entry(row: Sequence[Any]) -> Entry:
+    """Return the entry of a row of `IMAGE_COLUMNS`; raises `TypeError` and `ValueError`."""
+    width, height, format_, taken_at, camera = row[8:13]
+    facts = None
+    if width is not None:
+        taken = None if taken_at is None else dt.datetime.fromisoformat(taken_at)
+        facts = ImageFacts(int(width), int(height), format_, taken, camera)
+    return Entry(
+        FileState(row[1], from_stored(row[2]), *row[3:6], *row[13:15]),
+        facts,
+        reason=row[7],
+        pages=row[15],
+        is_blank=row[6] == "blank",
+    )
 
 
 def _configure(connection: sqlite3.Connection, _record: Any) -> None:

@@ -1,0 +1,201 @@
+"""Joining: stores that workers made apart, each of its shard, become one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from indexer.join_plan import FileToJoin, ImageToJoin, find_gaps, plan_join
+from indexer.keypoints import update_keypoints
+from indexer.optimize import update_indexes
+from indexer.parts import require_same_concepts, require_same_dimensions
+from indexer.progress import Progress, no_progress
+from indexer.run import BLANK, IndexingStopped, IndexReport
+from indexer.store.contents import StoreContents
+from indexer.store.layout import KEYPOINTS
+from indexer.store.reader import StoreReader
+from indexer.store.records import Entry
+from indexer.store.store import Store
+from indexer.store.tags import read_concepts, read_tags, replace_tags, save_concept
+
+STEP_IMAGES = 512  # committed together: the vectors of their regions are in memory until then
+
+
+def join_stores(
+    whole: Store,
+    parts: Sequence[StoreReader],
+    progress: Progress = no_progress,
+    stop: Callable[[], bool] = lambda: False,
+) -> IndexReport:
+    """Commit the images of the parts into `whole`, with all that is known of them, bit for bit.
+
+    Images that it has at their paths with the same bytes stay. `stop` is asked after each step.
+    Where it says so, and on Ctrl-C, `IndexingStopped` is raised; what is committed stays, and the
+    next run continues. Raises `NoImagesError` where a folder of photos is not there, `ConceptError`
+    where two stores have other concepts of one name, and `StoreChangedError`.
+    """
+    started = time.monotonic()
+    joiner = _Joiner(whole, [StoreContents(part) for part in parts], progress, stop)
+    try:
+        with whole.writing():
+            joiner.join_images()
+            joiner.join_tags()
+        update_indexes(whole, progress)
+        if whole.keeps_keypoints:
+            joiner.copy_keypoints()
+            update_keypoints(whole, progress, stop)
+    except KeyboardInterrupt as interruption:
+        raise IndexingStopped(joiner.report) from interruption
+    finally:
+        joiner.report.elapsed_s = time.monotonic() - started
+    return joiner.report
+
+
+class _Joiner:
+    """A join in progress."""
+
+    def __init__(
+        self,
+        whole: Store,
+        parts: Sequence[StoreContents],
+        progress: Progress,
+        stop: Callable[[], bool],
+    ) -> None:
+        self.whole = whole
+        self.parts = parts
+        self.report = IndexReport(warnings=find_gaps(parts))
+        self._progress = progress
+        self._stop = stop
+        stores = [whole, *(part.store for part in parts)]
+        require_same_dimensions(stores)
+        self._concepts = require_same_concepts(stores)
+
+    def join_images(self) -> None:
+        """Commit the images that the whole does not have yet, some at a time."""
+        files = plan_join(self.whole, self.parts)
+        total = sum(len(file.images) for file in files)
+        done = 0
+        self._roots = self.whole.roots()
+        self._progress("Joining", done, total)
+        for step in _steps(files):
+            self._join(step)
+            done += sum(len(file.images) for file in step)
+            self._progress("Joining", done, total, failed=len(self.report.failed))
+            if self._stop():
+                raise KeyboardInterrupt
+
+    def _join(self, files: Sequence[FileToJoin]) -> None:
+        """Commit some files."""
+        entries = []
+        for part, file, image in ((f.part, f, i) for f in files for i in f.images):
+            if image.is_kept:
+                self._note_kept(image)
+            else:
+                entries.append((part, file, image))
+        read = self._read([(part, image) for part, _, image in entries])
+        outdated = [row_id for file in files for row_id in file.outdated]
+        if outdated:
+            self.whole.remove(outdated)
+        self.whole.commit(read)
+        for (_, file, image), entry in zip(entries, read, strict=True):
+            self._note(file, image, entry)
+        for contents in self.parts:
+            contents.let_go()
+
+    def _read(self, images: Sequence[tuple[int, ImageToJoin]]) -> list[Entry]:
+        """Return images of the parts as entries of the whole, in order."""
+        found: dict[tuple[int, int], Entry] = {}
+        for number, part in enumerate(self.parts):
+            ids = [image.image.id for own, image in images if own == number]
+            found |= {(number, i): e for i, e in zip(ids, part.entries(ids), strict=True)}
+        return [
+            replace(
+                found[number, image.image.id],
+                file=image.file,
+                replaces=image.known.id if image.known else None,
+            )
+            for number, image in images
+        ]
+
+    def _path(self, image: ImageToJoin) -> str:
+        return str(self._roots[image.file.root_id] / image.file.path)
+
+    def _note_kept(self, image: ImageToJoin) -> None:
+        reason = image.known.reason if image.known else None
+        if reason is None:
+            self.report.unchanged += 1
+        else:
+            self.report.failed.append((self._path(image), reason))
+
+    def _note(self, file: FileToJoin, image: ImageToJoin, entry: Entry) -> None:
+        """Count an image as an index run does."""
+        if entry.reason is not None:
+            self.report.failed.append((self._path(image), entry.reason))
+            return
+        if image.known is None or image.known.reason:
+            self.report.added += 1
+        else:
+            self.report.updated += 1
+        if image is file.images[0]:
+            self.report.pages_passed_over += max(0, (entry.pages or 1) - len(file.images))
+        if entry.is_blank:
+            self.report.warnings.append((self._path(image), BLANK))
+        elif entry.features is not None:
+            self.report.regions += len(entry.features.boxes)
+
+    # --- what images have besides -----------------------------------------------------------------
+
+    def join_tags(self) -> None:
+        """Bring over concepts and tags; of an image's tags, the last part that has it decides."""
+        if not any(read_concepts(part.store) for part in self.parts):
+            return
+        known = read_concepts(self.whole)
+        for name, json in self._concepts.items():
+            if name not in known:
+                save_concept(self.whole, name, json)
+        tags = read_tags(self.whole)
+        for part, ids in zip(self.parts, self._ids, strict=True):
+            own = set(ids.values())
+            for name, probabilities in read_tags(part.store).items():
+                others = {i: p for i, p in tags[name].items() if i not in own}
+                tags[name] = others | {ids[i]: p for i, p in probabilities.items() if i in ids}
+        replace_tags(self.whole, tags)
+
+    def copy_keypoints(self) -> None:
+        """Copy the keypoints that the parts keep."""
+        for number, part in enumerate(self.parts):
+            self._progress("Copying keypoints", number, len(self.parts))
+            for own, image_id in self._ids[number].items():
+                if not self.whole.derived.exists(KEYPOINTS, image_id):
+                    data = part.store.derived.read(KEYPOINTS, own)
+                    if data is not None:
+                        self.whole.derived.write(KEYPOINTS, data, image_id)
+                if self._stop():
+                    raise KeyboardInterrupt
+        self._progress("Copying keypoints", len(self.parts), len(self.parts))
+
+    @cached_property
+    def _ids(self) -> list[dict[int, int]]:
+        """The ids in the whole of the readable images of each part, by those in the part."""
+        ids: list[dict[int, int]] = [{} for _ in self.parts]
+        for file in plan_join(self.whole, self.parts):
+            for image in file.images:
+                if image.known is not None and image.is_kept and image.image.reason is None:
+                    ids[file.part][image.image.id] = image.known.id
+        return ids
+
+
+def _steps(files: Sequence[FileToJoin]) -> Iterator[list[FileToJoin]]:
+    """Yield files in order, as many at a time as have about `STEP_IMAGES` images."""
+    step: list[FileToJoin] = []
+    images = 0
+    for file in files:
+        step.append(file)
+        images += len(file.images)
+        if images >= STEP_IMAGES:
+            yield step
+            step, images = [], 0
+    if step:
+        yield step

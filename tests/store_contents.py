@@ -1,0 +1,34 @@
+"""All that a store holds, to compare two of them bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from indexer.store.store import Store
+
+IMAGES = (
+    "SELECT i.id, r.path, i.path, size_bytes, mtime_ns, hex(content_hash), state, reason, width, "
+    "height, format, taken_at, camera, ctime_ns, inode, pages FROM images i JOIN roots r "
+    "ON r.id = i.root_id ORDER BY i.id"
+)
+REGIONS = "SELECT id, image_id, x0, y0, x1, y1 FROM regions ORDER BY id"
+
+
+def everything_in(store: Store) -> dict[str, Any]:
+    """Return the rows of images and regions, and the vectors of live images with their ids."""
+    with store.catalog.moment() as ask:
+        images = [tuple(row) for row in ask(IMAGES, ())]
+        regions = [tuple(row) for row in ask(REGIONS, ())]
+    state = store.reader.state()
+    vectors = {}
+    for kind in store.spec.kinds:
+        segments = [store.vectors.read(entry) for entry in state.files(kind.name).segments]
+        owners = np.concatenate([s.image_ids.all() for s in segments])
+        live = ~np.isin(owners, state.removed)
+        ids = np.concatenate([s.ids.all() for s in segments])
+        rows = np.concatenate([s.vectors.all() for s in segments])
+        assert rows.dtype == np.float16
+        vectors[kind.name] = (ids[live].tolist(), owners[live].tolist(), rows[live].tobytes())
+    return {"images": images, "regions": regions, "vectors": vectors}
