@@ -15,6 +15,7 @@ from indexer.images.find import Excluded, Walk, find_images
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
+from indexer.store.filters import known_among
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
@@ -80,11 +81,12 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
     place does not exist or is empty of images, and where there is none, and `StoreError` where
     another shard is asked for than the store holds.
     """
-    scanner = _Scanner(store, options or ScanOptions())
+    given = list(dict.fromkeys(Path(os.path.abspath(p)) for p in places))
+    scanner = _Scanner(store, options or ScanOptions(), given)
     if not (places or scanner.remembered):
         raise NoImagesError("The store knows no folder yet. Name one: cbir index PHOTOS.")
     refused: list[NoImagesError] = []
-    asked = list(dict.fromkeys(Path(os.path.abspath(p)) for p in places)) or scanner.all_places()
+    asked = given or scanner.all_places()
     for place in asked:
         try:
             scanner.scan(place)
@@ -99,14 +101,14 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
 class _Scanner:
     """A scan in progress."""
 
-    def __init__(self, store: Store, options: ScanOptions) -> None:
+    def __init__(self, store: Store, options: ScanOptions, places: Sequence[Path]) -> None:
         self.store = store
         self.options = options
         self.found = Scan()
         self.remembered = store.root_options()
         self.shard = self._require_shard(options.given.get("shard"))
         self.known: dict[tuple[int, str], list[KnownFile]] = {}
-        for (root_id, path), row in store.known_files().items():
+        for (root_id, path), row in known_among(store, places).items():
             self.known.setdefault((root_id, page_of(path)[0]), []).append(row)
         self._seen: set[tuple[int, str]] = set()
 

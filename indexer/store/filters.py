@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from indexer.images.page_paths import PAGE
 from indexer.store.catalog.tables import ConceptRow, ImageRow, PathText, TagRow
 from indexer.store.reader import StoreReader
+from indexer.store.records import KnownFile
 from indexer.store.tags import read_concepts
 
 
@@ -66,11 +67,38 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
     return [id_ for id_, path in rows if fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern)]
 
 
+def known_among(store: StoreReader, places: Sequence[Path]) -> dict[tuple[int, str], KnownFile]:
+    """Return the files that a run over `places` may find known, by (root id, path).
+
+    These are all, unless the places are single files, and all folders of the store are there: then
+    nothing else can have moved.
+    """
+    roots = store.roots()
+    if not places or not all(place.is_file() for place in places):
+        return store.catalog.known_files()
+    if not all(root.exists() for root in roots.values()):
+        return store.catalog.known_files()
+    return store.catalog.known_files(_keys_of(places, roots))
+
+
+def _keys_of(places: Sequence[Path], roots: Mapping[int, Path]) -> list[tuple[int, str]]:
+    return [
+        (root_id, place.relative_to(root).as_posix())
+        for place in places
+        for root_id, root in roots.items()
+        if place.is_relative_to(root)
+    ]
+
+
 def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
     """Return the images by id that are in the file `place`, or lie below that folder.
 
     The values say whether an image is readable.
     """
+    if not place.is_dir():
+        files = store.catalog.known_files(_keys_of([place], store.roots()))
+        if files:
+            return {row.id: row.reason is None for row in files.values()}
     store.catalog.require_intact("images")
     good = (ImageRow.state != "failed").label("good")
     query = select(ImageRow.id, good).where(_lies_at(place, store.roots()))

@@ -123,9 +123,11 @@ class Store(StoreReader):
         """Whether no image, readable or failed, is in the store."""
         return self.catalog.is_empty()
 
-    def known_files(self) -> dict[tuple[int, str], KnownFile]:
-        """Return every image file, readable or failed, by (root id, path)."""
-        return self.catalog.known_files()
+    def known_files(
+        self, files: Sequence[tuple[int, str]] | None = None
+    ) -> dict[tuple[int, str], KnownFile]:
+        """Return every image file, or these files, see `SqlAlchemyCatalog.known_files`."""
+        return self.catalog.known_files(files)
 
     def add_root(self, folder: Path, options: ReadingOptions | None = None) -> int:
         """Return the id of the root `folder`, which is added, with its options, if it is new."""

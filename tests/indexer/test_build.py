@@ -455,3 +455,16 @@ def test_a_run_that_is_interrupted_at_the_indexes_keeps_all_images(
         index_photos(desk.store, [desk.photos], desk.extractor)
     assert stopped.value.report.added == 1
     assert desk.paths() == ["a.png"]
+
+
+def test_a_single_file_is_compared_with_itself_and_its_pages_alone(desk: Desk) -> None:
+    for name in ("a", "b", "c"):
+        plain(desk.photos / f"{name}.png", RED)
+    plain(desk.photos / "a.png.png", BLUE)  # a name that begins like another
+    desk.index()
+    ids = {name: desk.id_of(f"{name}.png") for name in ("a", "b", "c")}
+    plain(desk.photos / "b.png", BLUE)
+    report = desk.index(desk.photos / "b.png", desk.photos / "a.png")
+    assert (report.updated, report.unchanged, report.removed) == (1, 1, 0)
+    assert desk.paths() == ["a.png", "a.png.png", "b.png", "c.png"]
+    assert (desk.id_of("a.png"), desk.id_of("c.png")) == (ids["a"], ids["c"])

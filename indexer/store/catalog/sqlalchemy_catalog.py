@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from indexer.errors import StoreCorruptError, StoreVersionError
 from indexer.images.facts import ImageFacts
+from indexer.images.page_paths import PAGE
 from indexer.store.catalog.checksums import (
     CONCEPT_COLUMNS,
     TAG_COLUMNS,
@@ -24,7 +25,7 @@ from indexer.store.catalog.checksums import (
     write_state,
 )
 from indexer.store.catalog.connection import catalog_error, connect, is_writable
-from indexer.store.catalog.paths import from_stored
+from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.catalog.questions import (
     ALL_IMAGES,
     AskWith,
@@ -80,10 +81,18 @@ class SqlAlchemyCatalog(CatalogQuestions):
         with self.session() as session:
             return session.scalar(select(ImageRow.id).limit(1)) is None
 
-    def known_files(self) -> dict[tuple[int, str], KnownFile]:
-        """Return every image file, readable or failed, by (root id, path)."""
+    def known_files(
+        self, files: Sequence[tuple[int, str]] | None = None
+    ) -> dict[tuple[int, str], KnownFile]:
+        """Return every image file, readable or failed, by (root id, path).
+
+        With `files`, only what is known of these and their pages.
+        """
         with self.moment() as ask:
-            rows = self.checked_images(ask(ALL_IMAGES, ()))
+            if files is None:
+                rows = self.checked_images(ask(ALL_IMAGES, ()))
+            else:
+                rows = [row for file in files for row in self._images_in(ask, *file)]
         return {
             (row[1], from_stored(row[2])): KnownFile(
                 row[0],
@@ -93,6 +102,16 @@ class SqlAlchemyCatalog(CatalogQuestions):
             )
             for row in rows
         }
+
+    def _images_in(self, ask: AskWith, root_id: int, path: str) -> list[Sequence[Any]]:
+        """Return the rows of a file: its own, and those of its pages."""
+        stored = to_stored(path)
+        # A page has its number, so the paths of pages lie before that with the next character.
+        first, end = stored + PAGE, stored + PAGE + chr(ord("9") + 1)
+        own = ask(f"{ALL_IMAGES} WHERE root_id = ? AND path = ?", (root_id, stored))
+        found = self.checked_images(own)
+        where = "WHERE root_id = ? AND path > ? AND path < ?"
+        return found + self.checked_images(ask(f"{ALL_IMAGES} {where}", (root_id, first, end)))
 
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Return all that is known of these images but their features, by id."""
