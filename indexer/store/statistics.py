@@ -60,6 +60,12 @@ def count_images(store: StoreReader) -> Census:
     )
 
 
+def count_found(store: StoreReader) -> int:
+    """Return how many images can be found."""
+    with store.catalog.session() as session:
+        return session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
+
+
 def failed_files(store: StoreReader) -> list[tuple[str, str]]:
     """Return (path, reason) of the files that could not be read, sorted."""
     return [(path, reason or "") for path, reason in _paths_in_state(store, "failed")]
@@ -83,7 +89,6 @@ def summarize(store: StoreReader) -> StoreSummary:
     region_kinds = {kind.name for kind in store.spec.kinds_of("region")}
     roots = store.roots()
     with store.catalog.session() as session:
-        images = session.scalar(select(func.count()).where(ImageRow.state == "ok")) or 0
         regions = session.scalar(select(func.count()).select_from(RegionRow)) or 0
         kinds = session.execute(
             select(SegmentRow.kind, func.max(SegmentRow.dimension)).group_by(SegmentRow.kind)
@@ -92,6 +97,7 @@ def summarize(store: StoreReader) -> StoreSummary:
     for root in store.reader.state().roots.values():
         skipped.update(json.loads(root.skipped))
     files = [file for file in store.path.rglob("*") if file.is_file()]
+    images = count_found(store)
     return StoreSummary(
         images=images,
         blank=blank_images(store),

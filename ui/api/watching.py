@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from indexer.store.statistics import count_found
 from ui.api.service import Service
 
 LOGGER = logging.getLogger("cbir.requests")
@@ -39,7 +40,7 @@ class Figures:
         searches = Gauge("cbir_searches", "Searches that run or wait", registry=self._registry)
         searches.set_function(lambda: service.places.taken)
         images = Gauge("cbir_images", "Images that can be found", registry=self._registry)
-        images.set_function(lambda: service.opened.engine.collection.image_count)
+        images.set_function(lambda: count_found(service.opened.engine.store))
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""

@@ -31,8 +31,9 @@ from ui.cli.serving import (
     TokenOption,
     UploadsOption,
     make_service,
+    open_place,
 )
-from ui.cli.shell import StoreOption, app, open_store, say
+from ui.cli.shell import StoreOption, app, say
 
 if TYPE_CHECKING:  # the options are shown without loading the server
     from ui.api.service import Service
@@ -78,7 +79,7 @@ def ui(
     tls_key: KeyOption = None,
     uploads: UploadsOption = None,
 ) -> None:
-    """Search in the browser: draw boxes, give feedback; reachable from this machine only.
+    """Search in the browser: draw boxes, give feedback; from this machine, unless --host shares it.
 
     The API of cbir serve is there, too, below /v1. Stop it with Ctrl-C.
     """
@@ -88,15 +89,14 @@ def ui(
     if token and no_token:
         raise typer.BadParameter("choose one of --token and --no-token")
     configure_images()
-    opened = open_store(store)
-    os.environ["CBIR_STORE"] = str(opened.path.resolve())
-    opened.close()
+    path = open_place(store, uploads)
+    os.environ["CBIR_STORE"] = str(path)
     key = None if no_token else token or secrets.token_urlsafe(TOKEN_BYTES)
     place = Place(host, port, key, tuple(allow_host or ()), tuple(cors or ()), tls_cert, tls_key)
     place.check()
     url = place.url + (f"?token={key}" if key else "")
-    say(f"Serving {opened.path} at {url} (stop with Ctrl-C).", err=True)
-    service = make_service(opened.path.resolve(), Limits(), uploads)
+    say(f"Serving {path} at {url} (stop with Ctrl-C).", err=True)
+    service = make_service(path, Limits(), uploads)
     if browser:
         threading.Thread(target=_open_browser_when_up, args=(url, place), daemon=True).start()
     try:

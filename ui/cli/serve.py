@@ -25,8 +25,9 @@ from ui.cli.serving import (
     UploadsOption,
     WaitingOption,
     make_service,
+    open_place,
 )
-from ui.cli.shell import StoreOption, app, open_store, say
+from ui.cli.shell import StoreOption, app, say
 
 STOP_S = 10  # in which requests that are being answered may end
 
@@ -76,8 +77,7 @@ def serve(
         tuple(proxy or ()),
     )
     place.check()
-    opened = open_store(store)
-    opened.close()
+    path = open_place(store, uploads)
     limits = Limits(
         body_bytes=round(max_body_mb * 1e6),
         body_s=body_timeout,
@@ -85,7 +85,7 @@ def serve(
         at_work=searches or os.cpu_count() or 1,
         waiting=queue,
     )
-    service = make_service(opened.path, limits, uploads)
+    service = make_service(path, limits, uploads)
     _ = service.opened.engine.collection.extractor.inference  # so that no client waits for it
 
     @asynccontextmanager
@@ -99,7 +99,7 @@ def serve(
         exception_handlers={HTTPException: answer_error},
         lifespan=lifespan,
     )
-    say(f"Serving {opened.path} at {place.url}v1 (stop with Ctrl-C).", err=True)
+    say(f"Serving {path} at {place.url}v1 (stop with Ctrl-C).", err=True)
     log_to_stderr()
     uvicorn.run(
         application,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.errors import CbirError
+from indexer.store.layout import CATALOG
+from ui.cli.shell import open_store
 
 if TYPE_CHECKING:  # options are shown without loading the server
     from starlette.middleware import Middleware
@@ -191,6 +193,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def open_place(store: Path | None, uploads: Path | None) -> Path:
+    """Return the folder of the store to serve.
+
+    Where images can be put, a store that is named, and is not there yet, is created.
+    """
+    if store is not None and uploads is not None and not (store / CATALOG).exists():
+        from indexer.features.spec import FeatureSpec
+        from indexer.store.store import Store
+
+        Store.create(store, FeatureSpec.create()).close()
+    opened = open_store(store)
+    opened.close()
+    return opened.path.resolve()
 
 
 def make_service(store: Path, limits: Limits, uploads: Path | None) -> Service:

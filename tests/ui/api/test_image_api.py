@@ -13,7 +13,7 @@ import pytest
 from indexer.errors import CbirError
 from retrieval.query import Query
 from tests.pictures import PHOTOS, photo
-from tests.ui.api.conftest import Server
+from tests.ui.api.conftest import Server, serving
 
 
 def picture(colour: str, turned: int = 0, form: str = "JPEG") -> bytes:
@@ -199,3 +199,17 @@ def test_the_store_says_what_it_holds(http: httpx.Client) -> None:
     assert facts["images"] >= len(PHOTOS)
     assert facts["takes_images"] is True
     assert facts["spec"]["backbone"] == "efficientnet_lite0"
+
+
+def test_a_store_can_begin_with_what_is_put(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with serving(store, "--uploads", str(tmp_path / "put")) as server, server.http() as http:
+        assert http.get("/v1/store").json()["images"] == 0
+        assert "cbir_images 0.0" in http.get("/metrics").text
+        empty = http.post("/v1/search/upload", files={"image": ("a.jpg", picture("red"))})
+        assert empty.status_code == 409
+        assert "Add photos with cbir index" in empty.json()["detail"]
+        put = http.put("/v1/images/by-key/first", content=picture("red"))
+        assert put.status_code == 201
+        found = http.post("/v1/search/upload", files={"image": ("a.jpg", picture("red"))}).json()
+        assert [hit["key"] for hit in found["hits"]] == ["first"]
