@@ -19,17 +19,10 @@ if TYPE_CHECKING:  # the defaults of the command line come from here: NumPy is n
 
 # What a file of choices may hold, see `read_choices`.
 CHOICES: dict[str, type | tuple[type, ...]] = {
-    "backbone": str,
-    "conv": str,
-    "fc": str,
-    "pooling": str,
-    "gem_p": (int, float),
-    "size_px": int,
-    "regions": str,
-    "scales": list,
-    "aspects": list,
-    "overlap": (int, float),
-    "crop_px": int,
+    **dict.fromkeys(("backbone", "conv", "fc", "pooling", "regions"), str),
+    **dict.fromkeys(("size_px", "crop_px"), int),
+    **dict.fromkeys(("gem_p", "overlap"), (int, float)),
+    **dict.fromkeys(("scales", "aspects"), list),
 }
 
 # A panorama's long side is at most this many times the short side at the network's input.
@@ -94,12 +87,8 @@ class FeatureSpec:
         network = get_backbone(backbone)
         spec = cls(backbone=backbone, weights=network.weights)
         given = {name: value for name, value in choices.items() if value is not None}
-        for name in ("gem_p", "overlap"):
-            if name in given:
-                given[name] = float(given[name])
-        for name in ("scales", "aspects"):
-            if name in given:
-                given[name] = tuple(float(value) for value in given[name])
+        given |= {n: float(given[n]) for n in ("gem_p", "overlap") if n in given}
+        given |= {n: tuple(map(float, given[n])) for n in ("scales", "aspects") if n in given}
         filled: dict[str, Any] = {"conv": network.default_conv, "fc": network.default_fc} | given
         scheme = filled.get("regions", spec.regions)
         if scheme != "none" and "region_taps" not in given:
@@ -135,12 +124,12 @@ class FeatureSpec:
         ):
             if value not in known:
                 raise FeatureError(f"There is no {name} {value!r}; choose from {', '.join(known)}.")
-        if not 1 <= len(self.scales) <= 20 or not all(0.05 <= scale <= 1 for scale in self.scales):
-            raise FeatureError(f"Window scales must be 1 to 20 of 0.05 to 1, not {self.scales}.")
-        if not 1 <= len(self.aspects) <= 20 or not all(
-            0.1 <= aspect <= 10 for aspect in self.aspects
-        ):
-            raise FeatureError(f"Window aspects must be 1 to 20 of 0.1 to 10, not {self.aspects}.")
+        windows = ("scales", self.scales, 0.05, 1), ("aspects", self.aspects, 0.1, 10)
+        for name, values, least, most in windows:
+            if not 1 <= len(values) <= 20 or not all(least <= value <= most for value in values):
+                raise FeatureError(
+                    f"Window {name} must be 1 to 20 of {least} to {most}, not {values}."
+                )
         if not 0 <= self.overlap <= 0.9:
             raise FeatureError(f"The overlap must be 0 to 0.9, not {self.overlap}.")
 

@@ -37,14 +37,7 @@ else:
 # import runs in one thread only, so it is filled here.
 ov.Type.u8.to_dtype()
 
-__all__ = [
-    "cache_folder",
-    "choose_precision",
-    "compile_model",
-    "load_converter",
-    "new_core",
-    "ov",
-]
+__all__ = ["cache_folder", "choose_precision", "compile_model", "load_converter", "new_core", "ov"]
 
 
 def load_converter() -> Callable[..., Any]:
