@@ -14,9 +14,7 @@ from indexer import join
 from indexer.adapt import adapt_store
 from indexer.build import index_photos
 from indexer.diagnosis import examine
-from indexer.errors import (
-    StoreError,
-)
+from indexer.errors import StoreError
 from indexer.images.find import find_images, walk_order
 from indexer.join import join_stores
 from indexer.parts import open_or_create_whole, open_parts
@@ -27,20 +25,8 @@ from indexer.store.tags import read_tags, replace_tags, save_concept
 from retrieval.query import Query
 from tests.desk import Desk, noisy_desk
 from tests.pictures import BLUE, GREEN, RED, coloured, plain
-from tests.shards import build, build_parts, fill, joined
+from tests.shards import build, build_parts, joined
 from tests.store_contents import everything_in
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    fill(tmp_path / "photos")
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def parts(photos: Path, tmp_path: Path) -> list[Path]:
-    return build_parts(photos, tmp_path)
-
 
 # --- the same as one process -----------------------------------------------------------------
 

@@ -20,18 +20,7 @@ from indexer.store.reader import StoreReader
 from indexer.store.store import Store
 from indexer.store.tags import save_concept
 from tests.colour_grid import region_spec
-from tests.shards import build, build_parts, fill, joined
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    fill(tmp_path / "photos")
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def parts(photos: Path, tmp_path: Path) -> list[Path]:
-    return build_parts(photos, tmp_path)
+from tests.shards import build, joined
 
 
 def test_other_specs_are_refused(photos: Path, parts: list[Path], tmp_path: Path) -> None:
