@@ -15,7 +15,9 @@ from indexer.store.trust import NO_SEAL, seal
 
 REGIONS_AT_A_TIME = 100_000
 TAG_COLUMNS = "image_id, concept_id, probability"
+TAG_TYPES = (int, int, int | float)
 CONCEPT_COLUMNS = "id, name, json"
+CONCEPT_TYPES = (int, str, str)
 
 
 def write_image_checksums(

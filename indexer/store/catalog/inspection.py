@@ -9,9 +9,9 @@ import numpy as np
 from indexer.arrays import IdArray
 from indexer.errors import StoreCorruptError
 from indexer.progress import Progress, no_progress
-from indexer.store.catalog.checksums import CONCEPT_COLUMNS, TAG_COLUMNS
+from indexer.store.catalog.checksums import CONCEPT_COLUMNS, CONCEPT_TYPES, TAG_COLUMNS, TAG_TYPES
 from indexer.store.catalog.questions import ALL_IMAGES, AskWith, stays_below
-from indexer.store.catalog.row_checksums import are_intact, row_checksum
+from indexer.store.catalog.row_checksums import are_intact, are_sound, row_checksum
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.state import read_state
 
@@ -89,8 +89,8 @@ def _check_regions(ask: AskWith, faults: CatalogFaults, progress: Progress) -> N
 
 def _check_tags(ask: AskWith, faults: CatalogFaults) -> None:
     for row in ask(f"SELECT {CONCEPT_COLUMNS}, checksum FROM concepts", ()):
-        if row_checksum(row[:-1]) != row[-1]:
+        if not are_sound([row], CONCEPT_TYPES):
             faults.concepts.add(int(row[0]))
     for row in ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ()):
-        if row_checksum(row[:-1]) != row[-1]:
+        if not are_sound([row], TAG_TYPES):
             faults.tags.add((int(row[0]), int(row[1])))

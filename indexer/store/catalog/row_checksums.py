@@ -6,7 +6,8 @@ A changed bit in a number or a name leaves a database that looks well, so each r
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import UnionType
 
 import numpy as np
 
@@ -19,6 +20,18 @@ _FACTORS = np.array([1_000_003, 998_244_353, 402_653_189, 805_306_457, 201_326_6
 def row_checksum(values: Sequence[object]) -> int:
     """Return the checksum of a row of plain values, as the database has them: a CRC-32."""
     return zlib.crc32(repr(tuple(values)).encode())
+
+
+def are_sound(rows: Iterable[Sequence[object]], types: Sequence[type | UnionType]) -> bool:
+    """Whether rows, each with its checksum last, agree with it, and have values of these types.
+
+    SQLite keeps a value of any type in any column, and anybody can make the checksum fit.
+    """
+    return all(
+        row_checksum(row[:-1]) == row[-1]
+        and all(isinstance(value, kind) for value, kind in zip(row[:-1], types, strict=True))
+        for row in rows
+    )
 
 
 def region_checksums(rows: IdArray) -> IdArray:

@@ -20,7 +20,9 @@ from indexer.images.facts import ImageFacts
 from indexer.images.page_paths import PAGE
 from indexer.store.catalog.checksums import (
     CONCEPT_COLUMNS,
+    CONCEPT_TYPES,
     TAG_COLUMNS,
+    TAG_TYPES,
     write_all_checksums,
     write_state,
 )
@@ -33,7 +35,7 @@ from indexer.store.catalog.questions import (
     parts_of,
     places,
 )
-from indexer.store.catalog.row_checksums import row_checksum
+from indexer.store.catalog.row_checksums import are_sound
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.state import read_state
 from indexer.store.catalog.tables import ImageRow
@@ -139,9 +141,9 @@ class SqlAlchemyCatalog(CatalogQuestions):
                 if table == "images":
                     self.checked_images(ask(ALL_IMAGES, ()))
                 else:
-                    rows = ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ())
+                    tags = ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ())
                     concepts = ask(f"SELECT {CONCEPT_COLUMNS}, checksum FROM concepts", ())
-                    if any(row_checksum(row[:-1]) != row[-1] for row in (*rows, *concepts)):
+                    if not (are_sound(tags, TAG_TYPES) and are_sound(concepts, CONCEPT_TYPES)):
                         raise self.damaged("tags")
                 self._intact[table] = commits
 
