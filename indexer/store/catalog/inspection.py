@@ -61,8 +61,10 @@ def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress
 
 def _check_images(ask: AskWith, faults: CatalogFaults) -> None:
     described = []
+    roots = {row[0] for row in ask("SELECT id FROM roots", ())}
     for row in ask(ALL_IMAGES, ()):
-        if row_checksum(row[:-1]) != row[-1] or not stays_below(row[2]):
+        is_placed = row[1] in roots and stays_below(row[2])
+        if row_checksum(row[:-1]) != row[-1] or not is_placed:
             faults.images.add(int(row[0]))
         elif row[6] == "ok":
             described.append(row[0])
@@ -93,4 +95,4 @@ def _check_tags(ask: AskWith, faults: CatalogFaults) -> None:
             faults.concepts.add(int(row[0]))
     for row in ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ()):
         if not are_sound([row], TAG_TYPES):
-            faults.tags.add((int(row[0]), int(row[1])))
+            faults.tags.add((row[0], row[1]))

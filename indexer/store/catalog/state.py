@@ -77,13 +77,23 @@ def _are_plausible(tables: Sequence[Sequence[Sequence[Any]]]) -> bool:
     for rows, (_, types) in zip(tables, _TABLES, strict=True):
         if not all(isinstance(v, t) for row in rows for v, t in zip(row, types, strict=True)):
             return False
-    specs, _, segments, ivfs, _ = tables
+    specs, roots, segments, ivfs, _ = tables
     return (
         len(specs) <= 1
+        and all(_are_counts(row[3]) for row in roots)
         and all(_KIND.fullmatch(row[1]) for row in (*segments, *ivfs))
         and all(row[0] > 0 and row[2] >= 0 and row[3] > 0 for row in segments)
         and all(row[2] in INDEX_TYPES and row[0] > 0 and row[5] > 0 for row in ivfs)
     )
+
+
+def _are_counts(text: str) -> bool:
+    """Whether a text holds numbers by name, as JSON."""
+    try:
+        counts = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(counts, dict) and all(isinstance(value, int) for value in counts.values())
 
 
 def _to_state(
