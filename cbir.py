@@ -91,11 +91,11 @@ def index_photos(
     from indexer.features.extractor import FeatureExtractor
     from indexer.features.spec import FeatureSpec
     from indexer.progress import no_progress
-    from indexer.store.layout import CATALOG
+    from indexer.store.places import catalog_file
     from indexer.store.store import Store
 
     path = Path(store)
-    exists = (path / CATALOG).is_file()
+    exists = catalog_file(path).is_file()
     opened = Store.open(path) if exists else Store.create(path, spec or FeatureSpec.create())
     if spec is not None:
         opened.spec.require_same(spec, where=str(path))

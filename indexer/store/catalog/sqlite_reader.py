@@ -22,7 +22,8 @@ class SqliteReader(CatalogQuestions):
     """Reads the catalogue file at `path`, which is absolute; see `Catalog`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(path.parent)
+        self.path = path
         self._keeps = is_writable(path)
         self._idle: deque[sqlite3.Connection] = deque()
 
