@@ -95,11 +95,10 @@ def _examine_unopened(path: Path, reason: str, progress: Progress) -> Diagnosis:
     """Say of a store that cannot be opened whether its catalogue can be mended."""
     found = Diagnosis(is_beyond_repair=True)
     found.note("damage", reason)
-    database = open_database(path)
-    if not database.exists():
-        return found
-    catalog = SqlAlchemyCatalog(database)
+    catalog = SqlAlchemyCatalog(open_database(path))
     try:
+        if not catalog.database.exists():
+            return found
         found.catalog = inspect_catalog(catalog, progress)
         found.has_bad_state = found.catalog.has_bad_state
         found.is_beyond_repair = bool(found.catalog.structure) or not found.has_bad_state

@@ -45,7 +45,7 @@ class Server:
         secret.chmod(0o644)
         self._run("initdb", "-D", self._data, "-U", USER, "--pwfile", str(secret), *INITDB)
         self.start()
-        self.run_sql("postgres", f"CREATE DATABASE {DATABASE}")
+        self.run_sql("postgres", f"CREATE DATABASE {DATABASE} TEMPLATE template0 {SORTED}")
 
     def start(self) -> None:
         options = ("-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", str(self.port))
@@ -96,6 +96,10 @@ class Server:
 
 
 INITDB = ("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync")
+
+
+# As in a dictionary, not by bytes: the order that cbir asks for must not depend on the database.
+SORTED = "LOCALE_PROVIDER icu ICU_LOCALE 'en'"
 
 
 def find_programs() -> Path | None:

@@ -35,7 +35,7 @@ def _open(path: Path, _file: tuple[int, int]) -> OpenedStore:
 
 
 def catalogue_file(path: Path) -> tuple[int, int]:
-    """Return which file is, or names, the catalogue: a store that was built again has another one."""
+    """Return which file is, or names, the catalogue: another one after a store was built again."""
     try:
         stat = catalog_file(path).stat()
     except OSError:

@@ -33,9 +33,18 @@ def create_database(store: Path, url: str | None) -> Database:
         config = require_same(store, url) or StoreConfig.create(url)
         config.write(store)
     database = open_database(store)
-    if database.exists():
-        raise StoreError(f"There is a store at {store} already.")
+    try:
+        if database.exists():
+            raise StoreError(f"There is a store at {store} already.")
+    finally:
+        database.engine.dispose()
     return database
+
+
+def catalog_url(store: Path) -> str | None:
+    """Return the URL of the database that a store names for its catalogue, if any."""
+    config = StoreConfig.read(store)
+    return None if config is None else config.catalog
 
 
 @contextmanager
@@ -113,7 +122,11 @@ def _migrated(store: Path, *, trusts: bool) -> SqlAlchemyCatalog:
     from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 
     catalog = SqlAlchemyCatalog(open_database(store, trusts=trusts))
-    catalog.migrate()
+    try:
+        catalog.migrate()
+    except StoreError:
+        catalog.close()
+        raise
     return catalog
 
 

@@ -69,9 +69,13 @@ class StoreReader:
             )
         require_own_files(path)
         reader = open_reader(path, trusts=trusts)
-        spec = read_spec(reader, path)
-        opened = cls(path.resolve(), reader, spec, trusts=trusts or trusts_all())
-        opened.roots()  # raises for one that must not be read
+        try:
+            spec = read_spec(reader, path)
+            opened = cls(path.resolve(), reader, spec, trusts=trusts or trusts_all())
+            opened.roots()  # raises for one that must not be read
+        except StoreError:
+            reader.close()
+            raise
         return opened
 
     @cached_property

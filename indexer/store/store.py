@@ -61,9 +61,9 @@ class Store(StoreReader):
             raise StoreError(f"No store can be created at {path}: {error.strerror}.") from error
         with undoing_config(path, catalog_url):
             catalog = SqlAlchemyCatalog(create_database(path, catalog_url))
-            catalog.create()
-        catalog.write_spec(spec.to_json(), spec.fingerprint)
-        catalog.close()
+            with contextlib.closing(catalog):
+                catalog.create()
+                catalog.write_spec(spec.to_json(), spec.fingerprint)
         return cls(path.resolve(), open_reader(path), spec)
 
     @staticmethod

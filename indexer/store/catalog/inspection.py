@@ -22,9 +22,9 @@ ROWS_AT_A_TIME = 100_000
 class CatalogFaults:
     """What is wrong with a catalogue, and what it says that vectors are compared with.
 
-    `structure` is what the database itself finds, `has_bad_state` whether its small tables do not agree
-    with their checksum. `images` are those whose rows are damaged, or those of their regions, and
-    `concepts` and `tags` are ids. `described` (N,) are the intact images with vectors, and
+    `structure` is what the database itself finds, `has_bad_state` whether its small tables do not
+    agree with their checksum. `images` are those whose rows are damaged, or those of their regions,
+    and `concepts` and `tags` are ids. `described` (N,) are the intact images with vectors, and
     `regions` (R, 2) the ids of regions and their images, both ascending.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +17,16 @@ from indexer.errors import StoreCorruptError, StoreError, StoreLockedError
 from indexer.store.catalog.tables import Base
 
 DRIVERS = ("postgresql", "postgres")
-CONNECT = {  # what the URL may say otherwise; a server that is gone is noticed within a minute
+CONNECT: dict[str, str | int] = {  # what the URL may say otherwise; a server that is gone is noticed within a minute
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
+}
+SESSION = {  # so that the lock of a machine that is gone does not stay for hours
+    "tcp_keepalives_idle": 60,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
 }
 GONE_S = 1.0  # until the server notices that the process which had the lock was killed
 UNREACHABLE = ("08", "28", "3D", "57")  # connections, passwords, databases, a stopping server
@@ -45,8 +51,8 @@ class PostgresDatabase:
         self.place = _place(parsed)
         self._lock_key = int.from_bytes(hashlib.sha256(schema.encode()).digest()[:8], signed=True)
         self._writer: Connection | None = None
-        self.engine: Engine = _engine(parsed)
-        event.listen(self.engine, "connect", self._configure)
+        self.engine: Engine = _engine(parsed, schema)
+        weakref.finalize(self, self.engine.dispose)  # psycopg warns of what nobody closes
 
     def exists(self) -> bool:
         try:
@@ -176,16 +182,6 @@ class PostgresDatabase:
             f"password in {self.store / 'cbir.toml'}; then run it again."
         )
 
-    def _configure(self, connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f'SET search_path TO "{self.schema}"')
-        # So that the lock of a machine that is gone does not stay for hours.
-        cursor.execute("SET tcp_keepalives_idle TO 60")
-        cursor.execute("SET tcp_keepalives_interval TO 10")
-        cursor.execute("SET tcp_keepalives_count TO 3")
-        cursor.close()
-        connection.commit()
-
 
 def parse_url(url: str, store: Path) -> URL:
     """Return the URL of a database; raises `StoreError`, which does not repeat it."""
@@ -202,12 +198,24 @@ def parse_url(url: str, store: Path) -> URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, schema: str) -> Engine:
     chosen = {name: value for name, value in CONNECT.items() if name not in url.query}
+    chosen["client_encoding"] = "utf8"
+
+    def configure(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for name, value in SESSION.items():
+            cursor.execute(f"SET {name} TO {value}")
+        cursor.execute(f'SET search_path TO "{schema}"')
+        cursor.close()
+        connection.commit()
+
     try:
-        return create_engine(
+        engine = create_engine(
             url, isolation_level="REPEATABLE READ", pool_pre_ping=True, connect_args=chosen
         )
+        event.listen(engine, "connect", configure)
+        return engine
     except ModuleNotFoundError as error:
         raise StoreError(
             "A catalogue in PostgreSQL needs psycopg: pip install 'cbir[postgresql]'"

@@ -7,7 +7,7 @@ that their checksums are the same everywhere: dates as text, and truth values as
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -48,4 +48,4 @@ def _time_text(value: dt.datetime) -> str:
     return value.isoformat(" ", "microseconds")
 
 
-_PLAIN = {bool: int, dt.datetime: _time_text}
+_PLAIN: dict[type, Callable[[Any], Any]] = {bool: int, dt.datetime: _time_text}

@@ -44,9 +44,7 @@ def upgrade() -> None:
         sa.Column("dimension", sa.Integer, nullable=False),
         sqlite_autoincrement=True,
     )
-    op.create_table(
-        "removed", sa.Column("image_id", INT64, primary_key=True, autoincrement=False)
-    )
+    op.create_table("removed", sa.Column("image_id", INT64, primary_key=True, autoincrement=False))
     op.create_table(
         "spec",
         sa.Column("id", sa.Integer, primary_key=True),
