@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 USER, PASSWORD = "cbir", "open sesame"
 DATABASE = "photos"
 UNPRIVILEGED = "nobody"  # the server refuses to run as root
-MISSING = "no initdb and postgres are installed: apt-get install postgresql"
+MISSING = (
+    "no initdb, or no psycopg, is installed: apt-get install postgresql; pip install -e '.[dev]'"
+)
 
 
 @dataclass
@@ -103,7 +106,12 @@ SORTED = "LOCALE_PROVIDER icu ICU_LOCALE 'en'"
 
 
 def find_programs() -> Path | None:
-    """Return the folder of `initdb` and `postgres`: Debian keeps them out of PATH."""
+    """Return the folder of `initdb` and `postgres`, which Debian keeps out of PATH.
+
+    None where they, or the driver, are not installed.
+    """
+    if find_spec("psycopg") is None:
+        return None
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which("initdb")
     places = [*debian, *([Path(found).resolve().parent] if found else [])]

@@ -17,7 +17,9 @@ from indexer.errors import StoreCorruptError, StoreError, StoreLockedError
 from indexer.store.catalog.tables import Base
 
 DRIVERS = ("postgresql", "postgres")
-CONNECT: dict[str, str | int] = {  # what the URL may say otherwise; a server that is gone is noticed within a minute
+CONNECT: dict[
+    str, str | int
+] = {  # what the URL may say otherwise; a server that is gone is noticed within a minute
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

@@ -55,6 +55,7 @@ def test_a_link_in_its_place_is_refused(tmp_path: Path, desk: Desk) -> None:
         Store.open(desk.store.path)
 
 
+@pytest.mark.usefixtures("postgres")  # so that there is a driver
 def test_no_database_of_somebody_else_is_connected_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def catalog(postgres: Server, tmp_path: Path) -> Iterator[SqlAlchemyCatalog]:
     made.close()
 
 
+@pytest.mark.usefixtures("postgres")  # so that there is a driver
 @pytest.mark.parametrize(
     ("url", "place"),
     [
