@@ -25,13 +25,11 @@ def create_database(store: Path, url: str | None) -> Database:
     A store that names one already keeps it, see `StoreConfig`. Raises `StoreError` for another one,
     and where the store has a catalogue.
     """
-    config = StoreConfig.read(store)
     if url is not None:
         from indexer.store.catalog.postgres_database import parse_url
 
         parse_url(url, store)  # before it is written
-        config = require_same(store, url) or StoreConfig.create(url)
-        config.write(store)
+        (require_same(store, url) or StoreConfig.create(url)).write(store)
     database = open_database(store)
     try:
         if database.exists():

@@ -17,9 +17,8 @@ from indexer.errors import StoreCorruptError, StoreError, StoreLockedError
 from indexer.store.catalog.tables import Base
 
 DRIVERS = ("postgresql", "postgres")
-CONNECT: dict[
-    str, str | int
-] = {  # what the URL may say otherwise; a server that is gone is noticed within a minute
+# What the URL may say otherwise: a server that is gone is noticed within a minute.
+CONNECT: dict[str, str | int] = {
     "connect_timeout": 10,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -31,7 +30,7 @@ SESSION = {  # so that the lock of a machine that is gone does not stay for hour
     "tcp_keepalives_count": 3,
 }
 GONE_S = 1.0  # until the server notices that the process which had the lock was killed
-UNREACHABLE = ("08", "28", "3D", "57")  # connections, passwords, databases, a stopping server
+UNREACHABLE = ("08", "28", "3D", "57P")  # connections, passwords, databases, a stopping server
 MISSING = ("42P01", "42703", "3F000")  # a table, a column, a schema
 DAMAGED = ("XX001", "XX002")
 FORBIDDEN = ("42501", "25006")  # no right to do it; a server that is only read
@@ -114,11 +113,12 @@ class PostgresDatabase:
 
     def _ask_lock(self, connection: Connection, function: str) -> bool:
         try:
-            done = connection.execute(text(f"SELECT {function}(:key)"), {"key": self._lock_key})
+            query = text(f"SELECT {function}(:key)")
+            done = bool(connection.execute(query, {"key": self._lock_key}).scalar())
             connection.commit()
         except exc.DBAPIError as error:
             raise self.error(error) from error
-        return bool(done.scalar())
+        return done
 
     def last_id(self, connection: Connection, table: str) -> int:
         query = f"SELECT last_value, is_called FROM {table}_id_seq"
@@ -149,7 +149,7 @@ class PostgresDatabase:
                 f"{self.store} names the right to create schemas in the database, and to write."
             )
         if isinstance(error, exc.OperationalError | exc.InterfaceError) and (
-            state is None or state[:2] in UNREACHABLE
+            state is None or state.startswith(UNREACHABLE)
         ):
             return self._lost(reason)
         return StoreError(
