@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from indexer.store.tags import count_tags, read_concepts, replace_tags, save_con
 from retrieval.query import Query
 from tests.colour_grid import colour_extractor, colour_spec, region_spec
 from tests.desk import Desk
-from tests.indexer.test_killed import start, wait_for_commits
+from tests.indexer.test_killed import TREE, start, wait_for_commits
 from tests.pictures import noise, plain, shades
 from tests.postgres import DATABASE, Server
 
@@ -177,6 +179,32 @@ def test_a_killed_run_leaves_the_last_commit_and_the_next_one_finishes(quick: De
         quick.check_vectors()
     assert quick.index().added == PHOTOS - len(committed)
     quick.check_vectors()
+
+
+IN_A_COMMIT = """
+import sys, time
+from pathlib import Path
+from indexer.store.store import Store
+store = Store.open(Path(sys.argv[1]))
+with store.writing(), store.catalog.transaction() as change:
+    change.add_root("half")
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_writer_killed_in_a_commit_leaves_nothing_and_no_lock(desk: Desk) -> None:
+    command = [sys.executable, "-c", IN_A_COMMIT, str(desk.store.path)]
+    process = subprocess.Popen(command, cwd=TREE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        with pytest.raises(StoreLockedError), desk.store.writing():
+            pass
+        process.kill()
+    with desk.store.writing():
+        assert desk.store.roots() == {}
+        assert desk.store.add_root(desk.photos) > 0
 
 
 def test_a_server_that_stops_in_a_run_is_named_and_the_next_run_goes_on(
