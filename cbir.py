@@ -73,6 +73,7 @@ def index_photos(
     store: Path | str,
     *,
     spec: FeatureSpec | None = None,
+    catalog: str | None = None,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -81,8 +82,9 @@ def index_photos(
 
     `photos` are folders, searched recursively, or image files; without any, all that the store
     knows is brought up to date. `spec` says how a new store describes them, `FeatureSpec.create()`
-    unless given; an existing store keeps its own. `progress` is told how far the work is, and
-    `stop` is asked now and then whether it should end.
+    unless given; an existing store keeps its own. `catalog` is the URL of a PostgreSQL database for
+    the catalogue of a new store, which is a file in the store unless given. `progress` is told how
+    far the work is, and `stop` is asked now and then whether it should end.
 
     Raises `NoImagesError` for a place without images, `SpecMismatchError` for another spec than the
     store's, `StoreLockedError` while another process writes to it, and `IndexingStopped`.
@@ -91,12 +93,18 @@ def index_photos(
     from indexer.features.extractor import FeatureExtractor
     from indexer.features.spec import FeatureSpec
     from indexer.progress import no_progress
-    from indexer.store.layout import CATALOG
+    from indexer.store.catalogs import require_same
+    from indexer.store.places import catalog_file
     from indexer.store.store import Store
 
     path = Path(store)
-    exists = (path / CATALOG).is_file()
-    opened = Store.open(path) if exists else Store.create(path, spec or FeatureSpec.create())
+    exists = catalog_file(path).is_file()
+    if exists:
+        if catalog is not None:
+            require_same(path, catalog)
+        opened = Store.open(path)
+    else:
+        opened = Store.create(path, spec or FeatureSpec.create(), catalog_url=catalog)
     if spec is not None:
         opened.spec.require_same(spec, where=str(path))
 

@@ -14,8 +14,9 @@ from indexer.images.page_paths import find_page
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.inspection import CatalogFaults, inspect_catalog
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+from indexer.store.catalogs import open_database
 from indexer.store.folder import open_folder
-from indexer.store.layout import CATALOG, VECTORS, is_vector_file, ivf_name, segment_name
+from indexer.store.layout import VECTORS, is_vector_file, ivf_name, segment_name
 from indexer.store.store import Store
 from indexer.store.vectors.inspection import KindFaults, inspect_kind
 
@@ -94,10 +95,10 @@ def _examine_unopened(path: Path, reason: str, progress: Progress) -> Diagnosis:
     """Say of a store that cannot be opened whether its catalogue can be mended."""
     found = Diagnosis(is_beyond_repair=True)
     found.note("damage", reason)
-    if not (path / CATALOG).is_file():
-        return found
-    catalog = SqlAlchemyCatalog((path / CATALOG).resolve())
+    catalog = SqlAlchemyCatalog(open_database(path))
     try:
+        if not catalog.database.exists():
+            return found
         found.catalog = inspect_catalog(catalog, progress)
         found.has_bad_state = found.catalog.has_bad_state
         found.is_beyond_repair = bool(found.catalog.structure) or not found.has_bad_state
@@ -105,7 +106,7 @@ def _examine_unopened(path: Path, reason: str, progress: Progress) -> Diagnosis:
         found.has_bad_state = False
     finally:
         catalog.close()
-    found.findings += [Finding("damage", f"SQLite: {line}") for line in found.catalog.structure]
+    found.findings += [Finding("damage", line) for line in found.catalog.structure]
     return found
 
 
@@ -114,7 +115,7 @@ def _note_catalog(found: Diagnosis) -> None:
     found.images = len(faults.described)
     found.is_beyond_repair = bool(faults.structure)
     for line in faults.structure:
-        found.note("damage", f"SQLite: {line}")
+        found.note("damage", line)
     for count, what in (
         (len(faults.images), "images have damaged rows in the catalogue"),
         (len(faults.concepts), "concepts are damaged and have to be taught again"),

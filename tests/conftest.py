@@ -15,6 +15,7 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
 from tests.colour_grid import colour_spec
+from tests.postgres import MISSING, Server, find_programs, running_server
 
 if TYPE_CHECKING:
     from tests.desk import Desk
@@ -76,6 +77,18 @@ def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
 def lite0(_own_folders: None) -> FeatureExtractor:
     """The default extractor with its real weights."""
     return FeatureExtractor(FeatureSpec.create())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server of PostgreSQL for all tests of this worker, each store in a schema of its own."""
+    programs = find_programs()
+    if programs is None:
+        if os.environ.get("CI"):
+            pytest.fail(MISSING)
+        pytest.skip(MISSING)
+    with running_server(programs) as server:
+        yield server
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from indexer.store.layout import CATALOG
-from indexer.store.places import require_store
+from indexer.store.places import catalog_file, require_store
 from retrieval.engine import SearchEngine
 from ui.gallery import Gallery
 
@@ -36,9 +35,9 @@ def _open(path: Path, _file: tuple[int, int]) -> OpenedStore:
 
 
 def catalogue_file(path: Path) -> tuple[int, int]:
-    """Return which file the catalogue is: a store that was built again has another one."""
+    """Return which file is, or names, the catalogue: another one after a store was built again."""
     try:
-        stat = (path / CATALOG).stat()
+        stat = catalog_file(path).stat()
     except OSError:
         return 0, 0
     return stat.st_dev, stat.st_ino

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from indexer.store.catalog.connection import LOCK
 from indexer.store.derived import DerivedFiles
 from indexer.store.folder import StoreFolder, open_folder
 from indexer.store.layout import (
     DERIVED,
-    LOCK,
     VECTORS,
     is_adaptation_file,
     is_top_file,

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 
 from indexer.images.page_paths import PAGE
-from indexer.store.catalog.tables import ConceptRow, ImageRow, PathText, TagRow
+from indexer.store.catalog.column_types import PathText
+from indexer.store.catalog.tables import ConceptRow, ImageRow, TagRow
 from indexer.store.reader import StoreReader
 from indexer.store.records import KnownFile
 from indexer.store.tags import read_concepts

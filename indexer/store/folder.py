@@ -45,12 +45,12 @@ class StoreFolder:
         flags = os.O_RDONLY | _NO_FOLLOW | _BINARY
         return os.fdopen(os.open(self._place(name), flags, dir_fd=self._handle), "rb")
 
-    def write(self, name: str) -> BufferedWriter:
-        """Open a new file for writing, or an old one, whose contents go."""
+    def write(self, name: str, mode: int = _MODE) -> BufferedWriter:
+        """Open a new file for writing, of this mode, or an old one, whose contents go."""
         if self.exists(name):
             self._require_file(name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW | _BINARY
-        descriptor = os.open(self._place(name), flags, _MODE, dir_fd=self._handle)
+        descriptor = os.open(self._place(name), flags, mode, dir_fd=self._handle)
         return os.fdopen(descriptor, "wb")
 
     def exists(self, name: str) -> bool:

@@ -11,15 +11,15 @@ from indexer.store.folder import open_folder
 
 STORE_NAME = ".cbir"
 CATALOG = "catalog.sqlite"
-ASIDE = "catalog.damaged.sqlite"  # one that could not be mended
+CONFIG = "cbir.toml"  # names another place of the catalogue
 VECTORS = "vectors"
 DERIVED = "derived"
-LOCK = "lock"
 SETTINGS = "settings.json"
 KEYPOINTS = "keypoints-1.bin"  # of an image; another number where their making changes
 
 _TOP_FILE = re.compile(
-    r"catalog(\.damaged)?\.sqlite(-wal|-shm|-journal)?|settings\.json(\.part)?|lock"
+    r"catalog(\.damaged)?\.sqlite(-wal|-shm|-journal)?|settings\.json(\.part)?|"
+    r"cbir\.toml(\.part)?|lock"
 )
 _ADAPTATION_FILE = re.compile(r"adaptation-[0-9a-f]{16}\.npz")
 _VECTOR_FILE = re.compile(r"\d{8}-[a-z_]+(\.(ids|images|vectors)\.npy|\.sums|-[a-z]+\.faiss)")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from indexer.errors import StoreNotFoundError, UntrustedStoreError
-from indexer.store.layout import CATALOG, SETTINGS, STORE_NAME
+from indexer.store.layout import CATALOG, CONFIG, SETTINGS, STORE_NAME
 
 
 def find_store(start: Path | None = None) -> Path | None:
@@ -26,7 +26,13 @@ def find_store(start: Path | None = None) -> Path | None:
 
 def is_store(path: Path) -> bool:
     """Whether there is a store at `path`, be it one without its catalogue."""
-    return any((path / name).is_file() for name in (CATALOG, SETTINGS))
+    return any((path / name).is_file() for name in (CATALOG, CONFIG, SETTINGS))
+
+
+def catalog_file(path: Path) -> Path:
+    """Return the file of the store at `path` that is, or names, its catalogue."""
+    config = path / CONFIG
+    return config if config.is_file() else path / CATALOG
 
 
 def require_store(path: Path | str | None) -> Path:

@@ -22,9 +22,9 @@ from indexer.features.whitening import PcaProjection
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
 from indexer.store.catalog.protocol import Catalog, CatalogState, ImageFields
-from indexer.store.catalog.sqlite_reader import SqliteReader
+from indexer.store.catalogs import open_database, open_reader
 from indexer.store.derived import DerivedFiles
-from indexer.store.layout import CATALOG, VECTORS, require_own_files
+from indexer.store.layout import VECTORS, require_own_files
 from indexer.store.places import is_store, require_inside, resolve_root
 from indexer.store.records import ImageInfo
 from indexer.store.trust import trusts_all
@@ -64,27 +64,19 @@ class StoreReader:
         Raises `StoreNotFoundError`, `StoreVersionError`, `StoreCorruptError`, or
         `UntrustedStoreError`.
         """
-        file = path / CATALOG
         if not is_store(path):
             raise StoreNotFoundError(
                 f"There is no store at {path}. Make one with: cbir index PHOTOS --store {path}"
             )
-        if not file.is_file():
-            raise StoreCorruptError(
-                f"The catalogue of the store at {path} is missing. Make the store again from its "
-                f"photos with: cbir doctor --repair --store {path}"
-            )
         require_own_files(path)
-        reader = SqliteReader(file.resolve())
-        if not reader.is_current():
-            from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-
-            catalog = SqlAlchemyCatalog(file.resolve())
-            catalog.migrate()  # an older one; it raises for anything else
-            catalog.close()
-        spec = read_spec(reader, path)
-        opened = cls(path.resolve(), reader, spec, trusts=trusts or trusts_all())
-        opened.roots()  # raises for one that must not be read
+        reader = open_reader(path, trusts=trusts)
+        try:
+            spec = read_spec(reader, path)
+            opened = cls(path.resolve(), reader, spec, trusts=trusts or trusts_all())
+            opened.roots()  # raises for one that must not be read
+        except StoreError:
+            reader.close()
+            raise
         return opened
 
     @cached_property
@@ -92,7 +84,10 @@ class StoreReader:
         """The catalogue through SQLAlchemy, for all but the questions of a search."""
         from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 
-        catalog = SqlAlchemyCatalog((self.path / CATALOG).resolve())
+        if isinstance(self.reader, SqlAlchemyCatalog):
+            catalog = self.reader
+        else:
+            catalog = SqlAlchemyCatalog(open_database(self.path, trusts=self.trusts))
         catalog.seals = self.trusts
         return catalog
 

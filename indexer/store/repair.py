@@ -18,8 +18,6 @@ from indexer.store.catalog.repairs import (
 )
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
-from indexer.store.folder import open_folder
-from indexer.store.layout import ASIDE, CATALOG
 from indexer.store.store import Store, locked
 from indexer.store.vectors.inspection import KindFaults
 
@@ -32,14 +30,11 @@ def renew_state(path: Path) -> None:
     The store counts as somebody else's from then on, unless it is trusted. Raises
     `StoreCorruptError` where the tables hold what cbir never writes.
     """
-    with locked(path):
-        catalog = SqlAlchemyCatalog((path / CATALOG).resolve())
-        try:
-            with catalog.transaction(repairs=True):
-                pass
-            catalog.state()
-        finally:
-            catalog.close()
+    with locked(path) as database:
+        catalog = SqlAlchemyCatalog(database)
+        with catalog.transaction(repairs=True):
+            pass
+        catalog.state()
 
 
 def take_out(
@@ -75,11 +70,8 @@ def take_out(
 
 def set_catalog_aside(path: Path) -> None:
     """Rename a catalogue that cannot be read, so that another one can take its place."""
-    with locked(path), open_folder(path.resolve()) as folder:
-        for suffix in ("-wal", "-shm", "-journal"):
-            folder.delete(f"{CATALOG}{suffix}")
-        if folder.exists(CATALOG):
-            folder.replace(CATALOG, ASIDE)
+    with locked(path) as database:
+        database.set_aside()
 
 
 def _keep_sound(

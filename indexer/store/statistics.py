@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import extract, func, select
 
 from indexer.store.catalog.tables import ImageRow, RegionRow, SegmentRow
 from indexer.store.reader import StoreReader
@@ -30,7 +30,7 @@ class Census:
 def count_images(store: StoreReader) -> Census:
     """Count the images of a store by what is known about them."""
     good = ImageRow.state == "ok"
-    year = func.strftime("%Y", ImageRow.taken_at)
+    year = extract("year", ImageRow.taken_at)
     with store.catalog.session() as session:
         images, dated, first, last = session.execute(
             select(

@@ -10,20 +10,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from indexer.arrays import FloatArray
-from indexer.errors import SpecMismatchError, StoreError, StoreLockedError
+from indexer.errors import SpecMismatchError, StoreError
 from indexer.features.extractor import ImageFeatures
 from indexer.features.spec import FeatureSpec
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
-from indexer.store.catalog.connection import unwritable
+from indexer.store.catalog.connection import LOCK
+from indexer.store.catalog.database import Database
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.catalog.transaction import CatalogTransaction
+from indexer.store.catalogs import (
+    create_database,
+    open_database,
+    open_reader,
+    seal_config,
+    undoing_config,
+)
 from indexer.store.deletion import delete_adaptations, delete_store_files
-from indexer.store.layout import CATALOG, LOCK, VECTORS, require_own_files
+from indexer.store.layout import VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
@@ -41,20 +47,21 @@ class Store(StoreReader):
     """An open store. Reading needs no lock; writing happens inside `writing()`."""
 
     @classmethod
-    def create(cls, path: Path, spec: FeatureSpec) -> Store:
-        """Create an empty store at `path`; raises `StoreError` where there is one already."""
-        if (path / CATALOG).exists():
-            raise StoreError(f"There is a store at {path} already.")
+    def create(cls, path: Path, spec: FeatureSpec, *, catalog_url: str | None = None) -> Store:
+        """Create an empty store at `path`; its catalogue is a file there, or at `catalog_url`.
+
+        Raises `StoreError` where there is a store already.
+        """
         try:
             (path / VECTORS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"No store can be created at {path}: {error.strerror}.") from error
-        file = (path / CATALOG).resolve()
-        catalog = SqlAlchemyCatalog(file)
-        catalog.create()
-        catalog.write_spec(spec.to_json(), spec.fingerprint)
-        catalog.close()
-        return cls(path.resolve(), SqliteReader(file), spec)
+        with undoing_config(path, catalog_url):
+            catalog = SqlAlchemyCatalog(create_database(path, catalog_url))
+            with contextlib.closing(catalog):
+                catalog.create()
+                catalog.write_spec(spec.to_json(), spec.fingerprint)
+        return cls(path.resolve(), open_reader(path), spec)
 
     @staticmethod
     def delete(path: Path) -> None:
@@ -62,7 +69,8 @@ class Store(StoreReader):
 
         Raises `StoreLockedError` while another process is writing to it.
         """
-        with locked(path):
+        with locked(path) as database:
+            database.drop()
             delete_store_files(path)
         (path / LOCK).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # other files are in the folder: they stay
@@ -87,7 +95,8 @@ class Store(StoreReader):
         Raises `StoreLockedError`, and `SpecMismatchError` where another process has whitened the
         store since it was opened.
         """
-        with locked(self.path):
+        require_own_files(self.path)
+        with self.catalog.database.locked():
             if read_spec(self.reader, self.path) != self.spec:
                 raise SpecMismatchError(
                     f"The store at {self.path} was whitened by another process since this one "
@@ -111,6 +120,7 @@ class Store(StoreReader):
             for entry in state.ivfs:
                 self.replace_ivf(entry.kind, None)
         self.catalog.seals = True
+        seal_config(self.path)
 
     def _clear_leftovers(self) -> None:
         self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
@@ -264,22 +274,18 @@ class Store(StoreReader):
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the store at `path`; raises `StoreLockedError`."""
-    lock = FileLock(path / LOCK, timeout=0)
+def locked(path: Path) -> Iterator[Database]:
+    """Hold the lock of the store at `path`; yields where its catalogue is.
+
+    Raises `StoreLockedError`.
+    """
+    require_own_files(path)
+    database = open_database(path)
     try:
-        require_own_files(path)
-        lock.acquire()
-    except Timeout as error:
-        raise StoreLockedError(
-            f"Another process is writing to {path}. Wait for it to end, and try again."
-        ) from error
-    except OSError as error:
-        raise StoreError(unwritable(path, error.strerror or str(error))) from error
-    try:
-        yield
+        with database.locked():
+            yield database
     finally:
-        lock.release()
+        database.engine.dispose()
 
 
 def _to_store(entry: Entry) -> StoredFeatures | None:

@@ -51,6 +51,15 @@ def index(
         ),
     ] = None,
     store: StoreOption = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep the catalogue of a new store in PostgreSQL, at a URL such as "
+            "postgresql://user:password@host/database; the store remembers it.",
+            show_default="a file in the store",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="The network, see `cbir backbones`.", show_default=DEFAULT_BACKBONE),
@@ -259,7 +268,7 @@ def index(
     with (
         reporting_stops(),
         catching_interrupts() as interrupted,
-        open_or_create(store, network, choices, rebuild=rebuild) as opened,
+        open_or_create(store, network, choices, catalog=catalog, rebuild=rebuild) as opened,
     ):
         if index_type is not None:
             opened.index_type = index_type

@@ -71,12 +71,19 @@ def say_report(report: IndexReport, store: Store, *, as_json: bool) -> None:
 
 @contextmanager
 def open_or_create(
-    path: Path | None, backbone: str | None, choices: dict[str, Any], *, rebuild: bool = False
+    path: Path | None,
+    backbone: str | None,
+    choices: dict[str, Any],
+    *,
+    catalog: str | None = None,
+    rebuild: bool = False,
 ) -> Iterator[Store]:
     """Open the store, whose spec must agree with the options, or create it.
 
-    A new store that stays empty is deleted again.
+    Its catalogue is in the database at the URL `catalog`, if any; one that is built again stays in
+    its own. A new store that stays empty is deleted again.
     """
+    from indexer.store.catalogs import catalog_url, require_same
     from indexer.store.layout import STORE_NAME
     from indexer.store.places import find_store, is_store
     from indexer.store.store import Store
@@ -84,17 +91,20 @@ def open_or_create(
     place = path or find_store() or Path(STORE_NAME)
     exists = is_store(place)
     if exists and rebuild:
+        catalog = catalog or catalog_url(place)
         Store.delete(place)
         exists = False
     given = {name: value for name, value in choices.items() if value is not None}
     if not exists:
         spec = FeatureSpec.create(backbone or DEFAULT_BACKBONE, **given)
-        made = Store.create(place, spec)
+        made = Store.create(place, spec, catalog_url=catalog)
         try:
             yield made
         finally:
             made.close_or_discard()
         return
+    if catalog is not None:
+        require_same(place, catalog)
     opened = Store.open(place)
     if backbone is not None and backbone != opened.spec.backbone:
         asked = FeatureSpec.create(backbone, **given)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from indexer.store.catalog.questions import IMAGE_COLUMNS
 from indexer.store.catalog.row_checksums import region_checksums, row_checksum
 from indexer.store.catalog.state import read_checksum
+from indexer.store.catalog.statements import ask, execute
 from indexer.store.trust import NO_SEAL, seal
 
 REGIONS_AT_A_TIME = 100_000
@@ -21,11 +22,11 @@ CONCEPT_TYPES = (int, str, str)
 
 
 def write_image_checksums(
-    connection: Connection, condition: str = "1", values: Sequence[object] = ()
+    connection: Connection, condition: str = "1 = 1", values: Sequence[object] = ()
 ) -> None:
     """Write the checksums of the images that meet a condition, with values for its `?`."""
     query = f"SELECT {IMAGE_COLUMNS} FROM images WHERE {condition}"
-    rows = connection.exec_driver_sql(query, tuple(values)).fetchall()
+    rows = list(ask(connection, query, values))
     _write(connection, "UPDATE images SET checksum = ? WHERE id = ?", rows)
 
 
@@ -33,7 +34,7 @@ def write_all_checksums(connection: Connection) -> None:
     """Write the checksums of all rows, as they are: for a catalogue that has none."""
     write_image_checksums(connection)
     for table, columns in (("concepts", CONCEPT_COLUMNS), ("tags", TAG_COLUMNS)):
-        rows = connection.exec_driver_sql(f"SELECT {columns} FROM {table}").fetchall()
+        rows = list(ask(connection, f"SELECT {columns} FROM {table}"))
         if table == "concepts":
             _write(connection, "UPDATE concepts SET checksum = ? WHERE id = ?", rows)
         else:
@@ -44,27 +45,26 @@ def write_all_checksums(connection: Connection) -> None:
 
 def write_state(connection: Connection, commits: int, *, seals: bool) -> None:
     """Write the number of a commit and its checksum, which this account `seals` or does not."""
-    checksum = read_checksum(lambda query: connection.exec_driver_sql(query), commits)
-    connection.exec_driver_sql("DELETE FROM state")
-    connection.exec_driver_sql(
+    checksum = read_checksum(lambda query: ask(connection, query), commits)
+    execute(connection, "DELETE FROM state")
+    execute(
+        connection,
         "INSERT INTO state (id, commits, checksum, seal) VALUES (1, ?, ?, ?)",
-        (commits, checksum, seal(checksum) if seals else NO_SEAL),
+        [(commits, checksum, seal(checksum) if seals else NO_SEAL)],
     )
 
 
 def _write(
     connection: Connection, statement: str, rows: Sequence[Sequence[Any]], *, key: int = 1
 ) -> None:
-    values = [(row_checksum(row), *row[:key]) for row in rows]
-    if values:
-        connection.exec_driver_sql(statement, values)
+    execute(connection, statement, [(row_checksum(row), *row[:key]) for row in rows])
 
 
 def _write_region_checksums(connection: Connection) -> None:
     query = "SELECT id, image_id, x0, y0, x1, y1 FROM regions WHERE id > ? ORDER BY id LIMIT ?"
     last = 0
-    while found := connection.exec_driver_sql(query, (last, REGIONS_AT_A_TIME)).fetchall():
+    while found := list(ask(connection, query, (last, REGIONS_AT_A_TIME))):
         rows = np.array([tuple(row) for row in found], np.int64)
         values = zip(region_checksums(rows).tolist(), rows[:, 0].tolist(), strict=True)
-        connection.exec_driver_sql("UPDATE regions SET checksum = ? WHERE id = ?", list(values))
+        execute(connection, "UPDATE regions SET checksum = ? WHERE id = ?", list(values))
         last = int(rows[-1, 0])

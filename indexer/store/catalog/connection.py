@@ -10,6 +10,7 @@ from typing import Literal
 from indexer.errors import StoreCorruptError, StoreError
 
 MAPPED_BYTES = 1 << 30  # read by memory map: boxes of many regions take a quarter of the time
+LOCK = "lock"  # the file in a store that is held by the one process that writes
 WAIT_S = 30.0  # for another process that is at a commit
 
 

@@ -22,9 +22,9 @@ ROWS_AT_A_TIME = 100_000
 class CatalogFaults:
     """What is wrong with a catalogue, and what it says that vectors are compared with.
 
-    `structure` is what SQLite itself finds, `has_bad_state` whether its small tables do not agree
-    with their checksum. `images` are those whose rows are damaged, or those of their regions, and
-    `concepts` and `tags` are ids. `described` (N,) are the intact images with vectors, and
+    `structure` is what the database itself finds, `has_bad_state` whether its small tables do not
+    agree with their checksum. `images` are those whose rows are damaged, or those of their regions,
+    and `concepts` and `tags` are ids. `described` (N,) are the intact images with vectors, and
     `regions` (R, 2) the ids of regions and their images, both ascending.
     """
 
@@ -43,8 +43,7 @@ def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress
     progress("Checking the catalogue", 0, 0)
     try:
         with catalog.moment() as ask:
-            lines = [str(row[0]) for row in ask("PRAGMA integrity_check", ())]
-            faults.structure = [] if lines == ["ok"] else lines
+            faults.structure = catalog.faults()
             _check_images(ask, faults)
             _check_regions(ask, faults, progress)
             _check_tags(ask, faults)
@@ -53,7 +52,7 @@ def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress
         return faults
     try:
         with catalog.moment() as ask:
-            read_state(lambda query: ask(query, ()), str(catalog.path.parent))
+            read_state(lambda query: ask(query, ()), str(catalog.store))
     except StoreCorruptError:
         faults.has_bad_state = True
     return faults

@@ -34,13 +34,11 @@ ALL_IMAGES = f"SELECT {IMAGE_COLUMNS}, checksum FROM images"
 class CatalogQuestions(ABC):
     """Answers `Catalog` by plain queries; each row is checked against its checksum.
 
-    The tables are those of `tables.py`.
+    The tables are those of `tables.py`; `store` is the folder of the store.
     """
 
-    path: Path
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, store: Path) -> None:
+        self.store = store
         self._state: CatalogState | None = None
 
     @abstractmethod
@@ -59,9 +57,7 @@ class CatalogQuestions(ABC):
             return self._state_of(ask)
 
     def _state_of(self, ask: AskWith) -> CatalogState:
-        self._state = read_state(
-            lambda query: ask(query, ()), str(self.path.parent), known=self._state
-        )
+        self._state = read_state(lambda query: ask(query, ()), str(self.store), known=self._state)
         return self._state
 
     # --- images and regions -----------------------------------------------------------------------
@@ -134,10 +130,10 @@ class CatalogQuestions(ABC):
 
     def damaged(self, what: str) -> StoreCorruptError:
         """Return the error for rows that do not agree with their checksums."""
-        store = self.path.parent
         return StoreCorruptError(
-            f"The catalogue of the store at {store} is damaged: what it says of some {what} does "
-            f"not agree with its checksum. Mend it with: cbir doctor --repair --store {store}"
+            f"The catalogue of the store at {self.store} is damaged: what it says of some {what} "
+            "does not agree with its checksum. Mend it with: cbir doctor --repair --store "
+            f"{self.store}"
         )
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, exc, select
+from sqlalchemy import Connection, exc, inspect, select
 from sqlalchemy.engine import Engine
-from sqlalchemy.orm import Session, sessionmaker
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.orm import Session
 
 from indexer.errors import StoreCorruptError, StoreVersionError
 from indexer.images.facts import ImageFacts
@@ -26,7 +24,7 @@ from indexer.store.catalog.checksums import (
     write_all_checksums,
     write_state,
 )
-from indexer.store.catalog.connection import catalog_error, connect, is_writable
+from indexer.store.catalog.database import Database
 from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.catalog.questions import (
     ALL_IMAGES,
@@ -37,7 +35,9 @@ from indexer.store.catalog.questions import (
 )
 from indexer.store.catalog.row_checksums import are_sound
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
+from indexer.store.catalog.sqlite_database import SqliteDatabase
 from indexer.store.catalog.state import read_state
+from indexer.store.catalog.statements import ask
 from indexer.store.catalog.tables import ImageRow
 from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.records import Entry, FileState, KnownFile
@@ -46,22 +46,22 @@ COMMITS_BITS = 48  # of the number that commits are counted from
 
 
 class SqlAlchemyCatalog(CatalogQuestions):
-    """The catalogue file at `path`, which is absolute; see `Catalog` for what reads it.
+    """The catalogue in a database, or in the file of SQLite at a path, which is absolute.
 
-    `seals` says that this account trusts the store from its next commit on, see `trust`.
+    See `Catalog` for what reads it. `seals` says that this account trusts the store from its next
+    commit on, see `trust`.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, place: Path | Database) -> None:
+        self.database: Database = SqliteDatabase(place) if isinstance(place, Path) else place
+        super().__init__(self.database.store)
         self.seals = False
         self._intact: dict[str, int] = {}
-        self.engine: Engine = create_engine(
-            "sqlite://",
-            creator=lambda: connect(path, create=True, isolation_level="DEFERRED"),
-            poolclass=QueuePool if is_writable(path) else NullPool,
-        )
-        event.listen(self.engine, "connect", _configure)
-        self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+
+    @property
+    def engine(self) -> Engine:
+        """What connects to the database."""
+        return self.database.engine
 
     # --- reading: `Catalog` -----------------------------------------------------------------------
 
@@ -69,9 +69,8 @@ class SqlAlchemyCatalog(CatalogQuestions):
     def moment(self) -> Iterator[AskWith]:
         with self.session() as session:
             connection = session.connection()
-            # sqlite3 opens no transaction for queries by itself
-            connection.exec_driver_sql("BEGIN")
-            yield lambda query, values: connection.exec_driver_sql(query, tuple(values))
+            self.database.begin(connection)
+            yield lambda query, values: ask(connection, query, values)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -147,6 +146,12 @@ class SqlAlchemyCatalog(CatalogQuestions):
                         raise self.damaged("tags")
                 self._intact[table] = commits
 
+    def faults(self) -> list[str]:
+        """Return what the database itself finds wrong with the catalogue, a line each."""
+        with self.session() as session:
+            lines = self.database.faults(session.connection())
+        return [f"{self.database.name}: {line}" for line in lines]
+
     # --- writing ----------------------------------------------------------------------------------
 
     @contextmanager
@@ -156,9 +161,9 @@ class SqlAlchemyCatalog(CatalogQuestions):
         A commit is sealed if the one before was, or if this account is to trust the store from now
         on. Raises `StoreCorruptError` where the catalogue is damaged, unless it `repairs` that.
         """
-        with self.session() as session:
+        with self.session(self.database.writer()) as session:
             connection = session.connection()
-            change = CatalogTransaction(session)
+            change = CatalogTransaction(session, self.database)
             commits, is_sealed = self._read_commits(connection, repairs=repairs)
             yield change
             session.flush()
@@ -167,7 +172,7 @@ class SqlAlchemyCatalog(CatalogQuestions):
 
     def _read_commits(self, connection: Connection, *, repairs: bool) -> tuple[int, bool]:
         try:
-            state = read_state(connection.exec_driver_sql, str(self.path.parent))
+            state = read_state(lambda query: ask(connection, query), str(self.store))
         except StoreCorruptError:
             if not repairs:
                 raise
@@ -180,18 +185,27 @@ class SqlAlchemyCatalog(CatalogQuestions):
             change.add_spec(json, fingerprint)
 
     def checkpoint(self) -> None:
-        """Bring all commits into the file itself, as far as no reader needs an older state."""
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        """Bring all commits to where a copy of the store finds them."""
+        with self._explaining_errors():
+            self.database.checkpoint()
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, bind: Engine | Connection | None = None) -> Iterator[Session]:
         """Open a session; changes in it are undone unless it commits."""
+        with (
+            self._explaining_errors(),
+            Session(self.engine if bind is None else bind, expire_on_commit=False) as session,
+        ):
+            yield session
+
+    @contextmanager
+    def _explaining_errors(self) -> Iterator[None]:
         try:
-            with self._sessions() as session:
-                yield session
-        except exc.DatabaseError as error:
-            raise catalog_error(error.orig or error, self.path) from error
+            yield
+        except exc.DBAPIError as error:
+            raise self.database.error(error) from error
+        except UnicodeDecodeError as error:  # of a damaged text, or in SQLite's words about one
+            raise self.damaged("texts") from error
 
     # --- schema -----------------------------------------------------------------------------------
 
@@ -208,12 +222,12 @@ class SqlAlchemyCatalog(CatalogQuestions):
         version = self._read_version()
         if version is None:
             raise StoreCorruptError(
-                f"The catalogue {self.path} is empty, or another program made it. Restore it from "
-                "a backup, or rebuild the store with cbir index --rebuild."
+                f"The catalogue {self.database.place} is empty, or another program made it. "
+                "Restore it from a backup, or rebuild the store with cbir index --rebuild."
             )
         if version not in SCHEMA_VERSIONS:
             raise StoreVersionError(
-                f"The store at {self.path.parent} has schema version {version}; this cbir knows "
+                f"The store at {self.store} has schema version {version}; this cbir knows "
                 f"versions up to {SCHEMA_VERSIONS[-1]}. Upgrade cbir to open it."
             )
         if version != SCHEMA_VERSIONS[-1]:
@@ -225,28 +239,19 @@ class SqlAlchemyCatalog(CatalogQuestions):
 
         config = Config()
         config.set_main_option("script_location", f"{__spec__.parent}:migrations")
-        try:
-            with self.engine.begin() as connection:
-                # sqlite3 opens no transaction for DDL by itself
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                config.attributes["connection"] = connection
-                command.upgrade(config, SCHEMA_VERSIONS[-1])
-                write_all_checksums(connection)
-                write_state(connection, secrets.randbits(COMMITS_BITS), seals=is_new)
-        except exc.DatabaseError as error:
-            raise catalog_error(error.orig or error, self.path) from error
+        with self._explaining_errors(), self.engine.begin() as connection:
+            self.database.begin_upgrade(connection, is_new=is_new)
+            config.attributes["connection"] = connection
+            command.upgrade(config, SCHEMA_VERSIONS[-1])
+            write_all_checksums(connection)
+            write_state(connection, secrets.randbits(COMMITS_BITS), seals=is_new)
 
     def _read_version(self) -> str | None:
         query = "SELECT version_num FROM alembic_version"
-        try:
-            with self.engine.connect() as connection:
-                return connection.exec_driver_sql(query).scalar()
-        except exc.OperationalError as error:
-            if "no such table" in str(error.orig):
+        with self._explaining_errors(), self.engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
                 return None
-            raise catalog_error(error.orig or error, self.path) from error
-        except exc.DatabaseError as error:
-            raise catalog_error(error.orig or error, self.path) from error
+            return connection.exec_driver_sql(query).scalar()
 
 
 def _to_entry(row: Sequence[Any]) -> Entry:
@@ -263,11 +268,3 @@ def _to_entry(row: Sequence[Any]) -> Entry:
         pages=row[15],
         is_blank=row[6] == "blank",
     )
-
-
-def _configure(connection: sqlite3.Connection, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()

@@ -22,7 +22,8 @@ class SqliteReader(CatalogQuestions):
     """Reads the catalogue file at `path`, which is absolute; see `Catalog`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        super().__init__(path.parent)
+        self.path = path
         self._keeps = is_writable(path)
         self._idle: deque[sqlite3.Connection] = deque()
 
@@ -48,7 +49,7 @@ class SqliteReader(CatalogQuestions):
             connection.execute("COMMIT")
         except BaseException as error:
             connection.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise catalog_error(error, self.path) from error
             raise
         if self._keeps:
@@ -61,5 +62,5 @@ class SqliteReader(CatalogQuestions):
             return self._idle.pop()
         try:
             return connect(self.path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise catalog_error(error, self.path) from error

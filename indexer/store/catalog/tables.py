@@ -7,26 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, TypeDecorator, UniqueConstraint
-from sqlalchemy.engine import Dialect
+from sqlalchemy import BigInteger, ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from indexer.store.catalog.paths import from_stored, to_stored
-
-
-class PathText(TypeDecorator[str]):
-    """A POSIX path as text, as `to_stored` has it."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        del dialect  # the signature is SQLAlchemy's
-        return value if value is None else to_stored(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        del dialect  # the signature is SQLAlchemy's
-        return value if value is None else from_stored(value)
+from indexer.store.catalog.column_types import INT64, TEXT, MessageText, PathText
 
 
 class Base(DeclarativeBase):
@@ -57,19 +41,19 @@ class ImageRow(Base):
 
     __tablename__ = "images"
     __table_args__ = (UniqueConstraint("root_id", "path"), {"sqlite_autoincrement": True})
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(INT64, primary_key=True)
     root_id: Mapped[int] = mapped_column(ForeignKey("roots.id"))
     path: Mapped[str] = mapped_column(PathText)
-    size_bytes: Mapped[int]
-    mtime_ns: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(INT64)
+    mtime_ns: Mapped[int] = mapped_column(INT64)
     content_hash: Mapped[bytes] = mapped_column(LargeBinary(32), index=True)
     state: Mapped[str] = mapped_column(String(8))
-    reason: Mapped[str | None]
+    reason: Mapped[str | None] = mapped_column(MessageText)
     width: Mapped[int | None]
     height: Mapped[int | None]
-    format: Mapped[str | None]
+    format: Mapped[str | None] = mapped_column(MessageText)
     taken_at: Mapped[dt.datetime | None]
-    camera: Mapped[str | None]
+    camera: Mapped[str | None] = mapped_column(MessageText)
     ctime_ns: Mapped[int | None] = mapped_column(BigInteger)
     inode: Mapped[int | None] = mapped_column(BigInteger)
     pages: Mapped[int | None]
@@ -81,8 +65,8 @@ class RegionRow(Base):
 
     __tablename__ = "regions"
     __table_args__ = ({"sqlite_autoincrement": True},)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    image_id: Mapped[int] = mapped_column(index=True)
+    id: Mapped[int] = mapped_column(INT64, primary_key=True)
+    image_id: Mapped[int] = mapped_column(INT64, index=True)
     x0: Mapped[int]
     y0: Mapped[int]
     x1: Mapped[int]
@@ -97,7 +81,7 @@ class SegmentRow(Base):
     __table_args__ = ({"sqlite_autoincrement": True},)
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
-    rows: Mapped[int]
+    rows: Mapped[int] = mapped_column(INT64)
     dimension: Mapped[int]
     checksum: Mapped[str | None] = mapped_column(String(64))
 
@@ -114,8 +98,8 @@ class IvfRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str] = mapped_column(String(16), unique=True)
     index_type: Mapped[str] = mapped_column("form", String(16))
-    rows: Mapped[int]
-    trained_rows: Mapped[int]
+    rows: Mapped[int] = mapped_column(INT64)
+    trained_rows: Mapped[int] = mapped_column(INT64)
     nprobe: Mapped[int]
     recall: Mapped[float]
     checksum: Mapped[str | None] = mapped_column(String(64))
@@ -126,7 +110,7 @@ class ConceptRow(Base):
 
     __tablename__ = "concepts"
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(TEXT, unique=True)
     json: Mapped[str]
     checksum: Mapped[int | None] = mapped_column(BigInteger)
 
@@ -135,7 +119,7 @@ class TagRow(Base):
     """An image that probably shows a concept; it goes with the image, and with the concept."""
 
     __tablename__ = "tags"
-    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False)
     concept_id: Mapped[int] = mapped_column(
         ForeignKey("concepts.id"), primary_key=True, autoincrement=False, index=True
     )
@@ -147,7 +131,7 @@ class RemovedRow(Base):
     """The id of a removed image whose vectors are still in a segment."""
 
     __tablename__ = "removed"
-    image_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False)
 
 
 class SpecRow(Base):

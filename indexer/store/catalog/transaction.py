@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, text, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from indexer.arrays import IdArray
 from indexer.store.catalog.checksums import write_image_checksums
+from indexer.store.catalog.database import Database
 from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
 from indexer.store.catalog.questions import parts_of, places
 from indexer.store.catalog.row_checksums import region_checksums, row_checksum
+from indexer.store.catalog.statements import execute
 from indexer.store.catalog.tables import (
     ConceptRow,
     ImageRow,
@@ -31,10 +33,11 @@ ROWS_A_STATEMENT = 100  # a third of the time of one row a statement
 
 
 class CatalogTransaction:
-    """The writes of one session; nothing is live before it commits."""
+    """The writes of one session in a database; nothing is live before it commits."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, database: Database) -> None:
         self._session = session
+        self._database = database
 
     @property
     def connection(self) -> Connection:
@@ -67,28 +70,32 @@ class CatalogTransaction:
 
     def add_images(self, entries: Sequence[Entry]) -> list[int]:
         """Add images and return their ids, ascending and never used before."""
-        first = self._last_id("images") + 1
+        first = self._database.last_id(self.connection, "images") + 1
         ids = list(range(first, first + len(entries)))
         rows = [_to_row(id_, entry) for id_, entry in zip(ids, entries, strict=True)]
         connection = self.connection
         connection.execute(insert(ImageRow), rows)
+        self._database.keep_last_id(connection, "images", ids[-1])
         write_image_checksums(connection, "id >= ?", [first])
         return ids
 
     def add_regions(self, image_ids: IdArray, boxes: IdArray) -> IdArray:
         """Add regions, boxes (N, 4) of the images (N,), and return their ids (N,)."""
-        first = self._last_id("regions") + 1
+        first = self._database.last_id(self.connection, "regions") + 1
         ids = np.arange(first, first + len(boxes), dtype=np.int64)
         rows = np.column_stack([ids, image_ids, boxes])
         rows = np.column_stack([rows, region_checksums(rows)])
         whole = len(rows) - len(rows) % ROWS_A_STATEMENT
         for part, count in ((rows[:whole], ROWS_A_STATEMENT), (rows[whole:], 1)):
             if len(part):
-                self.connection.exec_driver_sql(
+                execute(
+                    self.connection,
                     "INSERT INTO regions (id, image_id, x0, y0, x1, y1, checksum) VALUES "
                     + ", ".join(["(?, ?, ?, ?, ?, ?, ?)"] * count),
-                    [tuple(values) for values in part.reshape(len(part) // count, -1).tolist()],
+                    part.reshape(len(part) // count, -1).tolist(),
                 )
+        if len(ids):
+            self._database.keep_last_id(self.connection, "regions", int(ids[-1]))
         return ids
 
     def move_images(self, moves: Sequence[tuple[int, FileState]]) -> None:
@@ -241,11 +248,6 @@ class CatalogTransaction:
     def set_spec(self, json: str, fingerprint: str) -> None:
         """Replace the spec."""
         self._session.execute(update(SpecRow).values(json=json, fingerprint=fingerprint))
-
-    def _last_id(self, table: str) -> int:
-        """Return the highest id ever given in a table, also to rows that were removed."""
-        sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
-        return int(self._session.execute(sequence, {"table": table}).scalar() or 0)
 
 
 def segments_of(session: Session, kind: str) -> list[SegmentEntry]:

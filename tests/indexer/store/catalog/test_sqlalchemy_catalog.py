@@ -2,27 +2,44 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
+from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import inspect
 from sqlalchemy.dialects import sqlite
 
 from indexer.errors import StoreCorruptError, StoreError, StoreVersionError
+from indexer.store.catalog.column_types import PathText
 from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.catalog.tables import Base, PathText, RootRow
+from indexer.store.catalog.tables import Base, RootRow
 from indexer.store.records import Entry, FileState
-from tests.catalogs import roots_of
+from tests.catalogs import Place, place_of, roots_of
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "catalog.sqlite"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    return place_of(request.param, request, tmp_path)
+
+
+@pytest.fixture
+def catalog(place: Place) -> Iterator[SqlAlchemyCatalog]:
+    made = place.writer()
+    made.create()
+    yield made
+    made.close()
 
 
 def run_sql(file: Path, *statements: str) -> None:
@@ -39,15 +56,12 @@ def read_roots(catalog: SqlAlchemyCatalog) -> None:
         session.query(RootRow).all()
 
 
-def test_a_fresh_catalogue_has_the_tables_of_the_models(file: Path) -> None:
-    catalog = SqlAlchemyCatalog(file)
-    catalog.create()
+def test_a_fresh_catalogue_has_the_tables_of_the_models(catalog: SqlAlchemyCatalog) -> None:
     inspector = inspect(catalog.engine)
     assert set(inspector.get_table_names()) == {*Base.metadata.tables, "alembic_version"}
     for name, table in Base.metadata.tables.items():
         columns = {c["name"]: c["nullable"] for c in inspector.get_columns(name)}
         assert columns == {c.name: bool(c.nullable) for c in table.columns}
-    catalog.close()
 
 
 def test_preparing_again_changes_nothing(file: Path) -> None:
@@ -65,14 +79,11 @@ def test_preparing_again_changes_nothing(file: Path) -> None:
     connection.close()
 
 
-def test_what_is_not_committed_is_undone(file: Path) -> None:
-    catalog = SqlAlchemyCatalog(file)
-    catalog.create()
+def test_what_is_not_committed_is_undone(catalog: SqlAlchemyCatalog) -> None:
     with catalog.session() as session:
         session.add(RootRow(path="a"))
         session.flush()
     assert roots_of(catalog) == {}
-    catalog.close()
 
 
 def add_and_fail(catalog: SqlAlchemyCatalog) -> None:
@@ -81,21 +92,18 @@ def add_and_fail(catalog: SqlAlchemyCatalog) -> None:
         raise KeyboardInterrupt
 
 
-def test_a_transaction_commits_at_its_end_and_an_exception_undoes_it(file: Path) -> None:
-    catalog = SqlAlchemyCatalog(file)
-    catalog.create()
+def test_a_transaction_commits_at_its_end_and_an_exception_undoes_it(
+    catalog: SqlAlchemyCatalog,
+) -> None:
     with catalog.transaction() as change:
         change.add_root("a")
         assert roots_of(catalog) == {}
     with pytest.raises(KeyboardInterrupt):
         add_and_fail(catalog)
     assert roots_of(catalog) == {1: "a"}
-    catalog.close()
 
 
-def test_ids_of_images_and_regions_are_never_used_again(file: Path) -> None:
-    catalog = SqlAlchemyCatalog(file)
-    catalog.create()
+def test_ids_of_images_and_regions_are_never_used_again(catalog: SqlAlchemyCatalog) -> None:
     with catalog.transaction() as change:
         root = change.add_root("photos")
     for first in (1, 3):
@@ -113,7 +121,6 @@ def test_ids_of_images_and_regions_are_never_used_again(file: Path) -> None:
         assert sorted(change.removed_images().tolist()) == [1, 2, 3, 4]
         change.remove_images([4, 5])  # may be repeated
         assert sorted(change.removed_images().tolist()) == [1, 2, 3, 4, 5]
-    catalog.close()
 
 
 @given(st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name))
@@ -127,23 +134,34 @@ def test_any_file_name_can_be_stored_and_comes_back(name: bytes) -> None:
     assert (to_stored(path), from_stored(stored)) == (stored, path)
 
 
-def test_odd_names_through_sqlite(file: Path) -> None:
-    catalog = SqlAlchemyCatalog(file)
-    catalog.create()
+def test_odd_names_through_the_database(catalog: SqlAlchemyCatalog) -> None:
     names = [os.fsdecode(b"caf\xe9"), "写真", "a'b\"c", "line\nbreak", "café"]
     with catalog.session() as session:
         session.add_all(RootRow(path=name) for name in names)
         session.commit()
     with catalog.session() as session:
         assert {row.path for row in session.query(RootRow)} == set(names)
-    catalog.close()
 
 
-def test_a_newer_schema_is_refused(file: Path) -> None:
-    SqlAlchemyCatalog(file).create()
-    run_sql(file, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_newer_schema_is_refused(place: Place, catalog: SqlAlchemyCatalog) -> None:
+    catalog.migrate()
+    place.run_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreVersionError, match=r"9999.*Upgrade cbir"):
-        SqlAlchemyCatalog(file).migrate()
+        catalog.migrate()
+
+
+def test_an_older_schema_is_brought_up_to_date(place: Place) -> None:
+    older = place.writer()
+    config = Config()
+    config.set_main_option("script_location", "indexer.store.catalog:migrations")
+    with older.engine.begin() as connection:
+        older.database.begin_upgrade(connection, is_new=True)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0006")
+    place.run_sql("INSERT INTO roots (path) VALUES ('photos')")
+    older.migrate()
+    assert roots_of(older) == {1: "photos"}
+    older.close()
 
 
 @pytest.mark.parametrize("content", [b"", b"of another program"])

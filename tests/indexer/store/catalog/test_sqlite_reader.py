@@ -21,8 +21,8 @@ def catalog(tmp_path: Path) -> Iterator[SqlAlchemyCatalog]:
     made.close()
 
 
-def test_the_schema_is_known(catalog: SqlAlchemyCatalog) -> None:
-    reader = SqliteReader(catalog.path)
+def test_the_schema_is_known(tmp_path: Path, catalog: SqlAlchemyCatalog) -> None:
+    reader = SqliteReader(tmp_path / "catalog.sqlite")
     assert reader.is_current()
     with catalog.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")

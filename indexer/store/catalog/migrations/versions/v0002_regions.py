@@ -6,6 +6,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
+from indexer.store.catalog.column_types import INT64
+
 revision = "0002"
 down_revision = "0001"
 
@@ -25,8 +27,8 @@ NO_REGIONS = {
 def upgrade() -> None:
     op.create_table(
         "regions",
-        sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("image_id", sa.Integer, nullable=False, index=True),
+        sa.Column("id", INT64, primary_key=True),
+        sa.Column("image_id", INT64, nullable=False, index=True),
         sa.Column("x0", sa.Integer, nullable=False),
         sa.Column("y0", sa.Integer, nullable=False),
         sa.Column("x1", sa.Integer, nullable=False),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from indexer.store.catalog.column_types import INT64
+
 revision = "0003"
 down_revision = "0002"
 
@@ -13,8 +15,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("kind", sa.String(16), nullable=False, unique=True),
         sa.Column("form", sa.String(16), nullable=False),
-        sa.Column("rows", sa.Integer, nullable=False),
-        sa.Column("trained_rows", sa.Integer, nullable=False),
+        sa.Column("rows", INT64, nullable=False),
+        sa.Column("trained_rows", INT64, nullable=False),
         sa.Column("nprobe", sa.Integer, nullable=False),
         sa.Column("recall", sa.Float, nullable=False),
         sqlite_autoincrement=True,

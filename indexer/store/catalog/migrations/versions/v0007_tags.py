@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from indexer.store.catalog.column_types import INT64, TEXT
+
 revision = "0007"
 down_revision = "0006"
 
@@ -11,12 +13,12 @@ def upgrade() -> None:
     op.create_table(
         "concepts",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("name", sa.String, nullable=False, unique=True),
+        sa.Column("name", TEXT, nullable=False, unique=True),
         sa.Column("json", sa.String, nullable=False),
     )
     op.create_table(
         "tags",
-        sa.Column("image_id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("image_id", INT64, primary_key=True, autoincrement=False),
         sa.Column(
             "concept_id",
             sa.Integer,
