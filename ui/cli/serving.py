@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.errors import CbirError
-from indexer.store.layout import CATALOG
+from indexer.store.places import is_store
 from ui.cli.shell import open_store
 
 if TYPE_CHECKING:  # options are shown without loading the server
@@ -200,7 +200,7 @@ def open_place(store: Path | None, uploads: Path | None) -> Path:
 
     Where images can be put, a store that is named, and is not there yet, is created.
     """
-    if store is not None and uploads is not None and not (store / CATALOG).exists():
+    if store is not None and uploads is not None and not is_store(store):
         from indexer.features.spec import FeatureSpec
         from indexer.store.store import Store
 
