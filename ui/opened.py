@@ -25,7 +25,7 @@ def opened_store(path: Path | str | None = None) -> OpenedStore:
     Raises `StoreNotFoundError` where there is none, and what `StoreReader.open` does.
     """
     place = require_store(path)
-    return _open(place, catalogue_file(place))
+    return _open(place, catalog_identity(place))
 
 
 @lru_cache(maxsize=1)
@@ -34,7 +34,7 @@ def _open(path: Path, _file: tuple[int, int]) -> OpenedStore:
     return OpenedStore(engine, Gallery(engine.store))
 
 
-def catalogue_file(path: Path) -> tuple[int, int]:
+def catalog_identity(path: Path) -> tuple[int, int]:
     """Return which file is, or names, the catalogue: another one after a store was built again."""
     try:
         stat = catalog_file(path).stat()

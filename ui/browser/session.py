@@ -22,7 +22,7 @@ from retrieval.engine import SearchEngine
 from retrieval.relevance_feedback import RelevanceFeedback
 from ui.browser.turns import Turns
 from ui.gallery import Gallery
-from ui.opened import catalogue_file, opened_store
+from ui.opened import catalog_identity, opened_store
 
 # About what Python takes for each, so that the memory of all that is kept stays bounded.
 ID_BYTES = 64
@@ -69,7 +69,7 @@ def _open(path: str, _file: tuple[int, int]) -> Session:
 def session() -> Session:
     """Return what is shared; raises `CbirError` without a store."""
     path = os.environ.get("CBIR_STORE", "")
-    return _open(path, catalogue_file(Path(path)))
+    return _open(path, catalog_identity(Path(path)))
 
 
 def turn() -> AbstractContextManager[None]:
