@@ -144,7 +144,7 @@ class Client:
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **request)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(f"{self._http.base_url}: {error or type(error).__name__}") from error
         if answer.is_success:
             return answer

@@ -254,7 +254,7 @@ def _version_of(path: Path) -> Version | None:
     """Return what is another for every file that was put at a place, None where there is none."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 
