@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
 from typing import TypeVar
@@ -24,6 +25,7 @@ T = TypeVar("T")
 Wanted = Callable[[], None]
 """Raises where nobody waits for an answer any more, or it took too long."""
 
+CHANGES = 16  # that wait for their turn at a time
 KEPT_JOBS = 100  # of the past, for those who ask how they ended
 LOOK_S = 0.2  # between two looks at whether somebody still waits
 
@@ -42,6 +44,8 @@ class Service:
         self.writer = Writer(path)
         self.jobs: dict[int, IndexingJob] = {}  # the last ones, by number from 1
         self._starting = Lock()
+        # Those who wait for another process to end its writing hold no thread that answers others.
+        self._changes = ThreadPoolExecutor(CHANGES, "changes")
         self._uploads: Uploads | None = None
         if uploads is not None:
             self._uploads = Uploads(
@@ -92,10 +96,15 @@ class Service:
     def close(self) -> None:
         """Stop what is going on; what is committed stays."""
         self.writer.close()
+        self._changes.shutdown(wait=False, cancel_futures=True)
         for job in self.jobs.values():
             job.stop()
         if self._uploads is not None:
             self._uploads.close()
+
+    async def change(self, work: Callable[[], T]) -> T:
+        """Do work that changes the store, in its turn."""
+        return await asyncio.wrap_future(self._changes.submit(work))
 
     async def search(self, request: Request, work: Callable[[Wanted], T]) -> T:
         """Do the work of a search in its turn, unless nobody waits for it any more by then.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -14,7 +16,7 @@ import pytest
 from typer.testing import Result
 
 from indexer.store.store import Store
-from tests.ui.api.conftest import Server, make_store, serving
+from tests.ui.api.conftest import TOKEN, Server, make_store, serving
 from tests.ui.api.test_image_api import picture
 
 KEYS = "/v1/images/by-key"
@@ -128,3 +130,17 @@ def _comes(http: httpx.Client, key: str) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+def test_those_who_wait_to_write_do_not_keep_others_waiting(store: Path) -> None:
+    lines = ("DELETE /v1/images/1 HTTP/1.1", "Host: 127.0.0.1", f"Authorization: Bearer {TOKEN}")
+    request = "\r\n".join((*lines, "", "")).encode()
+    with serving(store) as server, Store.open(store).writing(), ExitStack() as stack:
+        for _ in range(60):
+            address = ("127.0.0.1", server.port)
+            stack.enter_context(socket.create_connection(address)).sendall(request)
+        time.sleep(1)
+        started = time.monotonic()
+        with server.http() as http:
+            assert http.get("/v1/store").status_code == 200
+        assert time.monotonic() - started < 4
