@@ -202,7 +202,7 @@ class Uploads:
             info = self._store().find_image(waiting.path)
             if info is None:
                 reason = "it was removed before it was indexed"
-                if waiting.path.is_file():
+                if waiting.path in files:
                     reason = reasons.get(str(waiting.path), "it shows nothing that can be found")
                 self._end(waiting, UnreadableImageError(unquote(waiting.path.stem), reason))
             else:
