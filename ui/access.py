@@ -20,7 +20,7 @@ from ui.api.problems import refusal
 
 OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"]  # a name of another site must not reach the pages
 TOKEN = "token"  # the parameter of the address
-BEARER = "Bearer "  # before the token in a header, see RFC 6750
+BEARER = "bearer "  # in any case, before the token in a header, see RFC 6750
 NO_TOKEN = "Send the token of the server in the header Authorization: Bearer TOKEN."
 FOREIGN = "Requests from other sites are refused."
 FORGOTTEN = (
@@ -129,7 +129,8 @@ class _Door:
         if self._matches(asked.cookies.get(self.cookie)):
             return True
         given = asked.headers.get("authorization", "")
-        return given.startswith(BEARER) and self._matches(given.removeprefix(BEARER))
+        scheme, given_token = given[: len(BEARER)], given[len(BEARER) :]
+        return scheme.lower() == BEARER and self._matches(given_token)
 
     def _is_of_allowed_origin(self, asked: HTTPConnection) -> bool:
         origin, host = asked.headers.get("origin"), asked.headers.get("host")

@@ -14,6 +14,7 @@ import httpx
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
 from retrieval.query import Hit, Query
+from ui.printable import printable
 
 TIMEOUT_S = 90.0
 FIELDS = (  # of a query, that go as they are
@@ -42,10 +43,12 @@ class Client:
     """
 
     def __init__(self, url: str, token: str | None = None, *, timeout_s: float = TIMEOUT_S) -> None:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(
-            base_url=url.rstrip("/").removesuffix("/v1") + "/v1", headers=headers, timeout=timeout_s
-        )
+        headers = {} if token is None else {b"Authorization": f"Bearer {token}".encode()}
+        place = url.rstrip("/").removesuffix("/v1") + "/v1"
+        try:
+            self._http = httpx.Client(base_url=place, headers=headers, timeout=timeout_s)
+        except httpx.InvalidURL as error:
+            raise ServerError(f"{url!r} is not a valid URL: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -132,12 +135,16 @@ class Client:
     # ------------------------------------------------------------------------------------------
 
     def _send(self, method: str, path: str, **request: Any) -> Any:
-        return self._answer(method, path, **request).json()
+        answer = self._answer(method, path, **request)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise ServerError(f"{self._http.base_url} is no server of cbir.") from error
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **request)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(f"{self._http.base_url}: {error or type(error).__name__}") from error
         if answer.is_success:
             return answer
@@ -168,7 +175,7 @@ def _asked(query: Query) -> dict[str, Any]:
 
 
 def _name(query: Query) -> str:
-    return "image" if query.path is None else query.path.name
+    return "image" if query.path is None else printable(query.path.name)
 
 
 def _data(query: Query) -> bytes:

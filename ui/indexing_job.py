@@ -36,3 +36,5 @@ class IndexingJob(Job):
             )
         except IndexingStopped as stop:
             self.stopped, self.report = True, stop.report
+        finally:
+            self._store.close()

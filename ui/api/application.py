@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from indexer.errors import CbirError
 from ui.api import facts, images, jobs, locating, searching
 from ui.api.limits import Admission, BodyLimits
-from ui.api.problems import Problem, answer_with_problems
+from ui.api.problems import Problem, answer_problem, answer_with_problems
 from ui.api.service import Service
 from ui.api.watching import Figures, Watched
 
@@ -29,7 +30,10 @@ def routes(service: Service) -> list[BaseRoute]:
     figures = Figures(service)
 
     def healthy(_request: Request) -> Response:
-        service.opened.engine.store.commits()  # the store can be read
+        try:
+            service.opened.engine.store.commits()
+        except CbirError as error:  # the store cannot be read
+            return answer_problem(error)
         return JSONResponse({"status": "ok"})
 
     return [

@@ -26,8 +26,8 @@ router = APIRouter(tags=["images"])
 
 PAGE = 100  # images of a list, unless asked
 MAX_PAGE = 1000
-# An id stands for the bytes of one file for ever: a file that has changed has another.
-FOR_EVER = "private, max-age=31536000, immutable"
+# Kept, but asked for again each time: a store that was built again has the same ids for others.
+KEPT = "private, no-cache"
 
 Id = Annotated[IMAGE_ID, Path(description="an image of the store")]
 Key = Annotated[
@@ -124,7 +124,8 @@ async def show_image_by_key(key: Key, request: Request) -> ImageModel:
 @router.delete("/images/by-key/{key:path}", responses=responses(404))
 async def remove_image_by_key(key: Key, request: Request) -> Removed:
     """Remove the image that was put under a key, and its file; it is no hit from then on."""
-    await run_in_threadpool(service_of(request).uploads.remove, key)
+    service = service_of(request)
+    await service.change(lambda: service.uploads.remove(key))
     return Removed(removed=1)
 
 
@@ -151,7 +152,7 @@ async def remove_image(
         path = find_page(_info(service, image_id).path)[0]
         return service.writer.change(lambda store: remove_images(store, [path], exclude=exclude))
 
-    return Removed(removed=await run_in_threadpool(remove))
+    return Removed(removed=await service.change(remove))
 
 
 @router.get(
@@ -210,7 +211,7 @@ def _picture(
     except OSError as error:
         raise NotFoundError(f"The file {info.path.name} is gone.") from error
     tag = f'"{image_id}-{stat.st_size:x}-{stat.st_mtime_ns:x}-{size}"'
-    headers = {"ETag": tag, "Cache-Control": FOR_EVER}
+    headers = {"ETag": tag, "Cache-Control": KEPT}
     if tag in [given.strip() for given in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
     return Response(make(info), media_type="image/jpeg", headers=headers)

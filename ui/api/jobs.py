@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from indexer.errors import OutsideRootsError
 from ui.api.models import JobList, JobModel, JobRequest
-from ui.api.problems import AtWorkError, responses
+from ui.api.problems import responses
 from ui.api.service import Service, service_of
 from ui.indexing_job import IndexingJob
 from ui.reports import report_as_dict
@@ -39,10 +39,10 @@ async def start_job(asked: JobRequest, request: Request) -> JobModel:
 
 @router.get("", responses=responses())
 async def list_jobs(request: Request) -> JobList:
-    """List the runs since the server started, the last first."""
+    """List the last runs since the server started, the last first."""
     service = service_of(request)
-    numbers = range(len(service.jobs), 0, -1)
-    return JobList(jobs=[model_of(number, service.job(number)) for number in numbers])
+    jobs = reversed(service.jobs.items())
+    return JobList(jobs=[model_of(number, job) for number, job in jobs])
 
 
 @router.get("/{number}", responses=responses(404))
@@ -82,8 +82,6 @@ async def stop_job(number: Number, request: Request) -> JobModel:
 
 
 def _start(service: Service, asked: JobRequest) -> JobModel:
-    if any(job.running for job in service.jobs):
-        raise AtWorkError("A job is running already; wait for it to end, or stop it.")
     roots = [str(root) for root in service.opened.engine.store.roots().values()]
     places = [FilePath(os.path.abspath(place)) for place in asked.places]
     for place in places:
@@ -92,9 +90,8 @@ def _start(service: Service, asked: JobRequest) -> JobModel:
                 f"{place} lies outside the folders that the store knows; add it on the server "
                 "with cbir index."
             )
-    job = IndexingJob(service.opened.engine, *places)
-    service.jobs.append(job)
-    return model_of(len(service.jobs), job)
+    number = service.start_job(places)
+    return model_of(number, service.job(number))
 
 
 def model_of(number: int, job: IndexingJob) -> JobModel:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from indexer.choices import Damaged, Oversize, Scope, TapKind, Verdict
 from indexer.store.records import ImageInfo
@@ -16,6 +17,20 @@ MAX_HITS = 1000
 MAX_QUERIES = 100
 MAX_DIMENSION = 100_000
 IMAGE_ID = Annotated[int, Field(ge=1, lt=2**63, examples=[7])]
+
+
+def legible(value: Any) -> Any:
+    r"""Return text, or what holds some, as UTF-8 can have it: bytes that it cannot as \xNN."""
+    if isinstance(value, str):
+        return os.fsencode(value).decode("utf-8", "backslashreplace")
+    if isinstance(value, list):
+        return [legible(item) for item in value]
+    if isinstance(value, dict):
+        return {legible(name): legible(item) for name, item in value.items()}
+    return value
+
+
+PATH = Annotated[str, BeforeValidator(legible)]
 BOX = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=4, max_length=4)]
 BOX_TEXT = "left, upper, right and lower edge in pixels of the upright original, half-open"
 
@@ -29,7 +44,9 @@ class ImageChoice(BaseModel):
     name: str = Field("", description="a part of the file name, or a pattern with * and ?")
     since: dt.date | None = Field(None, description="taken on this day or later")
     until: dt.date | None = Field(None, description="taken on this day or earlier")
-    tags: list[str] = Field([], description="names of tags that an image must all have")
+    tags: Annotated[list[str], Field(fail_fast=True)] = Field(
+        [], description="names of tags that an image must all have"
+    )
 
 
 class SearchOptions(BaseModel):
@@ -52,7 +69,9 @@ class SearchOptions(BaseModel):
     rerank: bool = Field(False, description="verify and re-rank the first images")
     candidates: int = Field(CANDIDATES, ge=1, le=MAX_HITS, description="how many are looked at")
     min_confidence: float = Field(0.0, ge=0, le=1, description="leave out hits of less")
-    allowed: list[IMAGE_ID] | None = Field(None, description="only these images may be hits")
+    allowed: Annotated[list[IMAGE_ID], Field(fail_fast=True)] | None = Field(
+        None, description="only these images may be hits"
+    )
     filter: ImageChoice | None = Field(None, description="only images that pass may be hits")
     damaged: Damaged = Field("skip", description="refuse damaged query images, or take them")
     oversize: Oversize = Field("skip", description="refuse too large query images, or reduce them")
@@ -69,9 +88,9 @@ class SearchRequest(SearchOptions):
     image_id: IMAGE_ID | None = None
     url: str | None = Field(None, min_length=1, description="http or https, at a public address")
     text: str | None = Field(None, description="a class that the network knows, such as espresso")
-    vector: Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSION)] | None = Field(
-        None, description="a vector of the kind that is searched; its length does not matter"
-    )
+    vector: (
+        Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSION, fail_fast=True)] | None
+    ) = Field(None, description="a vector of the kind that is searched; its length does not matter")
 
 
 class ManyRequest(BaseModel):
@@ -90,7 +109,7 @@ class HitModel(BaseModel):
 
     rank: int = Field(examples=[1])
     image_id: int = Field(examples=[7])
-    path: str = Field(examples=["/photos/2019/cat.jpg"])
+    path: PATH = Field(examples=["/photos/2019/cat.jpg"])
     key: str | None = Field(description="the key it was put by", examples=["SKU-1042"])
     score: float = Field(examples=[0.9312])
     confidence: float | None = Field(examples=[0.998])
@@ -151,7 +170,9 @@ class LocalizeRequest(BaseModel):
     box: BOX | None = Field(None, description=f"look for this part of the query: {BOX_TEXT}")
     context: float = Field(0.0, ge=0, le=10)
     verify: bool = True
-    pictures: list[Picture] = Field([], description="pictures to send back")
+    pictures: Annotated[list[Picture], Field(fail_fast=True)] = Field(
+        [], description="pictures to send back"
+    )
 
 
 class Located(BaseModel):
@@ -173,7 +194,7 @@ class ImageModel(BaseModel):
     """What is known of an image; `key` is the one that it was put by."""
 
     image_id: int = Field(examples=[7])
-    path: str = Field(examples=["/photos/2019/cat.jpg"])
+    path: PATH = Field(examples=["/photos/2019/cat.jpg"])
     key: str | None = Field(examples=["SKU-1042"])
     width: int = Field(examples=[4000])
     height: int = Field(examples=[3000])
@@ -225,7 +246,7 @@ class JobRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
 
-    places: list[str] = []
+    places: Annotated[list[str], Field(fail_fast=True)] = []
 
 
 class JobModel(BaseModel):
@@ -238,7 +259,7 @@ class JobModel(BaseModel):
     total: int
     failed: int
     left_s: float | None
-    report: dict[str, Any] | None
+    report: Annotated[dict[str, Any], BeforeValidator(legible)] | None
     error: str | None
 
 
@@ -258,6 +279,6 @@ class StoreFacts(BaseModel):
     index_type: str
     fingerprint: str
     spec: dict[str, Any]
-    roots: list[str]
+    roots: list[PATH]
     commits: int
     takes_images: bool = Field(description="whether images can be put, see --uploads")

@@ -23,8 +23,11 @@ from indexer.errors import (
     StoreLockedError,
     StoreNotFoundError,
 )
+from ui.printable import printable
 
 MEDIA_TYPE = "application/problem+json"
+MAX_FAULTS = 10  # that are told of one request
+MAX_NAME = 100  # characters of a field's name
 AGAIN_S = 5  # after which a store that another process writes to may be free
 
 
@@ -44,6 +47,10 @@ class NotFoundError(CbirError):
 
 class NotOfferedError(CbirError):
     """The server was started without what this request needs."""
+
+
+class NotKeptError(CbirError):
+    """The server cannot write or remove the file of an image."""
 
 
 class AtWorkError(CbirError):
@@ -72,6 +79,7 @@ STATUS: dict[type[CbirError], int] = {
     AtWorkError: 409,
     FetchError: 422,
     TooBusyError: 429,
+    NotKeptError: 503,
     SearchTimeoutError: 503,
     StoreLockedError: 503,
     StoreChangedError: 503,
@@ -112,7 +120,8 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _problem(status: int, detail: str, error: str | None = None) -> Problem:
-    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, error=error)
+    title = HTTPStatus(status).phrase
+    return Problem(title=title, status=status, detail=printable(detail), error=error)
 
 
 def answer_problem(error: Exception) -> JSONResponse:
@@ -144,10 +153,13 @@ def answer_invalid(error: RequestValidationError, kind: str = "") -> JSONRespons
 
     `kind` is the type of its content.
     """
+    faults = error.errors()
     found = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"] if part != "body")
+    for fault in faults[:MAX_FAULTS]:
+        place = ".".join(str(part)[:MAX_NAME] for part in fault["loc"] if part != "body")
         found.append(f"{place or 'body'}: {fault['msg']}")
+    if len(faults) > MAX_FAULTS:
+        found.append(f"and {len(faults) - MAX_FAULTS} more")
     if kind.startswith("application/x-www-form-urlencoded"):
         found.append("this takes JSON: send the header Content-Type: application/json")
     problem = _problem(422, "; ".join(found), "InvalidRequest")
@@ -162,6 +174,10 @@ def answer_with_problems(api: FastAPI) -> None:
             return answer_invalid(error, request.headers.get("content-type", ""))
         return answer_problem(error)
 
+    async def failed(_request: Request, _error: Exception) -> JSONResponse:
+        return answer_problem(HTTPException(500, "The server has failed; its log says why."))
+
+    api.add_exception_handler(Exception, failed)
     api.add_exception_handler(CbirError, answer_error)
     api.add_exception_handler(HTTPException, answer_error)
     api.add_exception_handler(RequestValidationError, invalid)

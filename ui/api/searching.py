@@ -64,12 +64,13 @@ async def search_many(asked: ManyRequest, request: Request) -> ManyAnswers:
     """Answer several queries together; one that fails has its problem as the answer."""
     service = service_of(request)
     started = time.monotonic()
-    queries = await run_in_threadpool(_queries, service.opened.engine.store, asked.queries)
+    engine = await run_in_threadpool(lambda: service.opened.engine)
+    queries = await run_in_threadpool(_queries, engine.store, asked.queries)
     good = [query for query in queries if isinstance(query, Query)]
     found = iter(
         await service.search(
             request,
-            lambda wanted: service.opened.engine.search_many(good, require_wanted=wanted),
+            lambda wanted: engine.search_many(good, require_wanted=wanted),
         )
     )
     spent = time.monotonic() - started
@@ -90,7 +91,7 @@ async def _answer(
     service: Service, request: Request, asked: SearchOptions, source: dict[str, Any]
 ) -> Answer:
     started = time.monotonic()
-    engine = service.opened.engine
+    engine = await run_in_threadpool(lambda: service.opened.engine)
     query = await run_in_threadpool(make_query, engine.store, asked, source)
     hits = await service.search(request, lambda wanted: engine.search(query, require_wanted=wanted))
     return answer_of(service, query, hits, time.monotonic() - started)

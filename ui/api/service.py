@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Lock
 from typing import TypeVar
 
 from fastapi import Request
@@ -14,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from indexer.errors import CbirError
 from ui.api.limits import Limits, Places
-from ui.api.problems import NotFoundError, NotOfferedError, SearchTimeoutError
+from ui.api.problems import AtWorkError, NotFoundError, NotOfferedError, SearchTimeoutError
 from ui.api.uploads import Uploads
 from ui.api.writing import Writer
 from ui.indexing_job import IndexingJob
@@ -24,6 +25,8 @@ T = TypeVar("T")
 Wanted = Callable[[], None]
 """Raises where nobody waits for an answer any more, or it took too long."""
 
+CHANGES = 16  # that wait for their turn at a time
+KEPT_JOBS = 100  # of the past, for those who ask how they ended
 LOOK_S = 0.2  # between two looks at whether somebody still waits
 
 
@@ -39,7 +42,10 @@ class Service:
         self.limits = limits
         self.places = Places(limits)
         self.writer = Writer(path)
-        self.jobs: list[IndexingJob] = []
+        self.jobs: dict[int, IndexingJob] = {}  # the last ones, by number from 1
+        self._starting = Lock()
+        # Those who wait for another process to end its writing hold no thread that answers others.
+        self._changes = ThreadPoolExecutor(CHANGES, "changes")
         self._uploads: Uploads | None = None
         if uploads is not None:
             self._uploads = Uploads(
@@ -72,16 +78,33 @@ class Service:
 
     def job(self, number: int) -> IndexingJob:
         """Return a run that indexes, by its number from 1; raises `NotFoundError`."""
-        if not 1 <= number <= len(self.jobs):
+        job = self.jobs.get(number)
+        if job is None:
             raise NotFoundError(f"There is no job {number}.")
-        return self.jobs[number - 1]
+        return job
+
+    def start_job(self, places: Sequence[Path]) -> int:
+        """Start a run that indexes, and return its number; raises `AtWorkError`."""
+        with self._starting:
+            if any(job.running for job in self.jobs.values()):
+                raise AtWorkError("A job is running already; wait for it to end, or stop it.")
+            number = max(self.jobs, default=0) + 1
+            kept = list(self.jobs.items())[1 - KEPT_JOBS :]
+            self.jobs = dict([*kept, (number, IndexingJob(self.opened.engine, *places))])
+            return number
 
     def close(self) -> None:
         """Stop what is going on; what is committed stays."""
-        for job in self.jobs:
+        self.writer.close()
+        self._changes.shutdown(wait=False, cancel_futures=True)
+        for job in self.jobs.values():
             job.stop()
         if self._uploads is not None:
             self._uploads.close()
+
+    async def change(self, work: Callable[[], T]) -> T:
+        """Do work that changes the store, in its turn."""
+        return await asyncio.wrap_future(self._changes.submit(work))
 
     async def search(self, request: Request, work: Callable[[Wanted], T]) -> T:
         """Do the work of a search in its turn, unless nobody waits for it any more by then.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import mimetypes
 import os
+import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from urllib.parse import quote, unquote
@@ -19,22 +22,28 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.images.decode import load_image
 from indexer.images.find import SUFFIXES
 from indexer.remove import remove_images
+from indexer.run import IndexingStopped
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from indexer.store.store import Store
-from ui.api.problems import NotFoundError
+from ui.api.problems import NotFoundError, NotKeptError
 from ui.api.writing import Writer
 
 MAX_KEY_BYTES = 200  # of the name of its file
 AT_ONCE = 256  # images that one commit takes at most
 USUAL_SUFFIX = ".jpg"
+MARKER = ".new"  # ends the name of what marks a file that waits
+PAUSE_S = 0.5  # between two tries, while another process writes
+LOGGER = logging.getLogger("cbir.uploads")
+
+Version = tuple[int, int, int]
 
 
 class InvalidKeyError(CbirError):
     """A key that cannot name an image."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Waiting:
     """A file that waits to be indexed, and who waits for it."""
 
@@ -45,7 +54,8 @@ class _Waiting:
 class Uploads:
     """Files in one folder, named by their keys, which one thread indexes as they come.
 
-    Those that come while it is at work share the next commit.
+    Those that come while it is at work share the next commit. A marker beside a file says that it
+    waits, so that the next server on this folder indexes what this one no longer could.
     """
 
     def __init__(
@@ -60,11 +70,15 @@ class Uploads:
         self._store = store
         self._load_extractor = load_extractor
         self._arrived: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._names = threading.Lock()  # held while a file gets its name, or loses it
+        self._latest: dict[str, _Waiting] = {}  # of each key that has files waiting
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread, once it has indexed what has arrived."""
+        """End the thread soon; the next server on the folder indexes what waits."""
+        self._closing.set()
         self._arrived.put(None)
         self._thread.join()
 
@@ -76,91 +90,148 @@ class Uploads:
 
     def find(self, key: str) -> ImageInfo:
         """Return the image of a key; raises `NotFoundError`."""
-        for path in self._files(key):
+        for path in self._files(_file_name(key)):
             info = self._store().find_image(path)
             if info is not None:
                 return info
         raise NotFoundError(f"There is no image with the key {key!r}.")
 
-    def _files(self, key: str) -> list[Path]:
+    def _files(self, name: str) -> dict[Path, Version]:
         """Return the files of a key; while it is replaced in another format, there are two."""
-        name = _file_name(key)
-        found = (self.folder / (name + suffix) for suffix in dict.fromkeys(SUFFIXES))
-        return [path for path in found if path.is_file()]
+        paths = (self.folder / (name + suffix) for suffix in dict.fromkeys(SUFFIXES))
+        return {path: version for path in paths if (version := _version_of(path)) is not None}
 
     # --- writing ------------------------------------------------------------------------------
 
     def put(self, key: str, data: bytes, content_type: str) -> Future[ImageInfo]:
         """Keep an image under a key, in place of the one there, if any; it is indexed soon.
 
-        Raises `InvalidKeyError`, `ImageError` for what is no image, and `CbirError` where the file
-        cannot be written.
+        Raises `InvalidKeyError`, `ImageError` for what is no image, and `NotKeptError` where the
+        file cannot be written.
         """
         name = _file_name(key)
         load_image(data, at_least=1, max_pixels=self._store().max_pixels, name=key)
         waiting = _Waiting(self.folder / (name + _suffix_of(content_type)))
+        part = self.folder / f".{secrets.token_hex(16)}.part"
         try:
-            _write(waiting.path, data)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write(part, data)
+            with self._names:
+                _marker_of(waiting.path).touch()
+                part.replace(waiting.path)
+                self._wait_for(waiting)
         except OSError as error:
-            raise CbirError(f"{waiting.path} cannot be written: {error.strerror}.") from error
-        self._arrived.put(waiting)
+            raise NotKeptError(f"{waiting.path} cannot be written: {error.strerror}.") from error
+        finally:
+            with contextlib.suppress(OSError):  # it has its name, or was never written
+                part.unlink()
         return waiting.indexed
 
     def remove(self, key: str) -> None:
-        """Remove the image of a key, and its file; raises `NotFoundError`."""
-        files = self._files(key)
+        """Remove the image of a key, and its file; raises `NotFoundError` and `NotKeptError`."""
+        files = self._files(_file_name(key))
         if not files:
             raise NotFoundError(f"There is no image with the key {key!r}.")
-        self._remove(files)
+        try:
+            self._writer.change(lambda store: self._remove(store, files))
+        except OSError as error:
+            raise NotKeptError(f"The file cannot be removed: {error.strerror}.") from error
 
-    def _remove(self, files: Sequence[Path]) -> None:
-        with contextlib.suppress(NoImagesError):  # put, and not indexed yet
-            self._writer.change(lambda store: remove_images(store, files))
-        for file in files:
-            file.unlink(missing_ok=True)
+    def _remove(self, store: Store, files: Mapping[Path, Version]) -> None:
+        """Remove images and their files, but those that were replaced meanwhile."""
+        same = [path for path, version in files.items() if _version_of(path) == version]
+        for path in same:
+            with contextlib.suppress(NoImagesError):  # put, and not indexed yet
+                remove_images(store, [path])
+        with self._names:
+            for path in same:
+                if _version_of(path) == files[path]:
+                    path.unlink()
+
+    # --- indexing, in the thread --------------------------------------------------------------
+
+    def _wait_for(self, waiting: _Waiting) -> None:
+        self._latest[waiting.path.stem] = waiting
+        self._arrived.put(waiting)
 
     def _work(self) -> None:
+        self._wait_for_marked()
         while (first := self._arrived.get()) is not None:
-            batch, ends = [first], False
+            batch = [first]
             with contextlib.suppress(Empty):
-                while len(batch) < AT_ONCE and not ends:
-                    further = self._arrived.get_nowait()
-                    ends = further is None
-                    batch += [further] if further is not None else []
-            try:
-                self._index(batch)
-            except StoreLockedError:
-                for waiting in batch:  # another process writes for long
-                    self._arrived.put(waiting)
-            except CbirError as error:
-                for waiting in batch:
-                    if not waiting.indexed.done():
-                        waiting.indexed.set_exception(error)
-            if ends:
+                while len(batch) < AT_ONCE and (more := self._arrived.get_nowait()) is not None:
+                    batch.append(more)
+            if self._closing.is_set():
                 return
+            try:
+                self._writer.change(partial(self._index, batch))
+            except IndexingStopped:
+                return
+            except StoreLockedError:  # another process writes for long
+                for waiting in batch:
+                    self._arrived.put(waiting)
+                self._closing.wait(PAUSE_S)  # others want to write, too
+            except Exception as error:  # the thread serves all clients, and goes on
+                if not isinstance(error, CbirError):
+                    LOGGER.exception("indexing failed")
+                for waiting in batch:
+                    self._end(waiting, error)
 
-    def _index(self, batch: Sequence[_Waiting]) -> None:
+    def _wait_for_marked(self) -> None:
+        """Let the files wait that an earlier server has not indexed, the oldest first."""
+        try:
+            marked = [_marked_by(path) for path in self.folder.glob(f".*{MARKER}")]
+            files = [path for path in marked if _version_of(path) is not None]
+            files.sort(key=lambda path: path.stat().st_mtime_ns)
+        except OSError:
+            LOGGER.exception("the folder of uploads cannot be read")
+            return
+        with self._names:
+            for path in files:
+                if path.stem not in self._latest:
+                    self._wait_for(_Waiting(path))
+
+    def _index(self, batch: Sequence[_Waiting], store: Store) -> None:
         files = list(dict.fromkeys(waiting.path for waiting in batch if waiting.path.is_file()))
-        failed = dict(self._writer.change(lambda store: self._index_files(store, files)))
+        reasons: dict[str, str] = {}
+        if files:
+            stop = self._closing.is_set
+            report = index_photos(store, files, self._load_extractor, stop=stop)
+            reasons = dict(report.warnings) | dict(report.failed)
         for waiting in batch:
             info = self._store().find_image(waiting.path)
-            if info is not None:
-                self._drop_others(waiting.path)
-                waiting.indexed.set_result(info)
+            if info is None:
+                reason = "it was removed before it was indexed"
+                if waiting.path in files:
+                    reason = reasons.get(str(waiting.path), "it shows nothing that can be found")
+                self._end(waiting, UnreadableImageError(unquote(waiting.path.stem), reason))
             else:
-                reason = failed.get(str(waiting.path), "it was removed before it was indexed")
-                waiting.indexed.set_exception(UnreadableImageError(waiting.path.name, reason))
+                self._drop_others(store, waiting)
+                self._end(waiting, info)
 
-    def _index_files(self, store: Store, files: Sequence[Path]) -> list[tuple[str, str]]:
-        if not files:
-            return []
-        return index_photos(store, files, self._load_extractor).failed
+    def _end(self, waiting: _Waiting, outcome: ImageInfo | Exception) -> None:
+        """Answer who waits for a file, and let it wait no more."""
+        with self._names, contextlib.suppress(OSError):
+            latest = self._latest.get(waiting.path.stem, waiting)
+            if latest is waiting:
+                self._latest.pop(waiting.path.stem, None)
+            if latest is waiting or latest.path != waiting.path:
+                _marker_of(waiting.path).unlink(missing_ok=True)
+        if waiting.indexed.done():
+            return
+        if isinstance(outcome, Exception):
+            waiting.indexed.set_exception(outcome)
+        else:
+            waiting.indexed.set_result(outcome)
 
-    def _drop_others(self, path: Path) -> None:
-        """Remove the files that the key had in other formats."""
-        others = [p for p in self._files(unquote(path.stem)) if p != path]
-        if others:
-            self._remove(others)
+    def _drop_others(self, store: Store, waiting: _Waiting) -> None:
+        """Remove the files that the key had in other formats, unless a later put does that."""
+        with self._names:
+            if self._latest.get(waiting.path.stem) is not waiting:
+                return
+            others = self._files(waiting.path.stem)
+        others.pop(waiting.path, None)
+        self._remove(store, others)
 
 
 def _file_name(key: str) -> str:
@@ -179,15 +250,25 @@ def _suffix_of(content_type: str) -> str:
     return suffix if suffix in SUFFIXES else USUAL_SUFFIX
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+def _version_of(path: Path) -> Version | None:
+    """Return what is another for every file that was put at a place, None where there is none."""
     try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _marker_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}{MARKER}")
+
+
+def _marked_by(marker: Path) -> Path:
+    return marker.with_name(marker.name.removeprefix(".").removesuffix(MARKER))
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

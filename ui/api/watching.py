@@ -14,12 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from indexer.errors import CbirError
 from indexer.store.statistics import count_found
+from ui.api.problems import answer_problem
 from ui.api.service import Service
 
 LOGGER = logging.getLogger("cbir.requests")
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-UNKNOWN = "unknown"  # the route of requests that have none: their paths may be anything
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+UNKNOWN = (
+    "unknown"  # for a route or a method: each that is told takes memory, and they may be anything
+)
 
 
 class Figures:
@@ -44,12 +49,17 @@ class Figures:
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(method, route, status).inc()
+        known = method if method in METHODS else UNKNOWN
+        self._requests.labels(known, route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
     def answer(self, _request: Request) -> Response:
         """Return the figures in Prometheus' format."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        try:
+            text = generate_latest(self._registry)
+        except CbirError as error:  # the store cannot be read
+            return answer_problem(error)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 class Watched:
@@ -107,10 +117,10 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Send what the server logs to stderr, as JSON lines."""
+    """Send all that is logged or warned of to stderr, as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
     for name in (LOGGER.name, "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.INFO)

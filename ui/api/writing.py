@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import TypeVar
 
 from indexer.errors import StoreLockedError
@@ -23,22 +24,28 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._turn = Lock()
+        self._closing = Event()
+
+    def close(self) -> None:
+        """Wait for no other process any more."""
+        self._closing.set()
 
     def change(self, work: Callable[[Store], T]) -> T:
         """Call `work` with the store, and return what it returns.
 
-        Raises `StoreLockedError` where another process still writes after some seconds.
+        It may be called again, where another process writes. Raises `StoreLockedError` where that
+        one, or another thread, still writes after some seconds.
         """
         deadline = time.monotonic() + PATIENCE_S
-        with self._turn:
-            store = Store.open(self._path)
-            try:
+        if not self._turn.acquire(timeout=PATIENCE_S):
+            raise StoreLockedError("The server is writing to its store; try again.")
+        try:
+            with closing(Store.open(self._path)) as store:
                 while True:
                     try:
                         return work(store)
                     except StoreLockedError:
-                        if time.monotonic() > deadline:
+                        if time.monotonic() > deadline or self._closing.wait(PAUSE_S):
                             raise
-                    time.sleep(PAUSE_S)
-            finally:
-                store.close()
+        finally:
+            self._turn.release()

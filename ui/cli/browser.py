@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import importlib
 import logging
@@ -148,9 +149,10 @@ def _open_browser_when_up(url: str, place: Place) -> None:
     """
     while True:
         time.sleep(0.1)
-        with socket.socket() as probe:
-            if probe.connect_ex((LOOPBACK if place.host == ANY else place.host, place.port)) == 0:
-                break
+        with contextlib.suppress(OSError):
+            host = LOOPBACK if place.host == ANY else place.host
+            socket.create_connection((host, place.port), timeout=READ_WITHIN_S).close()
+            break
     with tempfile.TemporaryDirectory(prefix="cbir-") as folder:  # for this user only
         page = Path(folder) / "open.html"
         page.write_text(

@@ -105,6 +105,7 @@ def serve(
         application,
         host=host,
         port=port,
+        workers=1,  # whatever WEB_CONCURRENCY says: one process has the store
         log_config=None,
         access_log=False,
         proxy_headers=bool(proxy),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import socket
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,10 +86,23 @@ UploadsOption = Annotated[
         rich_help_panel=SHARING,
     ),
 ]
+
+
+def require_finite(value: float) -> float:
+    """Return a number of the command line; raises `typer.BadParameter` for nan and inf."""
+    if not math.isfinite(value):
+        raise typer.BadParameter("it must be a finite number")
+    return value
+
+
 BodyOption = Annotated[
     float,
     typer.Option(
-        "--max-body-mb", min=0.001, help="Refuse larger requests.", rich_help_panel=LIMITS
+        "--max-body-mb",
+        min=0.001,
+        callback=require_finite,
+        help="Refuse larger requests.",
+        rich_help_panel=LIMITS,
     ),
 ]
 BodyTimeOption = Annotated[
@@ -95,6 +110,7 @@ BodyTimeOption = Annotated[
     typer.Option(
         "--body-timeout",
         min=0.1,
+        callback=require_finite,
         help="Seconds that a request may arrive in.",
         rich_help_panel=LIMITS,
     ),
@@ -102,7 +118,11 @@ BodyTimeOption = Annotated[
 SearchTimeOption = Annotated[
     float,
     typer.Option(
-        "--timeout", min=0.1, help="Seconds that a search may take.", rich_help_panel=LIMITS
+        "--timeout",
+        min=0.1,
+        callback=require_finite,
+        help="Seconds that a search may take.",
+        rich_help_panel=LIMITS,
     ),
 ]
 AtWorkOption = Annotated[
@@ -124,6 +144,11 @@ WaitingOption = Annotated[
         rich_help_panel=LIMITS,
     ),
 ]
+
+
+def is_sendable(token: str) -> bool:
+    """Whether a token arrives unchanged in the header of a request."""
+    return token.isascii() and token.isprintable() and token == token.strip()
 
 
 @dataclass(frozen=True)
@@ -162,6 +187,10 @@ class Place:
         """Raise `CbirError` where nothing can, or should, be served here."""
         if self.token is not None and len(self.token) < TOKEN_CHARACTERS:
             raise CbirError(f"The token is too short: it needs {TOKEN_CHARACTERS} characters.")
+        if self.token is not None and not is_sendable(self.token):
+            raise CbirError(
+                "The token can have printable ASCII characters only, and no space at its ends."
+            )
         if self.token is None and not self.is_local:
             raise CbirError(
                 f"{self.host} is reached from other machines: set CBIR_TOKEN to a secret of "
@@ -172,7 +201,20 @@ class Place:
         for file in (self.tls_cert, self.tls_key):
             if file is not None and not file.is_file():
                 raise CbirError(f"There is no file {file}.")
+        self._require_certificate()
         self._require_free()
+
+    def _require_certificate(self) -> None:
+        if self.tls_cert is None or self.tls_key is None:
+            return
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls_cert, self.tls_key, password=lambda: "")
+        except OSError as error:  # ssl.SSLError is one
+            raise CbirError(
+                f"{self.tls_cert} and {self.tls_key} are not a certificate and its key, in PEM and "
+                f"without a pass phrase: {error.strerror or error}."
+            ) from error
 
     def _require_free(self) -> None:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET

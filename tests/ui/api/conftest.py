@@ -33,6 +33,7 @@ class Server:
     photos: Path
     store: Path
     log: list[str]
+    pid: int
 
     def http(self, token: str | None = TOKEN) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -68,7 +69,9 @@ def serving(store: Path, *options: str, token: str | None = TOKEN) -> Iterator[S
         reading.start()
         _wait_for(process, port, log)
         scheme = "https" if "https://" in first else "http"
-        yield Server(f"{scheme}://127.0.0.1:{port}", port, store.parent / "photos", store, log)
+        yield Server(
+            f"{scheme}://127.0.0.1:{port}", port, store.parent / "photos", store, log, process.pid
+        )
     finally:
         process.terminate()
         process.wait(timeout=60)
