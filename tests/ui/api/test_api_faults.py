@@ -65,7 +65,7 @@ def test_names_that_are_no_utf8_are_told_with_escapes(store: Path) -> None:
         for name, data in ((b"caf\xe9.jpg", picture("red", 7)), (b"bad\xe9.jpg", b"x")):
             Path(os.fsdecode(photos + b"/" + name)).write_bytes(data)
         job = ended(http, http.post("/v1/jobs", json={}).json()["id"])
-        [failed] = job["report"]["failed"]  # type: ignore[index]  # of an object from JSON
+        [failed] = job["report"]["failed"]
         assert failed["path"].endswith("bad\\xe9.jpg")
         paths = [row["path"] for row in http.get("/v1/images").json()["images"]]
         assert [path for path in paths if path.endswith("caf\\xe9.jpg")]

@@ -6,6 +6,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -165,9 +166,9 @@ def test_a_photo_is_removed_by_id_and_its_file_stays(server: Server, http: httpx
     place.unlink()
 
 
-def ended(http: httpx.Client, number: int) -> dict[str, object]:
+def ended(http: httpx.Client, number: int) -> dict[str, Any]:
     """Follow the events of a job to its end, and return the last."""
-    last: dict[str, object] = {}
+    last: dict[str, Any] = {}
     with http.stream("GET", f"/v1/jobs/{number}/events") as events:
         assert events.headers["content-type"].startswith("text/event-stream")
         for line in events.iter_lines():
@@ -180,7 +181,7 @@ def test_a_job_brings_the_store_up_to_date(http: httpx.Client) -> None:
     job = http.post("/v1/jobs", json={}).json()
     end = ended(http, job["id"])
     assert end["state"] == "done"
-    assert end["report"]["failed"] == []  # type: ignore[index]  # of an object from JSON
+    assert end["report"]["failed"] == []
     listed = http.get("/v1/jobs").json()["jobs"]
     assert listed[0] == http.get(f"/v1/jobs/{job['id']}").json()
     assert http.delete(f"/v1/jobs/{job['id']}").json()["state"] == "done"
