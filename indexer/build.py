@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from indexer.errors import NoImagesError, UnreadableImageError
+from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.images.budget import DECODING, Budget
 from indexer.images.page_paths import name_page, page_of
@@ -21,6 +21,7 @@ from indexer.pipeline import PART, SLIDING_PART, Describing, Item, Pipeline, is_
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
 from indexer.scan import REMEDY, Scan, Task, scan_places
+from indexer.store.places import folders_of
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
@@ -65,7 +66,7 @@ class Builder:
         `NoImagesError` for a folder that cannot be read.
         """
         started = time.monotonic()
-        with self.store.writing():
+        with self.store.writing(folders_of(places) or None):
             scan = scan_places(self.store, places, self.options.scan_options())
             self._note_problems(scan)
             self._note_known(scan.unchanged)
@@ -253,7 +254,8 @@ def index_photos(
     builder = Builder(store, load_extractor, options, progress, stop)
     try:
         report = builder.run(places)
-        update_indexes(store, progress)
+        with suppress(StoreLockedError):  # who still writes does it at its end
+            update_indexes(store, progress)
         if store.keeps_keypoints:
             update_keypoints(store, progress, stop)
     except KeyboardInterrupt as interruption:

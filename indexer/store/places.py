@@ -48,6 +48,12 @@ def require_store(path: Path | str | None) -> Path:
     return found
 
 
+def folders_of(places: Iterable[Path]) -> list[Path]:
+    """Return the absolute paths of folders at `places`, and of those that hold files there."""
+    given = [Path(os.path.abspath(place)) for place in places]
+    return list(dict.fromkeys(p if p.is_dir() else p.parent for p in given))
+
+
 def resolve_root(store: Path, path: str) -> Path:
     """Return the absolute path of a folder of photos, which the store has as `path`."""
     return Path(os.path.normpath(store.resolve().parent / path))

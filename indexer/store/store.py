@@ -87,16 +87,18 @@ class Store(StoreReader):
             Store.delete(self.path)
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, places: Sequence[Path] | None = None) -> Iterator[None]:
         """Hold the writer's lock; there is one writer at a time.
 
         Files that a killed run left are deleted first, and files that were replaced at the end.
+        With `places`, folders whose images alone are changed, others may write for other folders
+        meanwhile if the catalogue is in PostgreSQL; the last of them deletes the files.
 
         Raises `StoreLockedError`, and `SpecMismatchError` where another process has whitened the
         store since it was opened.
         """
         require_own_files(self.path)
-        with self.catalog.database.locked():
+        with self.catalog.database.locked(places):
             if read_spec(self.reader, self.path) != self.spec:
                 raise SpecMismatchError(
                     f"The store at {self.path} was whitened by another process since this one "
@@ -123,9 +125,11 @@ class Store(StoreReader):
         seal_config(self.path)
 
     def _clear_leftovers(self) -> None:
-        self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
-        live = self.adaptation_file
-        delete_adaptations(self.path, live.name if live is not None else None)
+        with self.catalog.database.alone() as is_alone:
+            if is_alone:
+                self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
+                live = self.adaptation_file
+                delete_adaptations(self.path, live.name if live is not None else None)
 
     # --- images -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,9 @@ class Database(Protocol):
     def begin(self, connection: Connection) -> None:
         """Begin a transaction: all that is read in it is of one moment."""
 
+    def begin_writing(self, connection: Connection) -> None:
+        """Begin a transaction that writes, once no other one is writing."""
+
     def begin_upgrade(self, connection: Connection, *, is_new: bool) -> None:
         """Begin a transaction that makes tables, or changes them while nobody else does."""
 
@@ -38,8 +42,15 @@ class Database(Protocol):
         Raises `StoreError` where the lock was lost with its connection.
         """
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the writer's lock; raises `StoreLockedError`, and `StoreError`."""
+    def locked(self, places: Sequence[Path] | None = None) -> AbstractContextManager[None]:
+        """Hold the writer's lock; raises `StoreLockedError`, and `StoreError`.
+
+        With `places`, others may hold theirs for other places, neither in these nor above them, at
+        the same time, if the database can tell them apart.
+        """
+
+    def alone(self) -> AbstractContextManager[bool]:
+        """Keep others from writing while the lock of places is held; yields whether none does."""
 
     def last_id(self, connection: Connection, table: str) -> int:
         """Return the highest id ever given in a table, also to rows that were removed."""

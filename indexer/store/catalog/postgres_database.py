@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine, event, exc, inspect, make_url,
 from sqlalchemy.engine import URL, Engine
 
 from indexer.errors import StoreCorruptError, StoreError, StoreLockedError
-from indexer.store.catalog.tables import Base
+from indexer.store.catalog.tables import Base, SpecRow
 
 DRIVERS = ("postgresql", "postgres")
 # What the URL may say otherwise: a server that is gone is noticed within a minute.
@@ -29,6 +29,7 @@ SESSION = {  # so that the lock of a machine that is gone does not stay for hour
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,
 }
+CLEANED_S = 10.0  # until another writer has deleted what is left over
 GONE_S = 1.0  # until the server notices that the process which had the lock was killed
 UNREACHABLE = ("08", "28", "3D", "57P")  # connections, passwords, databases, a stopping server
 MISSING = ("42P01", "42703", "3F000")  # a table, a column, a schema
@@ -40,7 +41,8 @@ class PostgresDatabase:
     """The schema `schema` of the database at `url`; see `Database`.
 
     The user and the password of the URL are in no message. The writer's lock is an advisory lock
-    of the connection that writes: it ends with that connection, and so do the writes.
+    of the connection that writes: it ends with that connection, and so do the writes. Writers for
+    places share the store's lock, and each folder's above their places.
     """
 
     name = "PostgreSQL"
@@ -50,7 +52,6 @@ class PostgresDatabase:
         self.schema = schema
         self.store = store
         self.place = _place(parsed)
-        self._lock_key = int.from_bytes(hashlib.sha256(schema.encode()).digest()[:8], signed=True)
         self._writer: Connection | None = None
         self.engine: Engine = _engine(parsed, schema)
         weakref.finalize(self, self.engine.dispose)  # psycopg warns of what nobody closes
@@ -63,6 +64,10 @@ class PostgresDatabase:
 
     def begin(self, connection: Connection) -> None:
         """Do nothing: every statement opens a transaction."""
+
+    def begin_writing(self, connection: Connection) -> None:
+        # Before anything is read: the state of a transaction is that of its first query.
+        connection.exec_driver_sql(f"LOCK TABLE {SpecRow.__tablename__} IN EXCLUSIVE MODE")
 
     def begin_upgrade(self, connection: Connection, *, is_new: bool) -> None:
         if is_new:
@@ -79,46 +84,85 @@ class PostgresDatabase:
         return self._writer
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, places: Sequence[Path] | None = None) -> Iterator[None]:
         try:
             connection = self.engine.connect()
         except exc.DBAPIError as error:
             raise self.error(error) from error
         with connection:
-            self._lock(connection)
-            self._writer = connection
             try:
+                self._lock(connection, places)
+                self._writer = connection
                 yield
             finally:
                 self._writer = None
-                self._unlock(connection)
+                self._unlock_all(connection)
 
-    def _lock(self, connection: Connection) -> None:
-        deadline = time.monotonic() + GONE_S
-        while not self._ask_lock(connection, "pg_try_advisory_lock"):
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        writer = self.writer()
+        if not isinstance(writer, Connection):
+            raise RuntimeError("the writer's lock is not held")
+        is_alone = self._ask(writer, "SELECT pg_try_advisory_lock(:key)", self._key())
+        try:
+            yield is_alone
+        finally:
+            if is_alone and not writer.invalidated:
+                self._ask(writer, "SELECT pg_advisory_unlock(:key)", self._key())
+
+    def _lock(self, connection: Connection, places: Sequence[Path] | None) -> None:
+        if places is None:
+            self._wait_for(connection, self._key(), f"is writing to {self.store}")
+            return
+        doing = f"changes all of {self.store}"
+        self._wait_for(connection, self._key(), doing, CLEANED_S, shares=True)
+        for place in places:
+            doing = f"is indexing {place}, a folder in it or one above it, into {self.store}"
+            for folder in place.parents:
+                self._wait_for(connection, self._key(folder), doing, shares=True)
+            self._wait_for(connection, self._key(place), doing)
+
+    def _key(self, place: Path | None = None) -> int:
+        """Return the number of the lock of the store, or of a folder in it."""
+        name = self.schema if place is None else f"{self.schema}\0{place}"
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+        return int.from_bytes(digest[:8], signed=True)
+
+    def _wait_for(
+        self,
+        connection: Connection,
+        key: int,
+        doing: str,
+        seconds: float | None = None,
+        *,
+        shares: bool = False,
+    ) -> None:
+        deadline = time.monotonic() + (GONE_S if seconds is None else seconds)
+        query = f"SELECT pg_try_advisory_lock{'_shared' if shares else ''}(:key)"
+        while not self._ask(connection, query, key):
             if time.monotonic() > deadline:
                 raise StoreLockedError(
-                    f"Another process, perhaps on another machine, is writing to {self.store}. "
-                    "Wait for it to end, and try again."
+                    f"Another process, perhaps on another machine, {doing}. Wait for it to end, "
+                    "and try again."
                 )
             time.sleep(GONE_S / 10)
 
-    def _unlock(self, connection: Connection) -> None:
+    def _unlock_all(self, connection: Connection) -> None:
         if connection.invalidated:
             return
         try:
-            self._ask_lock(connection, "pg_advisory_unlock")
+            self._ask(connection, "SELECT true FROM (SELECT pg_advisory_unlock_all()) AS unlocked")
         except StoreError:
-            connection.invalidate()  # or the next user of the connection would have the lock
+            connection.invalidate()  # or the next user of the connection would have the locks
 
-    def _ask_lock(self, connection: Connection, function: str) -> bool:
+    def _ask(self, connection: Connection, query: str, key: int | None = None) -> bool:
         try:
-            query = text(f"SELECT {function}(:key)")
-            done = bool(connection.execute(query, {"key": self._lock_key}).scalar())
+            answer = connection.execute(text(query), {} if key is None else {"key": key})
+            is_so = bool(answer.scalar())
             connection.commit()
         except exc.DBAPIError as error:
             raise self.error(error) from error
-        return done
+        return is_so
 
     def last_id(self, connection: Connection, table: str) -> int:
         query = f"SELECT last_value, is_called FROM {table}_id_seq"

@@ -163,6 +163,7 @@ class SqlAlchemyCatalog(CatalogQuestions):
         """
         with self.session(self.database.writer()) as session:
             connection = session.connection()
+            self.database.begin_writing(connection)
             change = CatalogTransaction(session, self.database)
             commits, is_sealed = self._read_commits(connection, repairs=repairs)
             yield change

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ class SqliteDatabase:
         # sqlite3 opens no transaction for queries by itself
         connection.exec_driver_sql("BEGIN")
 
+    def begin_writing(self, connection: Connection) -> None:
+        """Do nothing: there is one writer, which holds the lock."""
+
     def begin_upgrade(self, connection: Connection, *, is_new: bool) -> None:
         del is_new  # a file is made when it is opened
         # sqlite3 opens no transaction for DDL by itself
@@ -56,7 +59,8 @@ class SqliteDatabase:
         return self.engine
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, places: Sequence[Path] | None = None) -> Iterator[None]:
+        del places  # one lock for all
         lock = FileLock(self.store / LOCK, timeout=0)
         try:
             lock.acquire()
@@ -70,6 +74,10 @@ class SqliteDatabase:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        yield True
 
     def last_id(self, connection: Connection, table: str) -> int:
         sequence = text("SELECT seq FROM sqlite_sequence WHERE name = :table")
