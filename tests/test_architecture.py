@@ -43,7 +43,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "starlette": ("ui/access.py", "ui/api/", "ui/cli/serv"),
     "fastapi": "ui/api/",
     "pydantic": "ui/api/",
-    "uvicorn": "ui/cli/serve.py",
+    "uvicorn": "ui/api/connections.py",
     "prometheus_client": "ui/api/watching.py",
     "httpx": "ui/client.py",
     "streamlit": "ui/",

@@ -28,6 +28,7 @@ from ui.printable import printable
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 10  # that are told of one request
 MAX_NAME = 100  # characters of a field's name
+HUNG_UP = 499  # as nginx logs it
 AGAIN_S = 5  # after which a store that another process writes to may be free
 
 
@@ -61,6 +62,10 @@ class SearchTimeoutError(CbirError):
     """A search took longer than the server allows."""
 
 
+class GoneError(CbirError):
+    """Who asked has hung up, and gets no answer."""
+
+
 class TooBusyError(CbirError):
     """As many searches run and wait as the server allows; ask again after `again_s` seconds."""
 
@@ -79,6 +84,7 @@ STATUS: dict[type[CbirError], int] = {
     AtWorkError: 409,
     FetchError: 422,
     TooBusyError: 429,
+    GoneError: HUNG_UP,
     NotKeptError: 503,
     SearchTimeoutError: 503,
     StoreLockedError: 503,
@@ -120,7 +126,7 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _problem(status: int, detail: str, error: str | None = None) -> Problem:
-    title = HTTPStatus(status).phrase
+    title = "Client Closed Request" if status == HUNG_UP else HTTPStatus(status).phrase
     return Problem(title=title, status=status, detail=printable(detail), error=error)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +32,8 @@ from ui.api.service import Service, service_of
 from ui.fetch import fetch, without_credentials
 
 router = APIRouter(tags=["search"])
+
+FETCHES = 8  # of URLs at a time
 
 M = TypeVar("M", bound=BaseModel)
 Image = Annotated[UploadFile, File(description="an image file")]
@@ -108,13 +111,16 @@ def answer_of(service: Service, query: Query, hits: Sequence[Hit], elapsed_s: fl
 
 
 def _queries(store: StoreReader, asked: Sequence[SearchRequest]) -> list[Query | CbirError]:
-    made: list[Query | CbirError] = []
-    for one in asked:
+    """Return the queries that are asked; their URLs are fetched side by side."""
+
+    def make(one: SearchRequest) -> Query | CbirError:
         try:
-            made.append(make_query(store, one, source_of(one)))
+            return make_query(store, one, source_of(one))
         except CbirError as error:
-            made.append(error)
-    return made
+            return error
+
+    with ThreadPoolExecutor(FETCHES) as threads:
+        return list(threads.map(make, asked))
 
 
 def source_of(asked: SearchRequest) -> dict[str, Any]:

@@ -13,9 +13,14 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from indexer.errors import CbirError
 from ui.api.limits import Limits, Places
-from ui.api.problems import AtWorkError, NotFoundError, NotOfferedError, SearchTimeoutError
+from ui.api.problems import (
+    AtWorkError,
+    GoneError,
+    NotFoundError,
+    NotOfferedError,
+    SearchTimeoutError,
+)
 from ui.api.uploads import Uploads
 from ui.api.writing import Writer
 from ui.indexing_job import IndexingJob
@@ -28,10 +33,6 @@ Wanted = Callable[[], None]
 CHANGES = 16  # that wait for their turn at a time
 KEPT_JOBS = 100  # of the past, for those who ask how they ended
 LOOK_S = 0.2  # between two looks at whether somebody still waits
-
-
-class GoneError(CbirError):
-    """Who asked has hung up."""
 
 
 class Service:

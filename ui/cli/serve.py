@@ -29,8 +29,6 @@ from ui.cli.serving import (
 )
 from ui.cli.shell import StoreOption, app, say
 
-STOP_S = 10  # in which requests that are being answered may end
-
 
 @app.command()
 def serve(
@@ -55,11 +53,11 @@ def serve(
     It logs JSON lines on stderr. /healthz says whether it answers, /metrics is for Prometheus. Stop
     it with Ctrl-C.
     """
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
 
     from ui.api.application import routes
+    from ui.api.connections import run
     from ui.api.limits import Limits
     from ui.api.problems import answer_error
     from ui.api.watching import log_to_stderr
@@ -101,17 +99,11 @@ def serve(
     )
     say(f"Serving {path} at {place.url}v1 (stop with Ctrl-C).", err=True)
     log_to_stderr()
-    uvicorn.run(
+    run(
         application,
-        host=host,
-        port=port,
-        workers=1,  # whatever WEB_CONCURRENCY says: one process has the store
-        log_config=None,
-        access_log=False,
-        proxy_headers=bool(proxy),
-        forwarded_allow_ips=list(proxy or ()),
-        ssl_certfile=tls_cert,
-        ssl_keyfile=tls_key,
-        server_header=False,
-        timeout_graceful_shutdown=STOP_S,
+        host,
+        port,
+        header_s=body_timeout,
+        proxies=list(proxy or ()),
+        tls=(tls_cert, tls_key),
     )

@@ -59,6 +59,18 @@ def test_a_slow_body_is_given_up(server: Server) -> None:
         assert b" 408 " in connection.recv(1000)
 
 
+def test_a_head_that_does_not_arrive_is_given_up(server: Server) -> None:
+    """The first one on a connection, and one after a request that was answered."""
+    with serving(server.store, "--body-timeout", "1") as other:
+        health = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{other.port}\r\n".encode()
+        token = f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
+        for sent in (b"", health, health + token + health):
+            with socket.create_connection(("127.0.0.1", other.port), timeout=20) as connection:
+                connection.sendall(sent)
+                received = b"".join(iter(lambda: connection.recv(4096), b""))
+                assert received.count(b" 200 ") == (1 if token in sent else 0)
+
+
 def test_a_decompression_bomb_is_refused(server: Server) -> None:
     out = io.BytesIO()
     Image.new("1", (40_000, 40_000)).save(out, "PNG")
