@@ -33,7 +33,6 @@ from indexer.store.layout import VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
-from indexer.store.vectors.ivf import IvfIndex
 
 
 class _Described(NamedTuple):
@@ -116,9 +115,10 @@ class Store(StoreReader):
     def _distrust_indexes(self) -> None:
         """Drop the IVF indexes that somebody else made: they are built again from the vectors."""
         state = self.reader.state()
-        if not (state.is_sealed or self.trusts):
-            for entry in state.ivfs:
-                self.replace_ivf(entry.kind, None)
+        if state.ivfs and not (state.is_sealed or self.trusts):
+            with self.catalog.transaction() as change:
+                for entry in state.ivfs:
+                    change.drop_ivf(entry.kind)
         self.catalog.seals = True
         seal_config(self.path)
 
@@ -246,11 +246,6 @@ class Store(StoreReader):
         """Join the last segments of one kind, see `VectorStore.join`."""
         with self.catalog.transaction() as change:
             self.vectors.join(change, kind, progress)
-
-    def replace_ivf(self, kind: str, ivf: IvfIndex | None, trained_rows: int = 0) -> None:
-        """Make this IVF index, or none, the live one of a kind."""
-        with self.catalog.transaction() as change:
-            self.vectors.replace_ivf(change, kind, ivf, trained_rows)
 
     def forget_removed(self) -> None:
         """Forget which images were removed, once no segment holds their vectors."""

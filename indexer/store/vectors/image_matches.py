@@ -42,6 +42,20 @@ class ImageMatches(NamedTuple):
         )
 
 
+def checked_queries(queries: FloatArray, k: int, dimension: int) -> FloatArray:
+    """Return queries (Q, D) as they are compared; raises `ValueError` or `TypeError`."""
+    queries = np.asarray(queries)
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        raise ValueError(f"queries must have shape (Q, {dimension}), not {tuple(queries.shape)}")
+    if queries.dtype != np.float32:
+        raise TypeError(f"queries must be float32, not {queries.dtype}")
+    if not np.isfinite(queries).all():
+        raise ValueError("queries must be finite")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return np.ascontiguousarray(queries)
+
+
 def image_blocks(image_ids: IdArray, rows: int) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of blocks of about so many rows that cut no image in two."""
     if not len(image_ids):
@@ -130,11 +144,14 @@ def _products(queries: FloatArray, vectors: FloatArray) -> Iterator[FloatArray]:
         yield queries[start : start + QUERIES_AT_ONCE] @ vectors.T
 
 
+def margin_of(dimension: int) -> float:
+    """Return how much two sums of so many products of unit vectors differ at most in float32."""
+    return 2 * dimension * float(np.finfo(np.float32).eps)
+
+
 def _near_best(scores: FloatArray, k: int, dimension: int) -> IdArray:
     """Return where scores (N,) are among the k best, or so near that rounding may hide it."""
-    # Two sums of `dimension` products of unit vectors differ by no more than this in float32.
-    margin = 2 * dimension * float(np.finfo(np.float32).eps)
-    threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin_of(dimension)
     return np.flatnonzero(scores >= threshold)
 
 

@@ -14,7 +14,7 @@ from indexer.errors import StoreCorruptError, StoreError
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.vectors.ivf import IvfIndex
-from indexer.store.vectors.store import VectorStore
+from indexer.store.vectors.local_store import LocalVectorStore
 from tests.clusters import DIMENSION, WINDOWS, clustered, trained
 
 KIND, OTHER = "region", "conv"
@@ -25,7 +25,7 @@ class Shelf:
     """A store of vectors, and the catalogue whose transactions make them live."""
 
     catalog: SqlAlchemyCatalog
-    vectors: VectorStore
+    vectors: LocalVectorStore
 
     def append(self, first_image: int, images: int, kind: str = KIND, seed: int = 1) -> FloatArray:
         """Commit images of ten vectors each, and return these as they are stored."""
@@ -79,7 +79,7 @@ def unit(row: FloatArray) -> FloatArray:
     return result
 
 
-@pytest.fixture(params=[VectorStore])
+@pytest.fixture(params=[LocalVectorStore])
 def shelf(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shelf]:
     (tmp_path / "vectors").mkdir()
     catalog = SqlAlchemyCatalog(tmp_path / "catalog.sqlite")
