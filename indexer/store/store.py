@@ -33,6 +33,7 @@ from indexer.store.layout import VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
+from indexer.store.vectors.opening import open_vectors
 
 
 class _Described(NamedTuple):
@@ -46,18 +47,30 @@ class Store(StoreReader):
     """An open store. Reading needs no lock; writing happens inside `writing()`."""
 
     @classmethod
-    def create(cls, path: Path, spec: FeatureSpec, *, catalog_url: str | None = None) -> Store:
-        """Create an empty store at `path`; its catalogue is a file there, or at `catalog_url`.
+    def create(
+        cls,
+        path: Path,
+        spec: FeatureSpec,
+        *,
+        catalog_url: str | None = None,
+        vectors_url: str | None = None,
+    ) -> Store:
+        """Create an empty store at `path`.
 
-        Raises `StoreError` where there is a store already.
+        Its catalogue is a file there, or at `catalog_url`; its vectors are files there, or at
+        `vectors_url`. Raises `StoreError` where there is a store already.
         """
         try:
             (path / VECTORS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"No store can be created at {path}: {error.strerror}.") from error
-        with undoing_config(path, catalog_url):
-            catalog = SqlAlchemyCatalog(create_database(path, catalog_url))
-            with contextlib.closing(catalog):
+        with undoing_config(path, catalog_url, vectors_url):
+            catalog = SqlAlchemyCatalog(create_database(path, catalog_url, vectors_url))
+            with (
+                contextlib.closing(catalog),
+                contextlib.closing(open_vectors(path, catalog)) as vectors,
+            ):
+                vectors.require_usable()
                 catalog.create()
                 catalog.write_spec(spec.to_json(), spec.fingerprint)
         return cls(path.resolve(), open_reader(path), spec)
@@ -69,6 +82,8 @@ class Store(StoreReader):
         Raises `StoreLockedError` while another process is writing to it.
         """
         with locked(path) as database:
+            with contextlib.closing(open_vectors(path, SqlAlchemyCatalog(database))) as vectors:
+                vectors.drop()
             database.drop()
             delete_store_files(path)
         (path / LOCK).unlink(missing_ok=True)
@@ -103,6 +118,7 @@ class Store(StoreReader):
                 )
             self._clear_leftovers()
             self._distrust_indexes()
+            self._drop_removed()
             try:
                 yield
                 StoreSettings.of(self.reader.state()).write(self.path)
@@ -123,7 +139,7 @@ class Store(StoreReader):
         seal_config(self.path)
 
     def _clear_leftovers(self) -> None:
-        self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
+        self.vectors.clear_leftovers()
         live = self.adaptation_file
         delete_adaptations(self.path, live.name if live is not None else None)
 
@@ -194,6 +210,7 @@ class Store(StoreReader):
             ]
             if described:
                 self._append_vectors(change, described)
+        self._drop_removed()
         self.derived.delete(replaced)
 
     def _append_vectors(self, change: CatalogTransaction, images: Sequence[_Described]) -> None:
@@ -220,7 +237,16 @@ class Store(StoreReader):
         """Remove images at once; their ids are never used again."""
         with self.catalog.transaction() as change:
             change.remove_images(ids)
+        self._drop_removed()
         self.derived.delete(ids)
+
+    def _drop_removed(self) -> None:
+        """Drop the vectors of removed images where that is quick, and forget these."""
+        if self.vectors.drops_at_once and len(self.reader.state().removed):
+            with self.catalog.transaction() as change:
+                for kind in self.spec.kinds:
+                    self.vectors.merge(change, kind.name)
+                change.forget_removed()
 
     # --- vectors as a whole; each of these is one transaction ---------------------------------
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.arrays import BoolArray, FloatArray, IdArray, cosines
 
 QUERIES_AT_ONCE = 64
 Chosen = IdArray | slice
@@ -33,13 +33,13 @@ class ImageMatches(NamedTuple):
     ids: IdArray
     scores: FloatArray
 
+    def take(self, rows: IdArray | BoolArray | slice) -> ImageMatches:
+        """Return these matches."""
+        return ImageMatches(self.image_ids[rows], self.ids[rows], self.scores[rows])
+
     def split(self, count: int) -> tuple[ImageMatches, ImageMatches]:
         """Return the first `count` matches, and the others."""
-        image_ids, ids, scores = self
-        return (
-            ImageMatches(image_ids[:count], ids[:count], scores[:count]),
-            ImageMatches(image_ids[count:], ids[count:], scores[count:]),
-        )
+        return self.take(slice(count)), self.take(slice(count, None))
 
 
 def checked_queries(queries: FloatArray, k: int, dimension: int) -> FloatArray:
@@ -128,8 +128,7 @@ def best_matches(parts: Sequence[Matches], k: int) -> Matches:
 def best_image_matches(parts: Sequence[ImageMatches], k: int) -> ImageMatches:
     """Return the k best of several matches of different images, ties by image id."""
     image_ids, ids, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    order = np.lexsort((image_ids, -scores))[:k]
-    return ImageMatches(image_ids[order], ids[order], scores[order])
+    return ImageMatches(image_ids, ids, scores).take(np.lexsort((image_ids, -scores))[:k])
 
 
 def ranges(starts: IdArray, counts: IdArray) -> IdArray:

@@ -11,7 +11,6 @@ import hashlib
 import math
 import os
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np

@@ -10,14 +10,14 @@ import numpy as np
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import CatalogState
 from indexer.store.folder import open_folder
-from indexer.store.layout import is_vector_file, ivf_name, segment_name
+from indexer.store.layout import is_vector_file
 from indexer.store.vectors.faults import KindFaults, WantedRows
 from indexer.store.vectors.file_inspection import inspect_files
 from indexer.store.vectors.index_types import find_index_type
 from indexer.store.vectors.ivf import IvfIndex
 from indexer.store.vectors.local_contents import LocalContents
 from indexer.store.vectors.protocol import Begin, KindReport
-from indexer.store.vectors.vector_files import VectorFiles
+from indexer.store.vectors.vector_files import VectorFiles, live_names
 
 if TYPE_CHECKING:  # reading needs no SQLAlchemy, which takes long to import
     from indexer.store.catalog.transaction import CatalogTransaction
@@ -75,7 +75,7 @@ class LocalVectorStore(VectorFiles):
             self.replace_ivf(change, kind, ivf, trained_rows)
 
     def leftovers(self, state: CatalogState) -> list[str]:
-        live = {segment_name(e) for e in state.segments} | {ivf_name(e) for e in state.ivfs}
+        live = live_names(state)
         with open_folder(self.folder) as folder:
             left = [n for n in folder.names() if is_vector_file(n) and n.split(".")[0] not in live]
         return [f"{len(left)} vector files belong to no commit."] if left else []

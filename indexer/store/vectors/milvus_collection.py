@@ -81,9 +81,19 @@ class MilvusCollection:
         return self.server.count(self.name, self.visible) if len(self.removed) else self.rows
 
     def nearest(self, query: FloatArray, limit: int, where: str) -> FoundRows:
-        """Return the rows nearest to a query (D,) of those that an expression allows."""
-        params = {} if self.index_type == "exact" else {"nprobe": self.nprobe}
-        return self.server.nearest(self.name, query, limit, where, params, self.level)
+        """Return the rows nearest to a query (D,) of those that an expression allows.
+
+        There are `limit` or as many as there are: where the lists that are nearest hold fewer, all
+        lists are searched.
+        """
+        if self.index_type == "exact":
+            return self.server.nearest(self.name, query, limit, where, {}, self.level)
+        for nprobe in (self.nprobe, LISTS):
+            params = {"nprobe": nprobe}
+            found = self.server.nearest(self.name, query, limit, where, params, self.level)
+            if len(found.ids) == limit:
+                break
+        return found
 
     def of_images(self, image_ids: IdArray) -> FoundRows:
         """Return the rows of images (N,), which ascend, in the order of their images and ids."""
@@ -92,8 +102,7 @@ class MilvusCollection:
             [term] = named("image_id", image_ids[start : start + IMAGES_AT_ONCE])
             parts.append(self._fetch(f"{self.visible} and {term}"))
         found = _joined(parts)
-        order = np.lexsort((found.ids, found.image_ids))
-        return FoundRows(*(column[order] for column in found))
+        return found.take(np.lexsort((found.ids, found.image_ids)))
 
     def with_ids(self, ids: IdArray) -> FloatArray:
         """Return the vectors of those of these ids (N,) that can be found, in the order of ids."""
@@ -162,7 +171,8 @@ def index_params(index_type: IndexType, dimension: int) -> Mapping[str, Any]:
 
 
 def _joined(parts: Sequence[FoundRows]) -> FoundRows:
-    return FoundRows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    ids, image_ids, vectors, scores = zip(*parts, strict=True)
+    return FoundRows(*map(np.concatenate, (ids, image_ids, vectors, scores)))
 
 
 def _index_type(name: str) -> IndexType:

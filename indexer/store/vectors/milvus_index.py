@@ -14,17 +14,18 @@ from indexer.store.vectors.image_matches import (
     best_matches,
     checked_queries,
     margin_of,
+    ranges,
     rank_images,
     rank_rows,
-    ranges,
 )
 from indexer.store.vectors.index_types import ACCURACY
 from indexer.store.vectors.milvus_collection import MilvusCollection, named
-from indexer.store.vectors.milvus_server import MESSAGE_BYTES, MOST_HITS, FoundRows
+from indexer.store.vectors.milvus_server import MOST_HITS, FoundRows
 
 SPARE = 16  # hits more than asked for, so that ties and rounding seldom need another search
 ROWS_AN_IMAGE = 8  # that are near a query, as a first guess
 WIDER = 4  # times as many hits, where the first were too few to be certain
+MOST_BYTES = 64 << 20  # of vectors in an answer
 FEW_IMAGES = 1000  # whose vectors are compared one by one, where most of them are asked for
 NO_IDS: IdArray = np.empty(0, np.int64)
 NONE = Matches(NO_IDS, np.empty(0, np.float32))
@@ -44,7 +45,7 @@ class MilvusIndex:
         self.dimension = collection.dimension
         self._count: int | None = None
         self._margin = margin_of(self.dimension)
-        self._most = min(MOST_HITS, MESSAGE_BYTES // self.dimension)  # four times the vectors'
+        self._most = min(MOST_HITS, MOST_BYTES // (4 * self.dimension))
 
     def __len__(self) -> int:
         if self._count is None:
@@ -111,7 +112,7 @@ class MilvusIndex:
             ranked = _rank_images(query, found)
             is_all = len(found.ids) < limit
             keep = slice(None) if is_all else self._are_certain(ranked.scores, found)
-            certain = ImageMatches(*(column[keep] for column in ranked))
+            certain = ranked.take(keep)
             best = best_image_matches([best, certain], len(best.ids) + len(certain.ids))
             if is_all or len(best.ids) >= k:
                 return best_image_matches([best], k)
@@ -201,6 +202,5 @@ class MilvusIndex:
 
 
 def _rank_images(query: FloatArray, found: FoundRows) -> ImageMatches:
-    order = np.lexsort((found.ids, found.image_ids))
-    ids, image_ids, vectors, _ = (column[order] for column in found)
-    return rank_images(query, ids, image_ids, vectors)
+    found = found.take(np.lexsort((found.ids, found.image_ids)))
+    return rank_images(query, found.ids, found.image_ids, found.vectors)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray
-from indexer.errors import StoreCorruptError, StoreError
+from indexer.errors import StoreChangedError, StoreError
 from indexer.store.vectors.milvus_url import MilvusPlace
 
 if TYPE_CHECKING:
@@ -35,12 +35,18 @@ class FoundRows(NamedTuple):
     vectors: FloatArray
     scores: FloatArray
 
+    def take(self, rows: IdArray) -> FoundRows:
+        """Return these rows, in their order."""
+        return FoundRows(
+            self.ids[rows], self.image_ids[rows], self.vectors[rows], self.scores[rows]
+        )
+
 
 class MilvusServer:
     """A database of a Milvus server. It connects on the first call; threads may share it.
 
-    The user and the password are in no message. Raises `StoreError`, and `StoreCorruptError` where
-    a collection is missing.
+    The user and the password are in no message. Raises `StoreError`, and `StoreChangedError` where
+    a collection is gone.
     """
 
     def __init__(self, place: MilvusPlace) -> None:
@@ -144,8 +150,7 @@ class MilvusServer:
             consistency_level=level,
         )
         found = _to_rows([(r["id"], r["image_id"], r["vector"], 0.0) for r in rows], dimension)
-        order = np.argsort(found.ids)
-        return FoundRows(*(column[order] for column in found))
+        return found.take(np.argsort(found.ids))
 
     def nearest(
         self,
@@ -188,9 +193,9 @@ class MilvusServer:
             return getattr(client, method)(*arguments, timeout=CALL_S, **named)
         except MilvusException as error:
             if error.code == MISSING:
-                raise StoreCorruptError(
-                    f"A collection of the store in {self.place} is missing "
-                    f"({_first_line(error.message)})."
+                raise StoreChangedError(
+                    f"A collection of the store in {self.place} was replaced since it was opened. "
+                    "Ask again."
                 ) from error
             raise self._lost(error.message) from error
         except RpcError as error:

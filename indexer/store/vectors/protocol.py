@@ -165,7 +165,7 @@ class VectorStore(Protocol):
         `index_type` is what the user chose, perhaps `auto`. With `retrain` it is built anew.
         """
 
-    def clear_leftovers(self, kinds: Sequence[str]) -> None:
+    def clear_leftovers(self) -> None:
         """Delete vectors that no commit named, or that a later one dropped."""
 
     def leftovers(self, state: CatalogState) -> list[str]:

@@ -170,15 +170,9 @@ class VectorFiles:
         with open_folder(self.folder) as folder:
             folder.sync()
 
-    def clear_leftovers(self, kinds: Sequence[str]) -> None:
+    def clear_leftovers(self) -> None:
         """Delete vector files that no commit named, or that a later one dropped."""
-        live: set[str] = set()
-        for kind in kinds:
-            entries = self.catalog.state().files(kind)
-            live |= {segment_name(entry) for entry in entries.segments}
-            if entries.ivf is not None:
-                live.add(ivf_name(entries.ivf))
-        delete_vectors(self.folder, live)
+        delete_vectors(self.folder, live_names(self.catalog.state()))
 
     # --- what they share ----------------------------------------------------------------------
 
@@ -234,3 +228,8 @@ class VectorFiles:
                 f"Vectors cannot be written to {self.folder}: {error.strerror or error}. What was "
                 "committed before is safe; run the same command again to continue."
             ) from error
+
+
+def live_names(state: CatalogState) -> set[str]:
+    """Return the stems of the files that the catalogue names."""
+    return {segment_name(e) for e in state.segments} | {ivf_name(e) for e in state.ivfs}

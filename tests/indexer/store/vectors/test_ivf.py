@@ -15,7 +15,12 @@ from indexer.errors import StoreCorruptError
 from indexer.store.catalog.protocol import IvfEntry
 from indexer.store.folder import open_folder
 from indexer.store.vectors.faiss_runtime import faiss
-from indexer.store.vectors.index_types import ACCURACY, BALANCED_ROWS, COMPACT_ROWS, choose_index_type
+from indexer.store.vectors.index_types import (
+    ACCURACY,
+    BALANCED_ROWS,
+    COMPACT_ROWS,
+    choose_index_type,
+)
 from indexer.store.vectors.ivf import (
     IvfIndex,
     factory_string,
