@@ -11,7 +11,7 @@ from indexer.errors import StoreCorruptError, StoreError
 from indexer.store.catalog.protocol import Catalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.config import StoreConfig
-from indexer.store.layout import CATALOG, CONFIG
+from indexer.store.layout import CATALOG, CONFIG, require_own_files
 
 if TYPE_CHECKING:  # most queries need no SQLAlchemy, which takes long to import
     from indexer.store.catalog.database import Database
@@ -137,3 +137,18 @@ def seal_config(store: Path) -> None:
     config = StoreConfig.read(store)
     if config is not None and not config.is_sealed:
         config.write(store)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[Database]:
+    """Hold the lock of the store at `path`; yields where its catalogue is.
+
+    Raises `StoreLockedError`.
+    """
+    require_own_files(path)
+    database = open_database(path)
+    try:
+        with database.locked():
+            yield database
+    finally:
+        database.engine.dispose()

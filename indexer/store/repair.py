@@ -15,7 +15,8 @@ from indexer.store.catalog.repairs import (
     forget_tags,
 )
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.store import Store, locked
+from indexer.store.catalogs import locked
+from indexer.store.store import Store
 from indexer.store.vectors.faults import KindFaults
 
 LOST = "its vectors were damaged; it is described again when its file is there"

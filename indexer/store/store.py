@@ -18,12 +18,11 @@ from indexer.features.spec import FeatureSpec
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
 from indexer.store.catalog.connection import LOCK
-from indexer.store.catalog.database import Database
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.catalogs import (
     create_database,
-    open_database,
+    locked,
     open_reader,
     seal_config,
     undoing_config,
@@ -292,21 +291,6 @@ class Store(StoreReader):
         """Choose whether an index run finds the keypoints of every image."""
         with self.catalog.transaction() as change:
             change.set_keeps_keypoints(keeps)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[Database]:
-    """Hold the lock of the store at `path`; yields where its catalogue is.
-
-    Raises `StoreLockedError`.
-    """
-    require_own_files(path)
-    database = open_database(path)
-    try:
-        with database.locked():
-            yield database
-    finally:
-        database.engine.dispose()
 
 
 def _to_store(entry: Entry) -> StoredFeatures | None:

@@ -24,6 +24,7 @@ from indexer.store.vectors.milvus_collection import (
 from indexer.store.vectors.milvus_contents import MilvusContents
 from indexer.store.vectors.milvus_index import MilvusIndex
 from indexer.store.vectors.milvus_inspection import inspect_collection
+from indexer.store.vectors.milvus_leftovers import Leftovers
 from indexer.store.vectors.milvus_recall import find_nprobe
 from indexer.store.vectors.milvus_server import MilvusServer
 from indexer.store.vectors.protocol import Begin, KindReport
@@ -194,21 +195,10 @@ class MilvusVectorStore:
 
     def clear_leftovers(self) -> None:
         self._unproved = []
-        state = self.catalog.state()
-        for name in self._unnamed(state):
-            self.server.drop(name)
-        for collection, where in self._uncommitted(state):
-            if self.server.count(collection, where):
-                self.server.delete(collection, where)
+        Leftovers.of(self.server, self._prefix, self.catalog.state()).delete()
 
     def leftovers(self, state: CatalogState) -> list[str]:
-        found = []
-        if unnamed := self._unnamed(state):
-            found.append(f"{len(unnamed)} collections in Milvus belong to no commit.")
-        rows = sum(self.server.count(*uncommitted) for uncommitted in self._uncommitted(state))
-        if rows:
-            found.append(f"{rows} rows in Milvus belong to no commit.")
-        return found
+        return Leftovers.of(self.server, self._prefix, state).describe()
 
     def inspect(
         self,
@@ -295,20 +285,6 @@ class MilvusVectorStore:
                 self.server.delete(name, where)
             rows = self.server.count(name, f"segment <= {entry.id}")
             self._replace(change, kind, (name, last_id, rows, entry.dimension))
-
-    def _unnamed(self, state: CatalogState) -> list[str]:
-        live = {read_place(entry)[0] for entry in state.segments}
-        return [n for n in self.server.collections(self._prefix) if n not in live]
-
-    def _uncommitted(self, state: CatalogState) -> list[tuple[str, str]]:
-        """Return the live collections, with the expression for the rows that no commit named."""
-        live = {}
-        for entry in state.segments:
-            name = read_place(entry)[0]
-            if self.server.exists(name):
-                self.server.wait_loaded(name)
-                live[name] = f"segment > {entry.id}"
-        return [*live.items()]
 
 
 def as_stored(vectors: FloatArray | HalfArray) -> FloatArray:
