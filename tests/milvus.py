@@ -6,6 +6,7 @@ not go with the product's.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -30,10 +31,12 @@ MISSING = (
 )
 # Ticks and checks of the server, in ms, shortened, for tests wait for many of them.
 QUICK = {
-    "proxy.timeTickInterval": 20,
-    "queryCoord.checkInterval": 50,
-    "queryCoord.distPullInterval": 50,
-    "queryCoord.checkHandoffInterval": 100,
+    "PROXY_TIMETICKINTERVAL": "20",
+    "QUERYCOORD_CHECKCHANNELINTERVAL": "50",
+    "QUERYCOORD_CHECKHANDOFFINTERVAL": "100",
+    "QUERYCOORD_CHECKINTERVAL": "50",
+    "QUERYCOORD_CHECKSEGMENTINTERVAL": "50",
+    "QUERYCOORD_DISTPULLINTERVAL": "50",
 }
 UNPACK = """
 import sys
@@ -43,11 +46,7 @@ _initialize_data_files(sys.argv[1])
 CONFIGURE = """
 import json, sys
 from milvus import MilvusServerConfig
-folder, values, quick = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-config = MilvusServerConfig(data_dir=folder, **values)
-for name, value in quick.items():
-    config.set(name, value)
-config.resolve()
+MilvusServerConfig(data_dir=sys.argv[1], **json.loads(sys.argv[2])).resolve()
 """
 PORTS = (
     "etcd_port",
@@ -79,9 +78,7 @@ class MilvusProcess:
 
     def make(self) -> None:
         """Write its configuration, and start it."""
-        import json
-
-        _run(self.package, CONFIGURE, str(self.folder), json.dumps(self.ports), json.dumps(QUICK))
+        _run(self.package, CONFIGURE, str(self.folder), json.dumps(self.ports))
         peers = f"http://127.0.0.1:{self.ports['etcd_peers']}"
         (self.folder / "etcd.yaml").write_text(
             f"name: default\ndata-dir: {self.folder}/etcd\nlisten-peer-urls: {peers}\n"
@@ -93,13 +90,17 @@ class MilvusProcess:
 
     def start(self) -> None:
         programs = self.package / "bin"
-        environment = os.environ | {
-            "DEPLOY_MODE": "STANDALONE",
-            "ETCD_CONFIG_PATH": str(self.folder / "etcd.yaml"),
-            "LD_LIBRARY_PATH": str(programs),
-            "METRICS_PORT": str(self.ports["metrics"]),
-            "MILVUS_RUN_DIR": str(self.folder / "run"),
-        }
+        environment = (
+            os.environ
+            | QUICK
+            | {
+                "DEPLOY_MODE": "STANDALONE",
+                "ETCD_CONFIG_PATH": str(self.folder / "etcd.yaml"),
+                "LD_LIBRARY_PATH": str(programs),
+                "METRICS_PORT": str(self.ports["metrics"]),
+                "MILVUS_RUN_DIR": str(self.folder / "run"),
+            }
+        )
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 [str(programs / "milvus"), "run", "standalone"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import replace
 
@@ -29,6 +30,8 @@ def find_nprobe(
     """
     if index_type == "exact":
         return None
+    # What was inserted has been counted: no question waits for the next time tick.
+    collection = replace(collection, opened_at=-math.inf)
     questions = make_questions(MilvusIndex(collection).sample(QUESTIONS)[:QUESTIONS])
     truth = _nearest(collection, questions, progress)
     reached: dict[int, float] = {}

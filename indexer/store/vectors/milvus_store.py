@@ -100,18 +100,8 @@ class MilvusVectorStore:
         entry = self._replace(change, kind, (name, last_id, rows, dimension))
         if not old:
             self.server.create(name, dimension, index_params("exact", dimension))
-        self._insert(name, entry.id, ids, image_ids, vectors)
-
-    def _insert(
-        self,
-        name: str,
-        segment: int,
-        ids: IdArray,
-        image_ids: IdArray,
-        vectors: FloatArray | HalfArray,
-    ) -> None:
-        self.server.insert(name, segment, ids, image_ids, as_stored(vectors))
-        self._unproved.append((name, segment, len(ids)))
+        self.server.insert(name, entry.id, ids, image_ids, as_stored(vectors))
+        self._unproved.append((name, entry.id, len(ids)))
 
     def sync(self) -> None:
         """Compare the rows of each insertion with what was to be inserted.
@@ -284,7 +274,11 @@ class MilvusVectorStore:
             for where in named("image_id", images):
                 self.server.delete(name, where)
             rows = self.server.count(name, f"segment <= {entry.id}")
-            self._replace(change, kind, (name, last_id, rows, entry.dimension))
+            if rows:
+                self._replace(change, kind, (name, last_id, rows, entry.dimension))
+            else:
+                change.drop_segments([entry])
+                change.drop_ivf(kind)
 
 
 def as_stored(vectors: FloatArray | HalfArray) -> FloatArray:

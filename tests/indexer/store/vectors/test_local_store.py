@@ -1,4 +1,4 @@
-"""What a store of vectors promises, whatever it keeps them in."""
+"""What vectors in files promise beyond what every store of vectors does."""
 
 from __future__ import annotations
 
