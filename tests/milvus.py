@@ -29,8 +29,10 @@ MISSING = (
     "no Milvus server, or no pymilvus, is installed: python -m tests.milvus; "
     "pip install -e '.[dev]'"
 )
-# Ticks and checks of the server, in ms, shortened, for tests wait for many of them.
+# Ticks and checks of the server, in ms, shortened, for tests wait for many of them; and after how
+# many seconds a killed one counts as gone.
 QUICK = {
+    "COMMON_SESSION_TTL": "3",
     "PROXY_TIMETICKINTERVAL": "20",
     "QUERYCOORD_CHECKCHANNELINTERVAL": "50",
     "QUERYCOORD_CHECKHANDOFFINTERVAL": "100",

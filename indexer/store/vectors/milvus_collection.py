@@ -107,8 +107,8 @@ class MilvusCollection:
     def with_ids(self, ids: IdArray) -> FloatArray:
         """Return the vectors of those of these ids (N,) that can be found, in the order of ids."""
         parts = [self._empty()]
-        for start in range(0, len(ids), self._page):
-            [term] = named("id", ids[start : start + self._page])
+        for start in range(0, len(ids), step := min(NAMED_IDS, self._page)):
+            [term] = named("id", ids[start : start + step])
             parts.append(self._fetch(f"{self.visible} and {term}"))
         return _joined(parts).vectors
 
@@ -126,7 +126,7 @@ class MilvusCollection:
 
     @property
     def _page(self) -> int:
-        return min(NAMED_IDS, max(1, PAGE_BYTES // (4 * self.dimension)))
+        return max(1, PAGE_BYTES // (4 * self.dimension))
 
     def _ranges(self, step: int) -> Iterator[str]:
         for start in range(0, self.last_id + 1, step):
