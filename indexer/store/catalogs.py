@@ -68,19 +68,19 @@ def require_same(store: Path, url: str | None, vectors: str | None = None) -> St
     than the store's.
     """
     config = StoreConfig.read(store)
-    has_catalog = (store / CATALOG).is_file()
-    known = (None, None) if config is None else (config.catalog, config.vectors)
-    for given, own, what, option in (
-        (url, known[0], "catalogue", "--catalog"),
-        (vectors, known[1], "vectors", "--vectors"),
+    if config is None and not (store / CATALOG).is_file():
+        return None
+    own = (None, None) if config is None else (config.catalog, config.vectors)
+    for given, known, what, in_files, option in (
+        (url, own[0], "catalogue of the store at {} is", f"the file {CATALOG}", "--catalog"),
+        (vectors, own[1], "vectors of the store at {} are", "files", "--vectors"),
     ):
-        if given is None or given == own or not (config or has_catalog):
-            continue
-        place = "in files of its folder" if own is None else f"at another URL, in {CONFIG}"
-        raise StoreError(
-            f"The store at {store} has its {what} {place}. To keep them elsewhere, build the store "
-            f"again with: cbir index --rebuild {option} URL"
-        )
+        if given is not None and given != known:
+            place = in_files if known is None else f"in another database, which {CONFIG} names"
+            raise StoreError(
+                f"The {what.format(store)} {place}. To move to this one, build the store again "
+                f"with: cbir index --rebuild {option} URL"
+            )
     return config
 
 

@@ -32,7 +32,7 @@ from indexer.store.layout import VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
-from indexer.store.vectors.opening import open_vectors
+from indexer.store.vectors.opening import check_place, open_vectors
 
 
 class _Described(NamedTuple):
@@ -59,17 +59,16 @@ class Store(StoreReader):
         Its catalogue is a file there, or at `catalog_url`; its vectors are files there, or at
         `vectors_url`. Raises `StoreError` where there is a store already.
         """
+        check_place(vectors_url)
         try:
             (path / VECTORS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"No store can be created at {path}: {error.strerror}.") from error
         with undoing_config(path, catalog_url, vectors_url):
             catalog = SqlAlchemyCatalog(create_database(path, catalog_url, vectors_url))
-            with (
-                contextlib.closing(catalog),
-                contextlib.closing(open_vectors(path, catalog)) as vectors,
-            ):
-                vectors.require_usable()
+            with contextlib.closing(catalog):
+                with contextlib.closing(open_vectors(path, catalog)) as vectors:
+                    vectors.require_usable()
                 catalog.create()
                 catalog.write_spec(spec.to_json(), spec.fingerprint)
         return cls(path.resolve(), open_reader(path), spec)

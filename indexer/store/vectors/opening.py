@@ -10,6 +10,14 @@ from indexer.store.layout import VECTORS
 from indexer.store.vectors.protocol import VectorStore
 
 
+def check_place(url: str | None) -> None:
+    """Raise `StoreError` for a URL that names no server for vectors; None is the store's folder."""
+    if url is not None:
+        from indexer.store.vectors.milvus_url import MilvusPlace
+
+        MilvusPlace.parse(url)
+
+
 def open_vectors(store: Path, catalog: Catalog, *, trusts: bool = False) -> VectorStore:
     """Return the vectors of the store, which `catalog` names; no server is connected to yet.
 
