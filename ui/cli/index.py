@@ -234,7 +234,7 @@ def index(
     what is left out.
     """
     if join:
-        join_into(context, photos, store, as_json=as_json)
+        join_into(context, photos, store, catalog=catalog, vectors=vectors, as_json=as_json)
         return
     started = time.monotonic()
     from indexer.build import index_photos
