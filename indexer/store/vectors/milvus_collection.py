@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,17 +81,19 @@ class MilvusCollection:
         """Return how many rows can be found."""
         return self.server.count(self.name, self.visible) if len(self.removed) else self.rows
 
-    def nearest(self, query: FloatArray, limit: int, where: str) -> FoundRows:
+    def nearest(
+        self, query: FloatArray, limit: int, where: str, *, with_vectors: bool = True
+    ) -> FoundRows:
         """Return the rows nearest to a query (D,) of those that an expression allows.
 
         There are `limit` or as many as there are: where the lists that are nearest hold fewer, all
         lists are searched.
         """
+        search = partial(self.server.nearest, self.name, query, limit, where)
         if self.index_type == "exact":
-            return self.server.nearest(self.name, query, limit, where, {}, self.level)
+            return search({}, self.level, with_vectors=with_vectors)
         for nprobe in (self.nprobe, LISTS):
-            params = {"nprobe": nprobe}
-            found = self.server.nearest(self.name, query, limit, where, params, self.level)
+            found = search({"nprobe": nprobe}, self.level, with_vectors=with_vectors)
             if len(found.ids) == limit:
                 break
         return found
@@ -104,13 +107,13 @@ class MilvusCollection:
         found = _joined(parts)
         return found.take(np.lexsort((found.ids, found.image_ids)))
 
-    def with_ids(self, ids: IdArray) -> FloatArray:
-        """Return the vectors of those of these ids (N,) that can be found, in the order of ids."""
+    def with_ids(self, ids: IdArray) -> FoundRows:
+        """Return those of the rows of these ids (N,) that can be found."""
         parts = [self._empty()]
         for start in range(0, len(ids), step := min(NAMED_IDS, self._page)):
             [term] = named("id", ids[start : start + step])
             parts.append(self._fetch(f"{self.visible} and {term}"))
-        return _joined(parts).vectors
+        return _joined(parts)
 
     def pages(self, where: str | None = None) -> Iterator[FoundRows]:
         """Yield all rows, or those of an expression, in the order of their ids."""

@@ -24,6 +24,7 @@ from indexer.store.vectors.milvus_server import MOST_HITS, FoundRows
 
 SPARE = 16  # hits more than asked for, so that ties and rounding seldom need another search
 ROWS_AN_IMAGE = 8  # that are near a query, as a first guess
+SLACK = {"balanced": 0.02, "compact": 0.1}  # by which scores of compressed vectors may be wrong
 WIDER = 4  # times as many hits, where the first were too few to be certain
 MOST_BYTES = 64 << 20  # of vectors in an answer
 FEW_IMAGES = 1000  # whose vectors are compared one by one, where most of them are asked for
@@ -103,23 +104,36 @@ class MilvusIndex:
     def _nearest_images(self, query: FloatArray, k: int, where: str) -> ImageMatches:
         """Return the `k` best images that an expression allows.
 
-        Each search finds the rows of some images; the next one leaves those out of which it is
-        certain that the best row was found.
+        Each search finds rows of some images, of which the best are scored again; the next one
+        leaves those images out of which it is certain that the best row was found. Where these are
+        too many to be named, all rows are compared.
         """
         best, limit, rest = NO_IMAGES, self._first_limit(ROWS_AN_IMAGE * k), where
-        while limit <= self._most and k <= self._most:
-            found = self._collection.nearest(query, limit, rest)
-            ranked = _rank_images(query, found)
-            is_all = len(found.ids) < limit
-            keep = slice(None) if is_all else self._are_certain(ranked.scores, found)
-            certain = ranked.take(keep)
+        while len(best.ids) < MOST_HITS:
+            limit = min(limit, MOST_HITS)
+            found = self._collection.nearest(query, limit, rest, with_vectors=False)
+            rows = self._collection.with_ids(found.ids[self._near_best(found)])
+            ranked, is_all = _rank_images(query, rows), len(found.ids) < limit
+            certain = ranked if is_all else ranked.take(self._are_certain(ranked.scores, found))
             best = best_image_matches([best, certain], len(best.ids) + len(certain.ids))
             if is_all or len(best.ids) >= k:
                 return best_image_matches([best], k)
-            if not len(certain.ids):
-                limit = self._wider(limit)
+            if not len(certain.ids) and limit == MOST_HITS:
+                break
+            rows_an_image = len(found.ids) / max(1, len(certain.ids))
+            limit = max(limit, round(rows_an_image * (k - len(best.ids))) + SPARE)
             rest = " and ".join([where, *(f"not ({t})" for t in named("image_id", best.image_ids))])
         return self._compare_images(query, k, where)
+
+    def _near_best(self, found: FoundRows) -> BoolArray:
+        """Return which rows (N,) may be the best of their images, by the scores of the index."""
+        _, places = np.unique(found.image_ids, return_inverse=True)
+        best = np.full(places.max(initial=-1) + 1, -np.inf, np.float32)
+        np.maximum.at(best, places, found.scores)
+        near: BoolArray = found.scores >= best[places] - SLACK.get(
+            self._collection.index_type, 2 * self._margin
+        )
+        return near
 
     def _compare_images(self, query: FloatArray, k: int, where: str) -> ImageMatches:
         parts = [_rank_images(query, page) for page in self._collection.pages(where)]
@@ -154,7 +168,7 @@ class MilvusIndex:
         if step == 1:
             none = np.empty((0, self.dimension), np.float32)
             return np.concatenate([none, *(page.vectors for page in self._collection.pages())])
-        return self._collection.with_ids(np.arange(0, self._collection.last_id + 1, step))
+        return self._collection.with_ids(np.arange(0, self._collection.last_id + 1, step)).vectors
 
     # --- what they share ----------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -160,11 +160,15 @@ class MilvusServer:
         where: str,
         params: Mapping[str, Any],
         level: str = STRONG,
+        *,
+        with_vectors: bool = True,
     ) -> FoundRows:
         """Return the rows nearest to a query (D,), best first, of those that an expression allows.
 
-        There are `limit`, or as many as there are; their scores are those of the index.
+        There are `limit`, or as many as there are; their scores are those of the index. Without
+        vectors, these have no columns.
         """
+        fields = ["image_id", "vector"] if with_vectors else ["image_id"]
         [hits] = self._call(
             "search",
             name,
@@ -172,15 +176,15 @@ class MilvusServer:
             anns_field="vector",
             limit=limit,
             filter=where,
-            output_fields=["image_id", "vector"],
+            output_fields=fields,
             search_params={"metric_type": "IP", "params": dict(params)},
             consistency_level=level,
         )
         rows = [
-            (hit["id"], hit["entity"]["image_id"], hit["entity"]["vector"], hit["distance"])
+            (hit["id"], hit["entity"]["image_id"], hit["entity"].get("vector", ()), hit["distance"])
             for hit in hits
         ]
-        return _to_rows(rows, len(query))
+        return _to_rows(rows, len(query) if with_vectors else 0)
 
     # --- what they share ----------------------------------------------------------------------
 
@@ -243,7 +247,7 @@ class MilvusServer:
         time.sleep(POLL_S)
 
 
-def _to_rows(rows: list[tuple[int, int, list[float], float]], dimension: int) -> FoundRows:
+def _to_rows(rows: list[tuple[int, int, Sequence[float], float]], dimension: int) -> FoundRows:
     ids, image_ids, vectors, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
     return FoundRows(
         np.array(ids, np.int64),
