@@ -27,7 +27,7 @@ ROWS_AN_IMAGE = 8  # that are near a query, as a first guess
 SLACK = {"balanced": 0.02, "compact": 0.1}  # by which scores of compressed vectors may be wrong
 WIDER = 4  # times as many hits, where the first were too few to be certain
 MOST_BYTES = 64 << 20  # of vectors in an answer
-FEW_IMAGES = 1000  # whose vectors are compared one by one, where most of them are asked for
+FEW_IMAGES = 32  # whose vectors are compared one by one, where most of them are asked for
 NO_IDS: IdArray = np.empty(0, np.int64)
 NONE = Matches(NO_IDS, np.empty(0, np.float32))
 NO_IMAGES = ImageMatches(NO_IDS, NO_IDS, np.empty(0, np.float32))
@@ -118,10 +118,13 @@ class MilvusIndex:
             best = best_image_matches([best, certain], len(best.ids) + len(certain.ids))
             if is_all or len(best.ids) >= k:
                 return best_image_matches([best], k)
-            if not len(certain.ids) and limit == MOST_HITS:
+            if len(certain.ids):
+                rows_an_image = len(found.ids) / len(certain.ids)
+                limit = max(limit, round(rows_an_image * (k - len(best.ids))) + SPARE)
+            elif limit < MOST_HITS:
+                limit *= WIDER
+            else:
                 break
-            rows_an_image = len(found.ids) / max(1, len(certain.ids))
-            limit = max(limit, round(rows_an_image * (k - len(best.ids))) + SPARE)
             rest = " and ".join([where, *(f"not ({t})" for t in named("image_id", best.image_ids))])
         return self._compare_images(query, k, where)
 

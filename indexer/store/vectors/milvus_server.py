@@ -93,6 +93,8 @@ class MilvusServer:
         """Return once a collection can be searched; raises `StoreError` when it takes too long."""
         deadline = time.monotonic() + LOAD_S
         while (state := self._call("get_load_state", name)["state"].name) != "Loaded":
+            if state == "NotExist":
+                raise self._replaced()
             if state == "NotLoad":
                 self._call("load_collection", name, _async=True)
             self._wait(deadline, name, "loaded")
@@ -197,10 +199,7 @@ class MilvusServer:
             return getattr(client, method)(*arguments, timeout=CALL_S, **named)
         except MilvusException as error:
             if error.code == MISSING:
-                raise StoreChangedError(
-                    f"A collection of the store in {self.place} was replaced since it was opened. "
-                    "Ask again."
-                ) from error
+                raise self._replaced() from error
             raise self._lost(error.message) from error
         except RpcError as error:
             raise self._lost(str(error)) from error
@@ -230,6 +229,12 @@ class MilvusServer:
             )
         except MilvusException as error:
             raise self._lost(error.message) from error
+
+    def _replaced(self) -> StoreChangedError:
+        return StoreChangedError(
+            f"A collection of the store in {self.place} was replaced since it was opened. Ask "
+            "again."
+        )
 
     def _lost(self, reason: str) -> StoreError:
         return StoreError(
