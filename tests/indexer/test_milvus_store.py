@@ -53,11 +53,6 @@ def desk(tmp_path: Path, milvus: MilvusProcess) -> Iterator[Desk]:
         Store.delete(desk.store.path)
 
 
-def vectors_of(desk: Desk) -> MilvusVectorStore:
-    assert isinstance(desk.store.vectors, MilvusVectorStore)
-    return desk.store.vectors
-
-
 def collection(desk: Desk, kind: str) -> str:
     """The live collection of a kind."""
     [entry] = desk.store.reader.state().files(kind).segments
@@ -157,7 +152,9 @@ desk.index()
 """
 
 
-def test_a_writer_killed_in_a_commit_leaves_nothing_live(desk: Desk) -> None:
+def test_a_writer_and_a_server_killed_in_a_commit_leave_nothing_live(
+    desk: Desk, milvus: MilvusProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk.index()
     before = everything_in(desk.store)
     draw(desk.photos, 6, 7)
@@ -165,39 +162,19 @@ def test_a_writer_killed_in_a_commit_leaves_nothing_live(desk: Desk) -> None:
     with subprocess.Popen(command, cwd=TREE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
+        milvus.kill()
         process.kill()
+    gone = rf"on 127\.0\.0\.1:{milvus.port}, which cannot be used .*Check that the server runs"
+    with monkeypatch.context() as patch:
+        patch.setattr("indexer.store.vectors.milvus_server.CALL_S", 1.0)
+        for work in (desk.index, lambda: everything_in(desk.store)):
+            with pytest.raises(StoreError, match=gone):
+                work()
+    milvus.start()
     assert everything_in(desk.store) == before
     found = examine(desk.store.path)
     assert found.is_sound
     assert [f.what for f in found.findings] == ["24 rows in Milvus belong to no commit."]
-    with desk.store.writing():
-        pass
-    assert examine(desk.store.path).is_clean
-    assert desk.index().added == 2
-    desk.check_vectors()
-
-
-def test_a_server_killed_in_a_commit_loses_nothing(
-    desk: Desk, milvus: MilvusProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    desk.index()
-    before = everything_in(desk.store)
-    draw(desk.photos, 6, 7)
-    vectors = vectors_of(desk)
-    sync = vectors.sync
-
-    def kill_first() -> None:
-        milvus.kill()
-        sync()
-
-    with monkeypatch.context() as patch:
-        patch.setattr("indexer.store.vectors.milvus_server.CALL_S", 1.0)
-        patch.setattr(vectors, "sync", kill_first)
-        with pytest.raises(StoreError, match=rf"127\.0\.0\.1:{milvus.port}, which cannot be used"):
-            desk.index()
-    milvus.start()
-    assert everything_in(desk.store) == before
-    assert examine(desk.store.path).is_sound
     assert desk.index().added == 2
     assert examine(desk.store.path).is_clean
     desk.check_vectors()
@@ -218,7 +195,8 @@ def mend(desk: Desk) -> list[str]:
 def test_lost_rows_and_collections_are_seen_and_mended(desk: Desk) -> None:
     desk.index()
     before = everything_in(desk.store)
-    server = vectors_of(desk).server
+    assert isinstance(desk.store.vectors, MilvusVectorStore)
+    server = desk.store.vectors.server
     server.delete(collection(desk, "region"), f"image_id == {desk.id_of('2.png')}")
     server.drop(collection(desk, "fc"))
     with pytest.raises(StoreError, match="is missing in the Milvus database default on 127"):
