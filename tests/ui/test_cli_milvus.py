@@ -62,7 +62,6 @@ def test_all_commands_work_with_the_store_alone(
     assert done.exit_code == 0, said(done)
     assert config.read_text().splitlines()[0] == text.splitlines()[0]  # the URL
     assert not {*before} & {*milvus.collections()}
-    assert hits(cbir, store, query) == hits(cbir, album.store, query)
 
 
 def test_a_store_with_files_keeps_them(cbir: Cbir, album: Album) -> None:
@@ -72,12 +71,14 @@ def test_a_store_with_files_keeps_them(cbir: Cbir, album: Album) -> None:
 
 
 @pytest.mark.usefixtures("milvus")  # so that there is a driver
+@pytest.mark.parametrize("joins", [False, True])
 def test_a_server_that_cannot_be_used_is_named_and_leaves_nothing(
-    cbir: Cbir, photos: Path, monkeypatch: pytest.MonkeyPatch
+    cbir: Cbir, album: Album, photos: Path, monkeypatch: pytest.MonkeyPatch, joins: bool
 ) -> None:
     monkeypatch.setattr("indexer.store.vectors.milvus_server.CONNECT_S", 0.5)
     store = photos.parent / "store"
-    done = cbir("index", photos, "--store", store, "--vectors", NOWHERE)
+    what = ("--join", album.store) if joins else (photos,)
+    done = cbir("index", *what, "--store", store, "--vectors", NOWHERE)
     assert done.exit_code == 1
     error = said(done)
     assert "in the Milvus database photos on 127.0.0.1:1, which cannot be used" in error

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CALL_S = 60.0
 CONNECT_S = 10.0
 LOAD_S = 3600.0  # until a collection can be searched, or an index is built
-POLL_S = 0.02
+POLL_S = 0.1
 MOST_HITS = 16_384  # Milvus's own limit of a search
 MESSAGE_BYTES = 16 << 20  # sent, or asked for, at once: Milvus takes 64 MB
 MISSING = 100  # the code of Milvus for a collection that does not exist
