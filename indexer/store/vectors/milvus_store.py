@@ -74,7 +74,7 @@ class MilvusVectorStore:
         return collection
 
     def _require(self, name: str) -> None:
-        """Return once a collection can be searched; raises `StoreCorruptError` if it is missing."""
+        """Return once a collection can be searched; raises `StoreCorruptError` without it."""
         if not (name.startswith(self._prefix) and self.server.exists(name)):
             raise StoreCorruptError(
                 f"The collection {name} of the store is missing in {self.server.place}. Mend the "
@@ -98,7 +98,9 @@ class MilvusVectorStore:
         rows = sum(entry.rows for entry in old) + len(ids)
         last_id = max(last_id, *ids[-1:].tolist())
         entry = self._replace(change, kind, (name, last_id, rows, dimension))
-        if not old:
+        if old:
+            self._require(name)
+        else:
             self.server.create(name, dimension, index_params("exact", dimension))
         self.server.insert(name, entry.id, ids, image_ids, as_stored(vectors))
         self._unproved.append((name, entry.id, len(ids)))
