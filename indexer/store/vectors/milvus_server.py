@@ -226,6 +226,7 @@ class MilvusServer:
                 password=place.password,
                 db_name=place.database,
                 timeout=CONNECT_S,
+                dedicated=True,  # a shared connection may be one without TLS
             )
         except MilvusException as error:
             raise self._lost(error.message) from error

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 from indexer.arrays import FloatArray, IdArray
+from indexer.errors import StoreError
 from indexer.store.vectors import milvus_collection, milvus_index
 from indexer.store.vectors.faults import WantedRows
 from indexer.store.vectors.local_index import LocalVectorIndex
+from indexer.store.vectors.milvus_server import MilvusServer
+from indexer.store.vectors.milvus_url import MilvusPlace
 from tests.clusters import DIMENSION, WINDOWS, clustered
+from tests.milvus import MilvusProcess
 from tests.segments import segment_of
 from tests.vector_stores import KIND, OTHER, PLACES, VectorPlace, ids_of, place_of
 
@@ -215,3 +219,15 @@ def test_another_index_type_finds_nearly_the_same(
     np.testing.assert_array_equal(place.index().sample(10_000), vectors)
     [match] = place.index().search_images(QUERIES[:1], 1000)
     assert len(match.image_ids) == 200
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+def test_tls_is_never_replaced_by_a_plain_connection(milvus: MilvusProcess) -> None:
+    plain = MilvusServer(MilvusPlace.parse(milvus.url))
+    plain.collections("")
+    secure = MilvusServer(MilvusPlace.parse(milvus.url.replace("milvus:", "milvus+tls:")))
+    with pytest.raises(StoreError, match="which cannot be used"):
+        secure.collections("")
+    plain.close()
