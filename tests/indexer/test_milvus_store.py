@@ -91,7 +91,6 @@ def test_it_is_like_one_with_files(desk: Desk, tmp_path: Path, milvus: MilvusPro
     both = (desk, files)
     for each in both:
         each.index()
-    check_same(desk, files)
     draw(desk.photos, 6, 7)
     Image.fromarray(noise(20, 80, 80)).save(desk.photos / "1.png")
     (desk.photos / "0.png").rename(desk.photos / "moved.png")
@@ -103,10 +102,13 @@ def test_it_is_like_one_with_files(desk: Desk, tmp_path: Path, milvus: MilvusPro
     assert len(desk.store.reader.state().removed) == 0
     assert len(desk.store.reader.state().segments) == len(desk.store.spec.kinds)
     check_same(desk, files)
-    old = collection(desk, "region")
+    old, engine = collection(desk, "region"), desk.search()
+    query = Query(path=desk.photos / "2.png", search="region", k=3)
+    assert engine.search(query)
     for each in both:
         optimize_store(each.store)
         adapt_store(each.store)
+    assert [hit.image_id for hit in engine.search(query)]  # it follows the commits
     assert collection(desk, "region") != old
     assert len(own_collections(desk, milvus)) == len(desk.store.spec.kinds)
     check_same(desk, files)

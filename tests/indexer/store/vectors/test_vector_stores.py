@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from indexer.arrays import FloatArray, IdArray
-from indexer.errors import StoreError
+from indexer.errors import StoreChangedError, StoreError
 from indexer.store.vectors import milvus_collection, milvus_index
 from indexer.store.vectors.faults import WantedRows
 from indexer.store.vectors.local_index import LocalVectorIndex
 from indexer.store.vectors.milvus_server import MilvusServer
+from indexer.store.vectors.milvus_store import MilvusVectorStore
 from indexer.store.vectors.milvus_url import MilvusPlace
 from tests.clusters import DIMENSION, WINDOWS, clustered
 from tests.milvus import MilvusProcess
@@ -123,9 +124,15 @@ def test_a_rewrite_maps_every_vector_and_is_undone_by_an_error(place: VectorPlac
         rewrite(place, interrupt)
     place.vectors.clear_leftovers()
     np.testing.assert_array_equal(place.index().sample(1000), before)
+    old = place.index()
     rewrite(place, swap_halves)
     np.testing.assert_array_equal(place.index().sample(1000), swap_halves(before))
+    np.testing.assert_array_equal(old.sample(1000), before)
     place.vectors.clear_leftovers()
+    if isinstance(place.vectors, MilvusVectorStore):
+        for ask in (old.live_ids, lambda: old.search(QUERIES, 3)):
+            with pytest.raises(StoreChangedError, match="Ask again"):
+                ask()
     assert place.vectors.leftovers(place.catalog.state()) == []
 
 
