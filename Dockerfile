@@ -6,7 +6,7 @@ RUN python -m venv /opt/cbir
 RUN /opt/cbir/bin/pip install --index-url https://download.pytorch.org/whl/cpu torch torchvision
 WORKDIR /source
 COPY . .
-RUN pip wheel --no-deps --wheel-dir /wheels . && /opt/cbir/bin/pip install "$(echo /wheels/cbir-*.whl)[postgresql]"
+RUN pip wheel --no-deps --wheel-dir /wheels . && /opt/cbir/bin/pip install "$(echo /wheels/cbir-*.whl)[milvus,postgresql]"
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/cbir /opt/cbir

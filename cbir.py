@@ -74,6 +74,7 @@ def index_photos(
     *,
     spec: FeatureSpec | None = None,
     catalog: str | None = None,
+    vectors: str | None = None,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -83,7 +84,8 @@ def index_photos(
     `photos` are folders, searched recursively, or image files; without any, all that the store
     knows is brought up to date. `spec` says how a new store describes them, `FeatureSpec.create()`
     unless given; an existing store keeps its own. `catalog` is the URL of a PostgreSQL database for
-    the catalogue of a new store, which is a file in the store unless given. `progress` is told how
+    the catalogue of a new store, and `vectors` that of a Milvus server for its vectors; both are
+    files in the store unless given. `progress` is told how
     far the work is, and `stop` is asked now and then whether it should end.
 
     Raises `NoImagesError` for a place without images, `SpecMismatchError` for another spec than the
@@ -100,11 +102,12 @@ def index_photos(
     path = Path(store)
     exists = catalog_file(path).is_file()
     if exists:
-        if catalog is not None:
-            require_same(path, catalog)
+        require_same(path, catalog, vectors)
         opened = Store.open(path)
     else:
-        opened = Store.create(path, spec or FeatureSpec.create(), catalog_url=catalog)
+        opened = Store.create(
+            path, spec or FeatureSpec.create(), catalog_url=catalog, vectors_url=vectors
+        )
     if spec is not None:
         opened.spec.require_same(spec, where=str(path))
 

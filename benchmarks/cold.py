@@ -25,6 +25,7 @@ from benchmarks.collections import fill, photos_in, region_vectors
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import update_indexes
 from indexer.store.store import Store
+from indexer.store.vectors.local_store import LocalVectorStore
 
 SCRIPT = """
 import sys
@@ -69,6 +70,7 @@ def main() -> None:
         regions = None if arguments.regions == "none" else region_vectors(arguments.photos)
         fill(store, arguments.images, regions)
         vectors = Path(scratch) / "vectors.npy"
+        assert isinstance(store.vectors, LocalVectorStore)
         np.save(vectors, np.concatenate([s.vectors for s in store.vectors.rows("conv").segments]))
         update_indexes(store)
         query = [sys.executable, "-m", "ui.cli", "query", image]

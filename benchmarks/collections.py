@@ -16,6 +16,7 @@ from indexer.images.facts import ImageFacts
 from indexer.images.find import find_images
 from indexer.store.records import Entry, FileState
 from indexer.store.store import Store
+from indexer.store.vectors.local_store import LocalVectorStore
 
 JITTER = 0.35
 PART = 5_000  # images of a commit
@@ -54,6 +55,7 @@ def region_vectors(photos: Path) -> FloatArray:
         spec = FeatureSpec.create()
         store = Store.create(Path(scratch) / "store", spec)
         Builder(store, lambda: FeatureExtractor(spec)).run([photos])
+        assert isinstance(store.vectors, LocalVectorStore)
         rows = store.vectors.rows("region")
         return rows.take(np.arange(len(rows)))
 

@@ -36,6 +36,7 @@ from indexer.optimize import update_indexes
 from indexer.store.store import Store
 from indexer.store.vectors.faiss_runtime import faiss
 from indexer.store.vectors.ivf import SHARE_CELLS, IvfIndex
+from indexer.store.vectors.local_index import LocalVectorIndex
 from retrieval import describe
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
@@ -155,6 +156,7 @@ def watching(engine: SearchEngine, query: Query, samples: Samples) -> Iterator[d
 
     store = engine.store
     index = engine.collection.index(store.find_kind(query.feature, query.search))
+    assert isinstance(index, LocalVectorIndex)
     places: list[tuple[str, Any, str]] = [
         ("decode", describe, "load_image"),
         ("describe", engine.collection.extractor.inference, "run"),

@@ -26,6 +26,8 @@ from indexer.features.spec import FeatureSpec
 from indexer.optimize import update_indexes
 from indexer.store.store import Store
 from indexer.store.vectors.faiss_runtime import faiss
+from indexer.store.vectors.local_index import LocalVectorIndex
+from indexer.store.vectors.local_store import LocalVectorStore
 from indexer.store.vectors.segments import Rows
 
 DIMENSION = 256
@@ -68,6 +70,7 @@ def measure(
     started = time.perf_counter()
     index = store.vector_index(store.find_kind("conv", "region"))
     open_s = time.perf_counter() - started
+    assert isinstance(index, LocalVectorIndex)
     ivf = index.ivf
     assert ivf is not None
     index.search(queries[:1], K)
@@ -88,6 +91,7 @@ def measure(
     faiss.omp_set_num_threads(threads)
     ms = 1000 * float(np.median(times))
     exact_ms = 1000 * float(np.median(flat_times)) if flat_times else None
+    assert isinstance(store.vectors, LocalVectorStore)
     (file,) = store.vectors.folder.glob(f"*-{index_type}.faiss")
     return {
         "rows": len(index),
@@ -121,6 +125,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             store = Store.create(Path(scratch) / "store", FeatureSpec.create())
             fill(store, vectors[held_out:], count)
+            assert isinstance(store.vectors, LocalVectorStore)
             rows = store.vectors.rows("region")
             truth = exact_ids(rows, queries)
             flat = None

@@ -15,10 +15,8 @@ from indexer.progress import Progress, no_progress
 from indexer.store.catalog.inspection import CatalogFaults, inspect_catalog
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalogs import open_database
-from indexer.store.folder import open_folder
-from indexer.store.layout import VECTORS, is_vector_file, ivf_name, segment_name
 from indexer.store.store import Store
-from indexer.store.vectors.inspection import KindFaults, inspect_kind
+from indexer.store.vectors.faults import KindFaults, WantedRows
 
 Gravity = Literal["damage", "leftover", "note"]
 
@@ -131,13 +129,8 @@ def _check_vectors(store: Store, found: Diagnosis, progress: Progress) -> None:
         wanted = faults.regions
         if kind.scope == "image":
             wanted = np.column_stack([faults.described, faults.described])
-        result = inspect_kind(
-            store.vectors,
-            state,
-            kind.name,
-            wanted,
-            described=faults.described,
-            progress=progress,
+        result = store.vectors.inspect(
+            state, kind.name, WantedRows(wanted, faults.described), progress
         )
         found.kinds.append(result)
         found.vectors += sum(entry.rows for entry in state.files(kind.name).segments)
@@ -164,12 +157,8 @@ def _check_vectors(store: Store, found: Diagnosis, progress: Progress) -> None:
 
 
 def _check_files(store: Store, found: Diagnosis, progress: Progress) -> None:
-    state = store.reader.state()
-    live = {segment_name(e) for e in state.segments} | {ivf_name(e) for e in state.ivfs}
-    with open_folder(store.path / VECTORS) as folder:
-        left = [n for n in folder.names() if is_vector_file(n) and n.split(".")[0] not in live]
-    if left:
-        found.note("leftover", f"{len(left)} vector files belong to no commit.")
+    for line in store.vectors.leftovers(store.reader.state()):
+        found.note("leftover", line)
     known = store.known_files() if not found.catalog.images else {}
     ids = {row.id for row in known.values()}
     strays = [

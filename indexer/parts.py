@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from indexer.errors import ConceptError, SpecMismatchError, StoreCorruptError, StoreError
+from indexer.store.catalogs import require_same
 from indexer.store.places import is_store
 from indexer.store.reader import StoreReader
 from indexer.store.store import Store
@@ -40,10 +41,17 @@ def open_parts(places: Sequence[Path]) -> Iterator[list[StoreReader]]:
 
 
 @contextmanager
-def open_or_create_whole(place: Path, parts: Sequence[StoreReader]) -> Iterator[Store]:
+def open_or_create_whole(
+    place: Path,
+    parts: Sequence[StoreReader],
+    *,
+    catalog: str | None = None,
+    vectors: str | None = None,
+) -> Iterator[Store]:
     """Open the store that the parts are joined into, or create it with the choices of the first.
 
-    A new store that stays empty is deleted again. Raises `StoreError` where it is one of the parts,
+    A new store has its catalogue and its vectors at these URLs, if any; if it stays empty, it is
+    deleted again. Raises `StoreError` where it is one of the parts,
     or holds a shard itself, and `SpecMismatchError`.
     """
     if any(part.path == place.resolve() for part in parts):
@@ -51,12 +59,13 @@ def open_or_create_whole(place: Path, parts: Sequence[StoreReader]) -> Iterator[
             f"The store at {place} is one of those to be joined. Name another one with --store."
         )
     if not is_store(place):
-        whole = _create_like(place, parts[0])
+        whole = _create_like(place, parts[0], catalog, vectors)
         try:
             yield whole
         finally:
             whole.close_or_discard()
         return
+    require_same(place, catalog, vectors)
     with contextlib.closing(Store.open(place)) as whole:
         if whole.shard is not None:
             raise StoreError(
@@ -97,9 +106,9 @@ def require_same_spec(one: StoreReader, other: StoreReader) -> None:
     )
 
 
-def _create_like(place: Path, part: StoreReader) -> Store:
+def _create_like(place: Path, part: StoreReader, catalog: str | None, vectors: str | None) -> Store:
     state = part.reader.state()
-    whole = Store.create(place, part.spec)
+    whole = Store.create(place, part.spec, catalog_url=catalog, vectors_url=vectors)
     _copy_adaptation(whole, part)
     whole.index_type = state.index_type
     whole.keep_keypoints(state.keeps_keypoints)

@@ -14,7 +14,7 @@ from indexer.store.vectors.image_matches import (
     best_image_matches,
     best_matches,
 )
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.describe import QueryVectors

@@ -26,7 +26,7 @@ from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import CatalogState
 from indexer.store.reader import StoreReader, parse_spec
 from indexer.store.records import ImageInfo
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 from retrieval.confidence import ChanceScores, calibrate
 from retrieval.loaded import Loaded
 from retrieval.picture import Picture

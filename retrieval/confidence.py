@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.arrays import FloatArray, IdArray, one_blas_thread
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 
 SAMPLED = 128  # images of the store, each as a query and as an answer
 LEAST = 16  # images that tell what chance is

@@ -19,7 +19,7 @@ from indexer.arrays import FloatArray, cosines, one_blas_thread
 from indexer.errors import InvalidQueryError
 from indexer.features.spec import VectorKind
 from indexer.memory import Shelf
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 from retrieval.collection import Collection
 from retrieval.describe import QueryVectors, describe_query
 from retrieval.query import Hit, Query

@@ -14,6 +14,7 @@ from indexer.features.backbones import BACKBONES
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
+from tests import milvus as milvus_server
 from tests.colour_grid import colour_spec
 from tests.postgres import MISSING, Server, find_programs, running_server
 
@@ -88,6 +89,18 @@ def postgres() -> Iterator[Server]:
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with running_server(programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def milvus() -> Iterator[milvus_server.MilvusProcess]:
+    """A server of Milvus for all tests of this worker, each store with collections of its own."""
+    package = milvus_server.find_server()
+    if package is None:
+        if os.environ.get("CI"):
+            pytest.fail(milvus_server.MISSING)
+        pytest.skip(milvus_server.MISSING)
+    with milvus_server.running_milvus(package) as server:
         yield server
 
 

@@ -21,14 +21,13 @@ def everything_in(store: Store) -> dict[str, Any]:
     with store.catalog.moment() as ask:
         images = [tuple(row) for row in ask(IMAGES, ())]
         regions = [tuple(row) for row in ask(REGIONS, ())]
-    state = store.reader.state()
+    known = np.array([image[0] for image in images], np.int64)
     vectors = {}
     for kind in store.spec.kinds:
-        segments = [store.vectors.read(entry) for entry in state.files(kind.name).segments]
-        owners = np.concatenate([s.image_ids.all() for s in segments])
-        live = ~np.isin(owners, state.removed)
-        ids = np.concatenate([s.ids.all() for s in segments])
-        rows = np.concatenate([s.vectors.all() for s in segments])
-        assert rows.dtype == np.float16
-        vectors[kind.name] = (ids[live].tolist(), owners[live].tolist(), rows[live].tobytes())
+        index = store.vector_index(kind)
+        places, ids, rows = index.rows_of_images(known)
+        assert len(index) == len(ids)
+        order = np.argsort(ids)
+        owners = known[places[order]].tolist()
+        vectors[kind.name] = (ids[order].tolist(), owners, rows[order].tobytes())
     return {"images": images, "regions": regions, "vectors": vectors}

@@ -49,6 +49,8 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "streamlit": "ui/",
     "altair": "ui/",
     "pandas": "ui/",
+    "pymilvus": "indexer/store/vectors/milvus_server.py",
+    "grpc": "indexer/store/vectors/milvus_server.py",
     "openTSNE": "retrieval/collection_map.py",
     "ray": "indexer/ray_pipeline.py",
     "jinja2": "ui/",

@@ -7,29 +7,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from indexer.errors import StoreCorruptError, StoreError, UntrustedStoreError
+from indexer.errors import StoreCorruptError, StoreError
 from indexer.store.catalog.protocol import Catalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
 from indexer.store.config import StoreConfig
-from indexer.store.layout import CATALOG, CONFIG
-from indexer.store.trust import trusts_all
+from indexer.store.layout import CATALOG, CONFIG, require_own_files
 
 if TYPE_CHECKING:  # most queries need no SQLAlchemy, which takes long to import
     from indexer.store.catalog.database import Database
     from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 
 
-def create_database(store: Path, url: str | None) -> Database:
+def create_database(store: Path, url: str | None, vectors: str | None = None) -> Database:
     """Return the database for the catalogue of a new store: SQLite's, or the one at `url`.
 
-    A store that names one already keeps it, see `StoreConfig`. Raises `StoreError` for another one,
-    and where the store has a catalogue.
+    `vectors` is the URL of the server for its vectors, if any. A store that names servers already
+    keeps them, see `StoreConfig`. Raises `StoreError` for others, and where the store has a
+    catalogue.
     """
     if url is not None:
         from indexer.store.catalog.postgres_database import parse_url
 
         parse_url(url, store)  # before it is written
-        (require_same(store, url) or StoreConfig.create(url)).write(store)
+    if url is not None or vectors is not None:
+        (require_same(store, url, vectors) or StoreConfig.create(url, vectors)).write(store)
     database = open_database(store)
     try:
         if database.exists():
@@ -39,19 +40,19 @@ def create_database(store: Path, url: str | None) -> Database:
     return database
 
 
-def catalog_url(store: Path) -> str | None:
-    """Return the URL of the database that a store names for its catalogue, if any."""
+def server_urls(store: Path) -> tuple[str | None, str | None]:
+    """Return the URLs of the servers that a store names for its catalogue and its vectors."""
     config = StoreConfig.read(store)
-    return None if config is None else config.catalog
+    return (None, None) if config is None else (config.catalog, config.vectors)
 
 
 @contextmanager
-def undoing_config(store: Path, url: str | None) -> Iterator[None]:
-    """Delete the configuration again that `create_database` wrote for a URL, upon an error.
+def undoing_config(store: Path, *urls: str | None) -> Iterator[None]:
+    """Delete the configuration again that `create_database` wrote for URLs, upon an error.
 
-    So a database that cannot be used does not bind the next attempt to it.
+    So a server that cannot be used does not bind the next attempt to it.
     """
-    is_new = url is not None and not (store / CONFIG).exists()
+    is_new = any(url is not None for url in urls) and not (store / CONFIG).exists()
     try:
         yield
     except StoreError:
@@ -60,19 +61,26 @@ def undoing_config(store: Path, url: str | None) -> Iterator[None]:
         raise
 
 
-def require_same(store: Path, url: str) -> StoreConfig | None:
-    """Return the configuration of a store, if any; raises `StoreError` for another database."""
+def require_same(store: Path, url: str | None, vectors: str | None = None) -> StoreConfig | None:
+    """Return the configuration of a store, if any.
+
+    Raises `StoreError` where the URL of the catalogue, or of the vectors, is given and another one
+    than the store's.
+    """
     config = StoreConfig.read(store)
-    if config is None and (store / CATALOG).is_file():
-        raise StoreError(
-            f"The catalogue of the store at {store} is the file {CATALOG}. To keep it in "
-            "PostgreSQL, build the store again with: cbir index --rebuild --catalog URL"
-        )
-    if config is not None and config.catalog != url:
-        raise StoreError(
-            f"The store at {store} names another database for its catalogue, in {CONFIG}. To move "
-            "to this one, build the store again with: cbir index --rebuild --catalog URL"
-        )
+    if config is None and not (store / CATALOG).is_file():
+        return None
+    own = (None, None) if config is None else (config.catalog, config.vectors)
+    for given, known, what, in_files, option in (
+        (url, own[0], "catalogue of the store at {} is", f"the file {CATALOG}", "--catalog"),
+        (vectors, own[1], "vectors of the store at {} are", "files", "--vectors"),
+    ):
+        if given is not None and given != known:
+            place = in_files if known is None else f"in another database, which {CONFIG} names"
+            raise StoreError(
+                f"The {what.format(store)} {place}. To move to this one, build the store again "
+                f"with: cbir index --rebuild {option} URL"
+            )
     return config
 
 
@@ -83,15 +91,11 @@ def open_database(store: Path, *, trusts: bool = False) -> Database:
     not trust the store.
     """
     config = StoreConfig.read(store)
-    if config is None:
+    if config is None or config.catalog is None:
         from indexer.store.catalog.sqlite_database import SqliteDatabase
 
         return SqliteDatabase((store / CATALOG).resolve())
-    if not (config.is_sealed or trusts or trusts_all()):
-        raise UntrustedStoreError(
-            f"Another account or machine wrote {store / CONFIG}, or somebody changed it, and it "
-            "names the database to connect to. If you trust it, add --trust."
-        )
+    config.require_trusted(store, trusts=trusts)
     from indexer.store.catalog.postgres_database import PostgresDatabase
 
     return PostgresDatabase(config.catalog, config.schema, store.resolve())
@@ -102,7 +106,7 @@ def open_reader(store: Path, *, trusts: bool = False) -> Catalog:
 
     Raises what `SqlAlchemyCatalog.migrate` and `open_database` do.
     """
-    if StoreConfig.read(store) is not None:
+    if server_urls(store)[0] is not None:
         return _migrated(store, trusts=trusts)
     file = (store / CATALOG).resolve()
     if not file.is_file():
@@ -133,3 +137,18 @@ def seal_config(store: Path) -> None:
     config = StoreConfig.read(store)
     if config is not None and not config.is_sealed:
         config.write(store)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[Database]:
+    """Hold the lock of the store at `path`; yields where its catalogue is.
+
+    Raises `StoreLockedError`.
+    """
+    require_own_files(path)
+    database = open_database(path)
+    try:
+        with database.locked():
+            yield database
+    finally:
+        database.engine.dispose()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from indexer.arrays import HalfArray, IdArray
+from indexer.arrays import IdArray
 from indexer.errors import StoreChangedError, StoreCorruptError
 from indexer.store.reader import StoreReader
 from indexer.store.records import Entry, KnownFile, StoredFeatures
-from indexer.store.vectors.segments import Segment
+from indexer.store.vectors.protocol import ImageRows
 
 
 class StoreContents:
@@ -28,12 +27,7 @@ class StoreContents:
         self.store = store
         state = store.reader.state()
         self._commits = state.commits
-        self._kinds = {
-            kind.name: _Kind(
-                store.path, [store.vectors.read(e) for e in state.files(kind.name).segments]
-            )
-            for kind in store.spec.kinds
-        }
+        self._kinds = {k.name: store.vectors.contents(k.name, state) for k in store.spec.kinds}
         self.files: list[KnownFile] = list(store.catalog.known_files().values())
         self.skipped = {i: self._read_counts(root.skipped) for i, root in state.roots.items()}
         self._require_unchanged()
@@ -65,21 +59,26 @@ class StoreContents:
             ) from error
 
     def _features(self, image_ids: Sequence[int]) -> dict[int, StoredFeatures]:
-        region_kinds = self.store.spec.kinds_of("region")
+        rows = {name: kind.read(image_ids) for name, kind in self._kinds.items()}
+        if any(len(found) < len(image_ids) for found in rows.values()):
+            raise _incomplete(self.store.path)
+        region_kinds = [rows[kind.name] for kind in self.store.spec.kinds_of("region")]
         boxes: dict[int, IdArray] = dict.fromkeys(image_ids, np.empty((0, 4), np.int64))
         if region_kinds and image_ids:
-            boxes = self._boxes([self._kinds[kind.name] for kind in region_kinds], image_ids)
+            boxes = self._boxes(region_kinds, image_ids)
         return {
-            i: StoredFeatures({n: kind.vectors_of(i) for n, kind in self._kinds.items()}, boxes[i])
+            i: StoredFeatures({name: found[i][1] for name, found in rows.items()}, boxes[i])
             for i in image_ids
         }
 
-    def _boxes(self, kinds: Sequence[_Kind], image_ids: Sequence[int]) -> dict[int, IdArray]:
+    def _boxes(
+        self, kinds: Sequence[Mapping[int, ImageRows]], image_ids: Sequence[int]
+    ) -> dict[int, IdArray]:
         """Return the boxes (R, 4) of the regions of each image, in the order of their vectors."""
-        ids = [kinds[0].ids_of(image_id) for image_id in image_ids]
+        ids = [kinds[0][image_id][0] for image_id in image_ids]
         for kind in kinds[1:]:
             if not all(
-                np.array_equal(own, kind.ids_of(i)) for own, i in zip(ids, image_ids, strict=True)
+                np.array_equal(own, kind[i][0]) for own, i in zip(ids, image_ids, strict=True)
             ):
                 raise _incomplete(self.store.path)
         whole = np.concatenate([np.empty(0, np.int64), *ids])
@@ -95,41 +94,6 @@ class StoreContents:
                 f"Another process has changed the store at {self.store.path} meanwhile. Wait for "
                 "it to end, and run the same command again to continue."
             )
-
-
-class _Kind:
-    """The vectors of one kind; the segments follow each other in the order of their images."""
-
-    def __init__(self, store: Path, segments: Sequence[Segment]) -> None:
-        self._store = store
-        self._segments = [segment for segment in segments if len(segment)]
-        self._firsts = [int(segment.image_ids.span(0, 1)[0]) for segment in self._segments]
-
-    def ids_of(self, image_id: int) -> IdArray:
-        segment, start, stop = self._find(image_id)
-        ids: IdArray = segment.ids.span(start, stop)
-        return ids
-
-    def vectors_of(self, image_id: int) -> HalfArray:
-        segment, start, stop = self._find(image_id)
-        vectors: HalfArray = segment.vectors.span(start, stop)
-        return vectors
-
-    def let_go(self) -> None:
-        for segment in self._segments:
-            for rows in (segment.ids, segment.image_ids, segment.vectors):
-                rows.let_go()
-
-    def _find(self, image_id: int) -> tuple[Segment, int, int]:
-        """Return where the rows of an image are."""
-        place = bisect_right(self._firsts, image_id) - 1
-        if place >= 0:
-            segment = self._segments[place]
-            owners = segment.image_ids.all()
-            start, stop = np.searchsorted(owners, [image_id, image_id + 1]).tolist()
-            if stop > start:
-                return segment, start, stop
-        raise _incomplete(self._store)
 
 
 def _incomplete(store: Path) -> StoreCorruptError:

@@ -31,8 +31,8 @@ def is_store(path: Path) -> bool:
 
 def catalog_file(path: Path) -> Path:
     """Return the file of the store at `path` that is, or names, its catalogue."""
-    config = path / CONFIG
-    return config if config.is_file() else path / CATALOG
+    catalog = path / CATALOG
+    return catalog if catalog.is_file() else path / CONFIG
 
 
 def require_store(path: Path | str | None) -> Path:

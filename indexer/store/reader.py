@@ -24,12 +24,12 @@ from indexer.shard import Shard
 from indexer.store.catalog.protocol import Catalog, CatalogState, ImageFields
 from indexer.store.catalogs import open_database, open_reader
 from indexer.store.derived import DerivedFiles
-from indexer.store.layout import VECTORS, require_own_files
+from indexer.store.layout import require_own_files
 from indexer.store.places import is_store, require_inside, resolve_root
 from indexer.store.records import ImageInfo
 from indexer.store.trust import trusts_all
-from indexer.store.vectors.index import VectorIndex
-from indexer.store.vectors.store import VectorStore
+from indexer.store.vectors.opening import open_vectors
+from indexer.store.vectors.protocol import VectorIndex, VectorStore
 
 if TYPE_CHECKING:  # most queries need no SQLAlchemy, which takes long to import
     from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
@@ -54,7 +54,7 @@ class StoreReader:
         self.reader = reader
         self.spec = spec
         self.trusts = trusts
-        self.vectors = VectorStore(path / VECTORS, reader, trusts=trusts)
+        self.vectors: VectorStore = open_vectors(path, reader, trusts=trusts)
         self.derived = DerivedFiles(path)
 
     @classmethod
@@ -100,7 +100,8 @@ class StoreReader:
         return self.reader.commits()
 
     def close(self) -> None:
-        """Close the catalogue."""
+        """Close the catalogue and the vectors."""
+        self.vectors.close()
         self.reader.close()
         if "catalog" in self.__dict__:
             self.catalog.close()

@@ -81,6 +81,12 @@ class Entry:
     pages: int | None = None
     is_blank: bool = False
 
+    def stored_features(self) -> StoredFeatures | None:
+        """Return the features as a store keeps them, None where there are none."""
+        if isinstance(self.features, ImageFeatures):
+            return StoredFeatures.of(self.features, self.facts) if self.facts else None
+        return self.features
+
 
 @dataclass(frozen=True)
 class KnownFile:

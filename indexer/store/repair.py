@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.inspection import CatalogFaults
@@ -17,9 +15,9 @@ from indexer.store.catalog.repairs import (
     forget_tags,
 )
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.catalog.transaction import CatalogTransaction
-from indexer.store.store import Store, locked
-from indexer.store.vectors.inspection import KindFaults
+from indexer.store.catalogs import locked
+from indexer.store.store import Store
+from indexer.store.vectors.faults import KindFaults
 
 LOST = "its vectors were damaged; it is described again when its file is there"
 
@@ -58,7 +56,7 @@ def take_out(
     with store.writing(), store.catalog.transaction(repairs=True) as change:
         change.set_spec(spec.to_json(), spec.fingerprint)
         for faults in kinds:
-            _keep_sound(store, change, faults, broken, progress)
+            store.vectors.take_out(change, faults, broken, progress)
         again = sorted(broken - catalog.images)
         forget_images(change.connection, catalog.images)
         fail_images(change.connection, again, LOST)
@@ -72,23 +70,3 @@ def set_catalog_aside(path: Path) -> None:
     """Rename a catalogue that cannot be read, so that another one can take its place."""
     with locked(path) as database:
         database.set_aside()
-
-
-def _keep_sound(
-    store: Store,
-    change: CatalogTransaction,
-    faults: KindFaults,
-    broken: Collection[int],
-    progress: Progress,
-) -> None:
-    """Write the vectors of a kind again without those of broken images, if there are any."""
-    entries = [e for e in change.segments(faults.kind) if e.id not in faults.unreadable]
-    change.drop_segments([e for e in change.segments(faults.kind) if e.id in faults.unreadable])
-    gone = np.array([*broken, *change.removed_images().tolist()], np.int64)
-    owners = [store.vectors.read(entry).image_ids.all() for entry in entries]
-    keep = [~np.isin(images, gone) for images in owners]
-    if faults.unreadable or faults.unchecked or not all(kept.all() for kept in keep):
-        change.drop_ivf(faults.kind)
-        store.vectors.write_as_one(change, entries, keep, None, progress)
-    elif faults.ivf is not None:
-        change.drop_ivf(faults.kind)

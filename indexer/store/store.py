@@ -13,17 +13,15 @@ import numpy as np
 
 from indexer.arrays import FloatArray
 from indexer.errors import SpecMismatchError, StoreError
-from indexer.features.extractor import ImageFeatures
 from indexer.features.spec import FeatureSpec
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
 from indexer.store.catalog.connection import LOCK
-from indexer.store.catalog.database import Database
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.catalogs import (
     create_database,
-    open_database,
+    locked,
     open_reader,
     seal_config,
     undoing_config,
@@ -33,7 +31,7 @@ from indexer.store.layout import VECTORS, require_own_files
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
-from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.opening import check_place, open_vectors
 
 
 class _Described(NamedTuple):
@@ -47,18 +45,29 @@ class Store(StoreReader):
     """An open store. Reading needs no lock; writing happens inside `writing()`."""
 
     @classmethod
-    def create(cls, path: Path, spec: FeatureSpec, *, catalog_url: str | None = None) -> Store:
-        """Create an empty store at `path`; its catalogue is a file there, or at `catalog_url`.
+    def create(
+        cls,
+        path: Path,
+        spec: FeatureSpec,
+        *,
+        catalog_url: str | None = None,
+        vectors_url: str | None = None,
+    ) -> Store:
+        """Create an empty store at `path`.
 
-        Raises `StoreError` where there is a store already.
+        Its catalogue is a file there, or at `catalog_url`; its vectors are files there, or at
+        `vectors_url`. Raises `StoreError` where there is a store already.
         """
+        check_place(vectors_url)
         try:
             (path / VECTORS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"No store can be created at {path}: {error.strerror}.") from error
-        with undoing_config(path, catalog_url):
-            catalog = SqlAlchemyCatalog(create_database(path, catalog_url))
+        with undoing_config(path, catalog_url, vectors_url):
+            catalog = SqlAlchemyCatalog(create_database(path, catalog_url, vectors_url))
             with contextlib.closing(catalog):
+                with contextlib.closing(open_vectors(path, catalog)) as vectors:
+                    vectors.require_usable()
                 catalog.create()
                 catalog.write_spec(spec.to_json(), spec.fingerprint)
         return cls(path.resolve(), open_reader(path), spec)
@@ -70,6 +79,8 @@ class Store(StoreReader):
         Raises `StoreLockedError` while another process is writing to it.
         """
         with locked(path) as database:
+            with contextlib.closing(open_vectors(path, SqlAlchemyCatalog(database))) as vectors:
+                vectors.drop()
             database.drop()
             delete_store_files(path)
         (path / LOCK).unlink(missing_ok=True)
@@ -106,6 +117,7 @@ class Store(StoreReader):
                 )
             self._clear_leftovers()
             self._distrust_indexes()
+            self._drop_removed()
             try:
                 yield
                 StoreSettings.of(self.reader.state()).write(self.path)
@@ -118,16 +130,17 @@ class Store(StoreReader):
     def _distrust_indexes(self) -> None:
         """Drop the IVF indexes that somebody else made: they are built again from the vectors."""
         state = self.reader.state()
-        if not (state.is_sealed or self.trusts):
-            for entry in state.ivfs:
-                self.replace_ivf(entry.kind, None)
+        if state.ivfs and not (state.is_sealed or self.trusts):
+            with self.catalog.transaction() as change:
+                for entry in state.ivfs:
+                    change.drop_ivf(entry.kind)
         self.catalog.seals = True
         seal_config(self.path)
 
     def _clear_leftovers(self) -> None:
         with self.catalog.database.alone() as is_alone:
             if is_alone:
-                self.vectors.clear_leftovers([kind.name for kind in self.spec.kinds])
+                self.vectors.clear_leftovers()
                 live = self.adaptation_file
                 delete_adaptations(self.path, live.name if live is not None else None)
 
@@ -194,10 +207,11 @@ class Store(StoreReader):
             described = [
                 _Described(id_, features)
                 for id_, entry in zip(ids, entries, strict=True)
-                if (features := _to_store(entry)) is not None
+                if (features := entry.stored_features()) is not None
             ]
             if described:
                 self._append_vectors(change, described)
+        self._drop_removed()
         self.derived.delete(replaced)
 
     def _append_vectors(self, change: CatalogTransaction, images: Sequence[_Described]) -> None:
@@ -224,7 +238,16 @@ class Store(StoreReader):
         """Remove images at once; their ids are never used again."""
         with self.catalog.transaction() as change:
             change.remove_images(ids)
+        self._drop_removed()
         self.derived.delete(ids)
+
+    def _drop_removed(self) -> None:
+        """Drop the vectors of removed images where that is quick, and forget these."""
+        if self.vectors.drops_at_once and len(self.reader.state().removed):
+            with self.catalog.transaction() as change:
+                for kind in self.spec.kinds:
+                    self.vectors.merge(change, kind.name)
+                change.forget_removed()
 
     # --- vectors as a whole; each of these is one transaction ---------------------------------
 
@@ -251,11 +274,6 @@ class Store(StoreReader):
         with self.catalog.transaction() as change:
             self.vectors.join(change, kind, progress)
 
-    def replace_ivf(self, kind: str, ivf: IvfIndex | None, trained_rows: int = 0) -> None:
-        """Make this IVF index, or none, the live one of a kind."""
-        with self.catalog.transaction() as change:
-            self.vectors.replace_ivf(change, kind, ivf, trained_rows)
-
     def forget_removed(self) -> None:
         """Forget which images were removed, once no segment holds their vectors."""
         with self.catalog.transaction() as change:
@@ -275,25 +293,3 @@ class Store(StoreReader):
         """Choose whether an index run finds the keypoints of every image."""
         with self.catalog.transaction() as change:
             change.set_keeps_keypoints(keeps)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[Database]:
-    """Hold the lock of the store at `path`; yields where its catalogue is.
-
-    Raises `StoreLockedError`.
-    """
-    require_own_files(path)
-    database = open_database(path)
-    try:
-        with database.locked():
-            yield database
-    finally:
-        database.engine.dispose()
-
-
-def _to_store(entry: Entry) -> StoredFeatures | None:
-    """Return the features of an entry as they are stored, None where it has none."""
-    if isinstance(entry.features, ImageFeatures):
-        return StoredFeatures.of(entry.features, entry.facts) if entry.facts else None
-    return entry.features

@@ -206,7 +206,7 @@ def test_a_disk_that_is_full_leaves_the_store_as_it_was(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.store.vectors.store.write_merged", refuse)
+        patch.setattr("indexer.store.vectors.vector_files.write_merged", refuse)
         with pytest.raises(StoreError, match="No space left on device"):
             adapt_store(noisy.store)
     check_unchanged(noisy.store, before)

@@ -16,6 +16,7 @@ from retrieval.query import Query
 from tests.colour_grid import colour_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, ORANGE, RED, plain, set_time, shades
+from tests.segments import files_of
 
 
 def test_new_images_are_added(desk: Desk) -> None:
@@ -420,7 +421,7 @@ def test_indexing_brings_the_vectors_and_their_indexes_up_to_date(
         "fc: merging segments",
     }
     for kind in desk.store.spec.kinds:
-        assert len(desk.store.vectors.rows(kind.name).segments) == 1
+        assert len(files_of(desk.store).rows(kind.name).segments) == 1
     desk.check_vectors()
 
 

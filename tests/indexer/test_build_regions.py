@@ -21,7 +21,7 @@ from indexer.run import BuildOptions
 from indexer.store.catalog.tables import RegionRow
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
 from tests.desk import Desk
 from tests.pictures import BLUE, RED, is_upright, plain, quadrants, set_time, shades

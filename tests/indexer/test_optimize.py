@@ -28,14 +28,15 @@ from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.folder import StoreFolder
 from indexer.store.layout import segment_name
 from indexer.store.store import Store
-from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.local_store import LocalVectorStore
+from indexer.store.vectors.protocol import VectorIndex
 from indexer.store.vectors.segment_files import read_segment
 from indexer.store.vectors.segments import Segment
-from indexer.store.vectors.store import VectorStore
 from tests.colour_grid import colour_extractor, colour_spec
 from tests.desk import Desk, noisy_desk
 from tests.pictures import noise
+from tests.segments import files_of, ivf_of
 
 WINDOWS = 10  # of a picture of the desk
 
@@ -55,10 +56,10 @@ def grown(tmp_path: Path) -> Iterator[Desk]:
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty vectors are many, so that those of windows are, and those of pictures are not."""
-    monkeypatch.setattr("indexer.store.vectors.ivf.BALANCED_ROWS", 40)
-    monkeypatch.setattr("indexer.store.vectors.index.FEW_ROWS", 5)
+    monkeypatch.setattr("indexer.store.vectors.index_types.BALANCED_ROWS", 40)
+    monkeypatch.setattr("indexer.store.vectors.local_index.FEW_ROWS", 5)
     monkeypatch.setattr("indexer.store.vectors.ivf_search.FEW_ROWS", 5)
-    monkeypatch.setattr("indexer.optimize.TAIL_ROWS", 2 * WINDOWS)
+    monkeypatch.setattr("indexer.store.vectors.local_store.TAIL_ROWS", 2 * WINDOWS)
 
 
 def add(desk: Desk, seed: int) -> None:
@@ -170,7 +171,7 @@ def test_what_a_run_committed_bit_by_bit_is_joined(grown: Desk) -> None:
     update_indexes(grown.store)
     assert clear(grown.store) == live
     # Removed vectors stay until a merge, and are found no more.
-    assert gone in grown.store.vectors.rows("conv").image_ids
+    assert gone in files_of(grown.store).rows("conv").image_ids
     assert gone not in open_indexes(grown.store)["conv"].live_ids()
 
 
@@ -180,10 +181,10 @@ def test_segments_in_the_ivf_index_and_later_ones_stay_apart(grown: Desk) -> Non
     add(grown, 20)
     update_indexes(grown.store)
     add(grown, 21)
-    [first, *later] = [len(part.ids) for part in grown.store.vectors.rows("region").segments]
+    [first, *later] = [len(part.ids) for part in files_of(grown.store).rows("region").segments]
     assert (first, later) == (9 * WINDOWS, [WINDOWS, WINDOWS])
     grown.store.join_segments("region")
-    sizes = [len(part.ids) for part in grown.store.vectors.rows("region").segments]
+    sizes = [len(part.ids) for part in files_of(grown.store).rows("region").segments]
     assert sizes == [9 * WINDOWS, 2 * WINDOWS]
     assert ivf_rows(grown.store) == 9 * WINDOWS
     grown.check_vectors()
@@ -202,7 +203,7 @@ def test_joined_segments_are_few_and_keep_their_order(tmp_path: Path, sizes: lis
                 store.vectors.append(change, "conv", ids, ids, vectors)
             store.join_segments("conv")
             first += size
-        parts = store.vectors.rows("conv").segments
+        parts = files_of(store).rows("conv").segments
         joined = [len(part.ids) for part in parts]
         assert all(size >= 4 * sum(joined[i + 1 :]) for i, size in enumerate(joined))
         for part in parts:
@@ -246,7 +247,7 @@ def test_many_vectors_get_an_ivf_index_and_answers_stay(grown: Desk) -> None:
     assert report.recall > 0.9
     assert ivf_rows(grown.store) == 9 * WINDOWS
     assert ivf_rows(grown.store, "conv") is None
-    assert open_indexes(grown.store)["region"].ivf is not None
+    assert ivf_of(grown.store, grown.store.find_kind("conv", "region")) is not None
     assert answers(grown.store) == before
     assert sum(name.endswith(".faiss") for name in clear(grown.store)) == 1
 
@@ -291,7 +292,7 @@ def test_an_outgrown_ivf_index_is_trained_anew(
     grown: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optimize_store(grown.store)
-    monkeypatch.setattr("indexer.optimize.OUTGROWN", 1)
+    monkeypatch.setattr("indexer.store.vectors.local_store.OUTGROWN", 1)
     add(grown, 20)
     update_indexes(grown.store)
     row = grown.store.vectors.ivf_entry("region")
@@ -331,7 +332,7 @@ def test_a_merge_that_ends_half_way_changes_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.store.vectors.store.write_merged", stop)
+        patch.setattr("indexer.store.vectors.vector_files.write_merged", stop)
         with pytest.raises(KeyboardInterrupt):
             optimize_store(grown.store)
     assert len(files(grown.store)) == len(live)  # what is half written is gone at once
@@ -344,15 +345,17 @@ def test_a_merge_between_two_kinds_that_ends_forgets_no_removal(
     grown: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = answers(grown.store)
-    merge = VectorStore.merge
+    merge = LocalVectorStore.merge
 
-    def stop(self: VectorStore, change: CatalogTransaction, kind: str, progress: Progress) -> None:
+    def stop(
+        self: LocalVectorStore, change: CatalogTransaction, kind: str, progress: Progress
+    ) -> None:
         if kind == "region":
             raise KeyboardInterrupt
         merge(self, change, kind, progress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VectorStore, "merge", stop)
+        patch.setattr(LocalVectorStore, "merge", stop)
         with pytest.raises(KeyboardInterrupt):
             optimize_store(grown.store)
     check_untouched(grown, before, clear(grown.store))
@@ -387,7 +390,7 @@ def test_a_disk_that_is_full_is_an_error_of_the_store(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.store.vectors.store.write_merged", refuse)
+        patch.setattr("indexer.store.vectors.vector_files.write_merged", refuse)
         with pytest.raises(StoreError, match="No space left on device"):
             optimize_store(grown.store)
     check_untouched(grown, before, live)
@@ -422,7 +425,7 @@ def test_files_that_are_replaced_while_an_index_opens_them(
             other.close()
         return read_segment(folder, entry)
 
-    monkeypatch.setattr("indexer.store.vectors.store.read_segment", read)
+    monkeypatch.setattr("indexer.store.vectors.vector_files.read_segment", read)
     assert answers(grown.store) == before
     assert not (grown.store.path / "vectors" / f"{opened[0]}.ids.npy").exists()
 

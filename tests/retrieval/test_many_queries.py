@@ -16,7 +16,7 @@ from indexer.errors import CbirError, InvalidQueryError, InvalidRegionError, Unr
 from indexer.features.engines.protocols import Activations, T
 from indexer.features.regions import Region
 from indexer.store.store import Store
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.local_index import LocalVectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
@@ -127,7 +127,7 @@ def test_a_batch_shares_one_forward_and_one_search(
     network = CountingEngine()
     extractor = colour_extractor(network, colours.store.spec)
     engine = SearchEngine(colours.store, extractor=extractor)
-    sizes = count_calls(monkeypatch, VectorIndex, "search_images")
+    sizes = count_calls(monkeypatch, LocalVectorIndex, "search_images")
     paths = [colours.photos / f"{name}.png" for name in ("red", "green", "blue")]
     answers = engine.search_many([Query(path=path, search="region", k=1) for path in paths])
     assert network.calls == 1
@@ -140,7 +140,7 @@ def test_queries_that_search_differently_are_not_mixed(
     colours: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = colours.search()
-    sizes = count_calls(monkeypatch, VectorIndex, "search")
+    sizes = count_calls(monkeypatch, LocalVectorIndex, "search")
     one = Query(path=colours.photos / "red.png", k=1)
     three = replace(one, path=colours.photos / "blue.png", k=3)
     answers = engine.search_many([one, three, one])

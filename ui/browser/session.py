@@ -17,7 +17,7 @@ from indexer.store.filters import ImageFilter, find_ids, folders
 from indexer.store.reader import StoreReader
 from indexer.store.statistics import Census, count_images
 from indexer.store.tags import count_tags
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.relevance_feedback import RelevanceFeedback
 from ui.browser.turns import Turns

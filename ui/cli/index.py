@@ -60,6 +60,16 @@ def index(
             show_default="a file in the store",
         ),
     ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep the vectors of a new store in Milvus, at a URL such as "
+            "milvus://user:password@host:19530/database, or milvus+tls://…; the store remembers "
+            "it.",
+            show_default="files in the store",
+        ),
+    ] = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="The network, see `cbir backbones`.", show_default=DEFAULT_BACKBONE),
@@ -224,7 +234,7 @@ def index(
     what is left out.
     """
     if join:
-        join_into(context, photos, store, as_json=as_json)
+        join_into(context, photos, store, catalog=catalog, vectors=vectors, as_json=as_json)
         return
     started = time.monotonic()
     from indexer.build import index_photos
@@ -268,7 +278,9 @@ def index(
     with (
         reporting_stops(),
         catching_interrupts() as interrupted,
-        open_or_create(store, network, choices, catalog=catalog, rebuild=rebuild) as opened,
+        open_or_create(
+            store, network, choices, catalog=catalog, vectors=vectors, rebuild=rebuild
+        ) as opened,
     ):
         if index_type is not None:
             opened.index_type = index_type

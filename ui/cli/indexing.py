@@ -76,14 +76,16 @@ def open_or_create(
     choices: dict[str, Any],
     *,
     catalog: str | None = None,
+    vectors: str | None = None,
     rebuild: bool = False,
 ) -> Iterator[Store]:
     """Open the store, whose spec must agree with the options, or create it.
 
-    Its catalogue is in the database at the URL `catalog`, if any; one that is built again stays in
-    its own. A new store that stays empty is deleted again.
+    Its catalogue is in the database at the URL `catalog`, and its vectors on the server at the URL
+    `vectors`, if any; one that is built again stays in its own. A new store that stays empty is
+    deleted again.
     """
-    from indexer.store.catalogs import catalog_url, require_same
+    from indexer.store.catalogs import require_same, server_urls
     from indexer.store.layout import STORE_NAME
     from indexer.store.places import find_store, is_store
     from indexer.store.store import Store
@@ -91,20 +93,20 @@ def open_or_create(
     place = path or find_store() or Path(STORE_NAME)
     exists = is_store(place)
     if exists and rebuild:
-        catalog = catalog or catalog_url(place)
+        known = server_urls(place)
+        catalog, vectors = catalog or known[0], vectors or known[1]
         Store.delete(place)
         exists = False
     given = {name: value for name, value in choices.items() if value is not None}
     if not exists:
         spec = FeatureSpec.create(backbone or DEFAULT_BACKBONE, **given)
-        made = Store.create(place, spec, catalog_url=catalog)
+        made = Store.create(place, spec, catalog_url=catalog, vectors_url=vectors)
         try:
             yield made
         finally:
             made.close_or_discard()
         return
-    if catalog is not None:
-        require_same(place, catalog)
+    require_same(place, catalog, vectors)
     opened = Store.open(place)
     if backbone is not None and backbone != opened.spec.backbone:
         asked = FeatureSpec.create(backbone, **given)

@@ -20,7 +20,15 @@ if TYPE_CHECKING:  # loaded when the command runs
     from indexer.shard import Shard
     from indexer.store.store import Store
 
-WITH_JOIN = ("photos", "join", "store", "trust", "as_json")  # all that goes with --join
+WITH_JOIN = (
+    "photos",
+    "join",
+    "store",
+    "catalog",
+    "vectors",
+    "trust",
+    "as_json",
+)  # all that goes with --join
 PANEL = "Many workers"
 
 ShardOption = Annotated[
@@ -83,9 +91,18 @@ def _load_extractor(
 
 
 def join(
-    context: typer.Context, parts: list[Path] | None, store: Path | None, *, as_json: bool
+    context: typer.Context,
+    parts: list[Path] | None,
+    store: Path | None,
+    *,
+    catalog: str | None,
+    vectors: str | None,
+    as_json: bool,
 ) -> None:
-    """Join stores into one; raises `typer.BadParameter` for options that do not go with that."""
+    """Join stores into one; raises `typer.BadParameter` for options that do not go with that.
+
+    `catalog` and `vectors` are for a new one, see `open_or_create_whole`.
+    """
     started = time.monotonic()
     from indexer.join import join_stores
     from indexer.parts import open_or_create_whole, open_parts
@@ -108,7 +125,7 @@ def join(
         reporting_stops(),
         catching_interrupts() as interrupted,
         open_parts(parts) as opened,
-        open_or_create_whole(place, opened) as whole,
+        open_or_create_whole(place, opened, catalog=catalog, vectors=vectors) as whole,
     ):
         with ConsoleProgress() as progress:
             report = join_stores(whole, opened, progress, interrupted)

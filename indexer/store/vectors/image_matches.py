@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.arrays import BoolArray, FloatArray, IdArray, cosines
 
 QUERIES_AT_ONCE = 64
 Chosen = IdArray | slice
@@ -33,13 +33,27 @@ class ImageMatches(NamedTuple):
     ids: IdArray
     scores: FloatArray
 
+    def take(self, rows: IdArray | BoolArray | slice) -> ImageMatches:
+        """Return these matches."""
+        return ImageMatches(self.image_ids[rows], self.ids[rows], self.scores[rows])
+
     def split(self, count: int) -> tuple[ImageMatches, ImageMatches]:
         """Return the first `count` matches, and the others."""
-        image_ids, ids, scores = self
-        return (
-            ImageMatches(image_ids[:count], ids[:count], scores[:count]),
-            ImageMatches(image_ids[count:], ids[count:], scores[count:]),
-        )
+        return self.take(slice(count)), self.take(slice(count, None))
+
+
+def checked_queries(queries: FloatArray, k: int, dimension: int) -> FloatArray:
+    """Return queries (Q, D) as they are compared; raises `ValueError` or `TypeError`."""
+    queries = np.asarray(queries)
+    if queries.ndim != 2 or queries.shape[1] != dimension:
+        raise ValueError(f"queries must have shape (Q, {dimension}), not {tuple(queries.shape)}")
+    if queries.dtype != np.float32:
+        raise TypeError(f"queries must be float32, not {queries.dtype}")
+    if not np.isfinite(queries).all():
+        raise ValueError("queries must be finite")
+    if k < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return np.ascontiguousarray(queries)
 
 
 def image_blocks(image_ids: IdArray, rows: int) -> Iterator[tuple[int, int]]:
@@ -114,8 +128,7 @@ def best_matches(parts: Sequence[Matches], k: int) -> Matches:
 def best_image_matches(parts: Sequence[ImageMatches], k: int) -> ImageMatches:
     """Return the k best of several matches of different images, ties by image id."""
     image_ids, ids, scores = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    order = np.lexsort((image_ids, -scores))[:k]
-    return ImageMatches(image_ids[order], ids[order], scores[order])
+    return ImageMatches(image_ids, ids, scores).take(np.lexsort((image_ids, -scores))[:k])
 
 
 def ranges(starts: IdArray, counts: IdArray) -> IdArray:
@@ -130,11 +143,14 @@ def _products(queries: FloatArray, vectors: FloatArray) -> Iterator[FloatArray]:
         yield queries[start : start + QUERIES_AT_ONCE] @ vectors.T
 
 
+def margin_of(dimension: int) -> float:
+    """Return how much two sums of so many products of unit vectors differ at most in float32."""
+    return 2 * dimension * float(np.finfo(np.float32).eps)
+
+
 def _near_best(scores: FloatArray, k: int, dimension: int) -> IdArray:
     """Return where scores (N,) are among the k best, or so near that rounding may hide it."""
-    # Two sums of `dimension` products of unit vectors differ by no more than this in float32.
-    margin = 2 * dimension * float(np.finfo(np.float32).eps)
-    threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin_of(dimension)
     return np.flatnonzero(scores >= threshold)
 
 

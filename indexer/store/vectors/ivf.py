@@ -11,7 +11,6 @@ import hashlib
 import math
 import os
 from bisect import bisect_left
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import IvfEntry
 from indexer.store.folder import StoreFolder
 from indexer.store.vectors.faiss_runtime import faiss
+from indexer.store.vectors.index_types import ACCURACY, RECALL_AT
 from indexer.store.vectors.ivf_calibration import (
     SEED,
     make_questions,
@@ -33,12 +33,6 @@ from indexer.store.vectors.ivf_calibration import (
 )
 from indexer.store.vectors.segments import Rows
 
-BALANCED_ROWS = 50_000  # from here on, comparing with all is no longer the quickest
-COMPACT_ROWS = 5_000_000  # from here on, memory counts more than time
-# The least that a type can be trained on.
-LEAST_ROWS: dict[IndexType, int] = {"exact": 0, "balanced": 1, "compact": 256}
-
-RECALL_AT = 10
 HELD_OUT = 256  # stored vectors that are asked, without their own image, to set `nprobe`
 LISTS = (16, 4096)  # at least and at most
 TRAINED_PER_LIST = 40
@@ -48,32 +42,6 @@ ROUNDS = 10  # of k-means
 SHARE_CELLS = 1  # faiss's threads share the cells of one query, instead of taking one query each
 BYTES_A_VECTOR = 290  # of a balanced index, without its id, if 6 bits a value fit into it
 CODE_BYTES = 64  # of a compact index
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """What recall an index type is set to, and how many candidates are scored again for k hits.
-
-    They are `k * factor`, and at least `least`. Of the 240 truly nearest vectors, all but one in
-    ten thousand were among the 300 nearest by codes of 6 bits.
-    """
-
-    recall: float
-    factor: float
-    least: int
-
-
-ACCURACY: dict[IndexType, Accuracy] = {
-    "balanced": Accuracy(recall=0.975, factor=1.25, least=40),
-    "compact": Accuracy(recall=0.95, factor=10, least=800),
-}
-
-
-def choose_index_type(rows: int) -> IndexType:
-    """Return the index type that suits a number of vectors."""
-    if rows < BALANCED_ROWS:
-        return "exact"
-    return "balanced" if rows < COMPACT_ROWS else "compact"
 
 
 def factory_string(index_type: IndexType, dimension: int, rows: int) -> str:

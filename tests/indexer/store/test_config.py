@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from tests.desk import Desk
 URL = 'postgresql://me:s"e\\c é@h/d'
 
 
-def test_what_is_written_is_read_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    made = StoreConfig.create(URL)
+@pytest.mark.parametrize(("catalog", "vectors"), [(URL, None), (None, URL), (URL, f"{URL}2")])
+def test_what_is_written_is_read_and_only_its_owner_can_read_it(
+    tmp_path: Path, catalog: str | None, vectors: str | None
+) -> None:
+    made = StoreConfig.create(catalog, vectors)
     made.write(tmp_path)
     assert StoreConfig.read(tmp_path) == made
     assert made.is_sealed
@@ -33,6 +37,7 @@ def test_a_store_without_one_has_its_catalogue_in_a_file(tmp_path: Path) -> None
         ('catalog = "postgresql://h/d"\nschema = "a"\ncolour = 1\nsize = 2', "colour, size"),
         ('schema = "a"', "catalog is missing"),
         ('catalog = "postgresql://h/d"', "schema is missing"),
+        ('vectors = ["milvus://h"]\nschema = "a"', "vectors is missing, or no text"),
         ('catalog = 7\nschema = "a"', "catalog is missing, or no text"),
         ('catalog = "postgresql://h/d"\nschema = "a\\"; DROP"', "schema is no name"),
         ("catalog = 'secret", "not valid"),
@@ -46,6 +51,18 @@ def test_what_is_not_valid_is_named(desk: Desk, text: str, reason: str) -> None:
         Store.open(desk.store.path)
     assert reason in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["catalog", "vectors", "schema"])
+def test_a_seal_is_of_all_that_it_says(tmp_path: Path, key: str) -> None:
+    StoreConfig.create("postgresql://h/d", "milvus://h").write(tmp_path)
+    file = tmp_path / "cbir.toml"
+    text = file.read_text()
+    file.write_text(re.sub(rf'(?m)^({key} = ".*)"$', r'\1x"', text))
+    assert file.read_text() != text
+    read = StoreConfig.read(tmp_path)
+    assert read is not None
+    assert not read.is_sealed
 
 
 def test_a_link_in_its_place_is_refused(tmp_path: Path, desk: Desk) -> None:

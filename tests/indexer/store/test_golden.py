@@ -21,6 +21,7 @@ from indexer.optimize import optimize_store
 from indexer.store.catalog.tables import RegionRow
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
+from tests.segments import ivf_of
 
 GOLDEN = Path(tests.__file__).parent / "golden"
 PHOTOS = Path(tests.__file__).parents[1] / "data" / "sample" / "images"
@@ -101,7 +102,7 @@ def test_all_that_it_holds_is_there(store: Store) -> None:
     assert store.spec.fingerprint == FINGERPRINT
     assert store.index_type == "balanced"
     for kind in store.spec.kinds:
-        ivf = store.vector_index(kind).ivf
+        ivf = ivf_of(store, kind)
         assert ivf is not None
         assert len(ivf) == (10 if kind.scope == "image" else 490)
 

@@ -22,7 +22,7 @@ from indexer.store.places import find_store
 from indexer.store.records import Entry, FileState
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.protocol import VectorIndex
 from tests.colour_grid import colour_spec
 
 FACTS = ImageFacts(40, 30, "PNG", None, "Pinhole")

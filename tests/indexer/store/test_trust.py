@@ -21,6 +21,7 @@ from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.store import Store
 from indexer.store.vectors.ivf import IvfIndex
 from tests.desk import Desk, noisy_desk
+from tests.segments import ivf_of
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_ones_own_store_is_trusted_wherever_it_is_moved(desk: Desk, tmp_path: Pa
     shutil.move(desk.store.path.parent, tmp_path / "moved")
     store = Store.open(tmp_path / "moved" / ".cbir")
     assert not store.is_foreign
-    assert store.vector_index(store.spec.kinds[0]).ivf is not None
+    assert ivf_of(store, store.spec.kinds[0]) is not None
     store.close()
 
 
@@ -127,12 +128,12 @@ def test_the_index_of_somebody_else_is_not_read_but_made_again(
     with monkeypatch.context() as patch:
         patch.setattr(IvfIndex, "read", never_read)
         for kind in store.spec.kinds:
-            assert store.vector_index(kind).ivf is None
+            assert ivf_of(store, kind) is None
         optimize_store(store)
     store.close()
     store = Store.open(foreign)
     for kind in store.spec.kinds:
-        assert store.vector_index(kind).ivf is not None
+        assert ivf_of(store, kind) is not None
     store.close()
 
 
@@ -143,13 +144,13 @@ def test_a_store_can_be_trusted(
     if by_setting:
         monkeypatch.setenv("CBIR_TRUST", "1")
     store = Store.open(foreign, trusts=not by_setting)
-    assert store.vector_index(store.spec.kinds[0]).ivf is not None
+    assert ivf_of(store, store.spec.kinds[0]) is not None
     with store.writing():
         store.remember_root(1, options=ReadingOptions())
     store.close()
     monkeypatch.delenv("CBIR_TRUST", raising=False)
     store = Store.open(foreign)  # it is remembered
-    assert store.vector_index(store.spec.kinds[0]).ivf is not None
+    assert ivf_of(store, store.spec.kinds[0]) is not None
     store.close()
 
 
@@ -159,7 +160,7 @@ def test_what_somebody_changed_is_no_longer_ones_own(
     monkeypatch.setattr(IvfIndex, "read", never_read)
     store = Store.open(forge(desk, "UPDATE lists SET nprobe = 2").store.path)
     assert store.is_foreign
-    assert store.vector_index(store.spec.kinds[0]).ivf is None
+    assert ivf_of(store, store.spec.kinds[0]) is None
     store.close()
 
 

@@ -36,7 +36,7 @@ def test_a_folder_is_indexed_and_told(desk: Desk) -> None:
 
 
 def test_what_comes_after_the_images_is_told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.store.vectors.ivf.BALANCED_ROWS", 1)
+    monkeypatch.setattr("indexer.store.vectors.index_types.BALANCED_ROWS", 1)
     for i, colour in enumerate(shades(9)):
         plain(desk.photos / f"{i}.png", colour)
     job = IndexingJob(desk.search(), desk.photos)

@@ -26,6 +26,7 @@ from indexer.store.vectors.segment_files import write_segment
 from tests.colour_grid import colour_extractor
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, plain
+from tests.segments import ivf_of
 
 OLD_SPEC = {
     "backbone": "efficientnet_lite0",
@@ -194,7 +195,7 @@ def test_a_store_of_the_second_schema_opens_without_ivf_indexes(old: Path) -> No
     assert store.index_type == "auto"
     for kind in store.spec.kinds:
         assert store.vectors.ivf_entry(kind.name) is None
-        assert store.vector_index(kind).ivf is None
+        assert ivf_of(store, kind) is None
     reports = optimize_store(store)
     assert [(report.rows, report.index_type) for report in reports] == [(2, "exact"), (2, "exact")]
     store.close()

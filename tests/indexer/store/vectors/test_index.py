@@ -14,9 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from indexer.arrays import FloatArray, HalfArray, IdArray
 from indexer.memory import Memory
-from indexer.store.vectors import index as index_module
+from indexer.store.vectors import local_index as index_module
 from indexer.store.vectors.image_matches import QUERIES_AT_ONCE
-from indexer.store.vectors.index import NO_IDS, VectorIndex
+from indexer.store.vectors.local_index import NO_IDS, LocalVectorIndex
 from indexer.store.vectors.segment_files import write_segment
 from indexer.store.vectors.segments import Segment
 from tests.clusters import DIMENSION, WINDOWS, segment
@@ -72,8 +72,8 @@ class Case:
     def ids(self) -> IdArray:
         return np.array([*self.rows], np.int64)
 
-    def index(self, removed: IdArray = NO_IDS) -> VectorIndex:
-        return VectorIndex(self.dimension, self.segments, removed=removed)
+    def index(self, removed: IdArray = NO_IDS) -> LocalVectorIndex:
+        return LocalVectorIndex(self.dimension, self.segments, removed=removed)
 
 
 @st.composite
@@ -138,7 +138,7 @@ def test_vectors_that_are_added_and_removed_change_nothing(case: Case) -> None:
     before = case.index().search(case.queries, case.k, case.allowed)
     new = np.array([10**12, 10**12 + 1], np.int64)
     segments = [*case.segments, of_images(new, halves(7, 2, case.dimension))]
-    after = VectorIndex(case.dimension, segments, removed=new)
+    after = LocalVectorIndex(case.dimension, segments, removed=new)
     check_same(after.search(case.queries, case.k, case.allowed), before)
 
 
@@ -154,7 +154,7 @@ def test_blocks_make_no_difference(case: Case, rows: int) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, QUERIES_AT_ONCE, QUERIES_AT_ONCE + 3])
 def test_however_many_queries_come_together(count: int) -> None:
     rows, queries = halves(4, 50, 6), unit_rows(5, count, 6)
-    found = VectorIndex(6, [of_images(np.arange(50), rows)]).search(queries, 7)
+    found = LocalVectorIndex(6, [of_images(np.arange(50), rows)]).search(queries, 7)
     assert len(found) == count
     for query, match in zip(queries, found, strict=True):
         scores = rows.astype(np.float32) @ query
@@ -166,7 +166,7 @@ def test_equal_vectors_are_found_in_the_order_of_their_ids() -> None:
     row = unit_rows(1, 1, 2)
     same = np.repeat(row.astype(np.float16), 3, axis=0)
     parts = [of_images(np.array(ids), same[: len(ids)]) for ids in ([3, 7, 9], [1, 5])]
-    [match] = VectorIndex(2, parts).search(row, 5)
+    [match] = LocalVectorIndex(2, parts).search(row, 5)
     assert match.ids.tolist() == [1, 3, 5, 7, 9]
 
 
@@ -186,8 +186,8 @@ class GroupedCase:
     allowed: IdArray | None
     removed: IdArray
 
-    def index(self) -> VectorIndex:
-        return VectorIndex(self.queries.shape[1], self.segments, removed=self.removed)
+    def index(self) -> LocalVectorIndex:
+        return LocalVectorIndex(self.queries.shape[1], self.segments, removed=self.removed)
 
 
 @st.composite
@@ -223,7 +223,9 @@ def grouped_cases(draw: st.DrawFn) -> GroupedCase:
     )
 
 
-def check_images_against_brute_force(case: GroupedCase, index: VectorIndex | None = None) -> None:
+def check_images_against_brute_force(
+    case: GroupedCase, index: LocalVectorIndex | None = None
+) -> None:
     wanted = set(case.image_ids.tolist()) - set(case.removed.tolist())
     if case.allowed is not None:
         wanted &= set(case.allowed.tolist())
@@ -304,7 +306,7 @@ def test_an_image_counts_by_its_best_vector_wherever_it_is() -> None:
     whole_first = np.array([[1, 0], [0, 1]], np.float16)
     part_first = whole_first[::-1].copy()
     numbers = np.array([1, 2, 3, 4]), np.array([10, 10, 20, 20])
-    index = VectorIndex(2, [segment_of(*numbers, np.vstack([part_first, whole_first]))])
+    index = LocalVectorIndex(2, [segment_of(*numbers, np.vstack([part_first, whole_first]))])
     query = np.array([[1, 0]], np.float32)
     [by_part] = index.search_images(query, 2)
     assert by_part.image_ids.tolist() == [10, 20]  # a tie
@@ -314,7 +316,7 @@ def test_an_image_counts_by_its_best_vector_wherever_it_is() -> None:
 def test_removed_images_take_their_regions_with_them() -> None:
     # Image 2 is gone; regions 1, 2 and 3 of image 7 share no more than a number with it.
     part = segment_of(np.arange(1, 6), np.array([2, 2, 7, 7, 7]), halves(1, 5, 3))
-    index = VectorIndex(3, [part], removed=np.array([2]))
+    index = LocalVectorIndex(3, [part], removed=np.array([2]))
     [match] = index.search_images(unit_rows(2, 1, 3), 9)
     assert match.image_ids.tolist() == [7]
     assert len(index) == 3
@@ -330,7 +332,7 @@ LARGE = 384  # a dimension whose sums are rounded in many places
 
 
 @pytest.fixture(scope="module")
-def regions() -> VectorIndex:
+def regions() -> LocalVectorIndex:
     """Vectors of images of ten regions in two segments, with many that are nearly the same."""
     parts = []
     for first, rows in ((1, 3000), (301, 1500)):
@@ -339,12 +341,12 @@ def regions() -> VectorIndex:
         vectors = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float16)
         image_ids = first + np.arange(rows) // WINDOWS
         parts.append(segment_of(first * WINDOWS + np.arange(rows), image_ids, vectors))
-    return VectorIndex(LARGE, parts)
+    return LocalVectorIndex(LARGE, parts)
 
 
 @pytest.mark.parametrize("k", [1, 10, 100, 10_000])
 def test_a_query_finds_the_same_alone_beside_others_and_on_one_thread(
-    regions: VectorIndex, k: int
+    regions: LocalVectorIndex, k: int
 ) -> None:
     queries = unit_rows(8, 21, LARGE)
     queries[::3] = regions.sample(10_000)[7 : 7 + 21 * 30 : 90]
@@ -361,7 +363,7 @@ def test_a_query_finds_the_same_alone_beside_others_and_on_one_thread(
         check_same(regions.search(queries[4:5], k), together[4:5])
 
 
-def test_a_filter_changes_no_score(regions: VectorIndex) -> None:
+def test_a_filter_changes_no_score(regions: LocalVectorIndex) -> None:
     query = unit_rows(9, 1, LARGE)
     [found] = regions.search_images(query, 10_000)
     allowed = found.image_ids[::3]
@@ -384,7 +386,7 @@ def test_duplicates_across_the_last_place_come_by_their_ids(
     order = [np.sort(part) for part in np.split(owners, [250])]
     parts = [of_images(order[0], rows[:250]), of_images(order[1], rows[250:])]
     expected = np.sort(np.concatenate(order)[alike])[:k].tolist()
-    index = VectorIndex(LARGE, parts)
+    index = LocalVectorIndex(LARGE, parts)
     for queries in (query, np.vstack([query, unit_rows(6, 20, LARGE)])):
         match = index.search(queries, k)[0]
         assert match.ids.tolist() == expected
@@ -399,7 +401,7 @@ SEGMENTS = [segment(1, 400), segment(101, 200, seed=3), segment(201, 50, seed=4)
 
 
 def test_rows_of_several_images_in_any_order() -> None:
-    index = VectorIndex(DIMENSION, SEGMENTS, removed=np.array([7]))
+    index = LocalVectorIndex(DIMENSION, SEGMENTS, removed=np.array([7]))
     asked = np.array([201, 4, 999_999, 7, 103, 4], np.int64)
     places, ids, vectors = index.rows_of_images(asked)
     assert [ids.dtype, vectors.dtype] == [np.int64, np.float32]
@@ -419,7 +421,7 @@ def test_rows_of_several_images_in_any_order() -> None:
 
 @pytest.mark.parametrize("asked", [[], [999_999]])
 def test_rows_of_no_images(asked: list[int]) -> None:
-    index = VectorIndex(DIMENSION, SEGMENTS)
+    index = LocalVectorIndex(DIMENSION, SEGMENTS)
     places, ids, vectors = index.rows_of_images(np.array(asked, np.int64))
     assert (places.shape, ids.shape, vectors.shape) == ((0,), (0,), (0, DIMENSION))
 
@@ -441,30 +443,30 @@ def test_vectors_come_back_as_they_are_stored(case: Case) -> None:
 def test_live_ids_are_those_of_the_images_that_are_left() -> None:
     parts = [segment(1, 30), segment(4, 20)]
     everything = np.arange(50) + WINDOWS
-    np.testing.assert_array_equal(VectorIndex(DIMENSION, parts).live_ids(), everything)
-    index = VectorIndex(DIMENSION, parts, removed=np.array([2, 5, 99]))
+    np.testing.assert_array_equal(LocalVectorIndex(DIMENSION, parts).live_ids(), everything)
+    index = LocalVectorIndex(DIMENSION, parts, removed=np.array([2, 5, 99]))
     live = index.live_ids()
     assert live.dtype == np.int64
     assert len(live) == len(index) == 30
     np.testing.assert_array_equal(live, everything[~np.isin(everything // WINDOWS, [2, 5])])
-    emptied = VectorIndex(DIMENSION, parts, removed=np.arange(1, 6))
+    emptied = LocalVectorIndex(DIMENSION, parts, removed=np.arange(1, 6))
     assert emptied.live_ids().tolist() == []
     assert len(emptied) == 0
 
 
 def test_live_ids_come_in_the_order_of_commits() -> None:
-    assert VectorIndex(DIMENSION).live_ids().tolist() == []
+    assert LocalVectorIndex(DIMENSION).live_ids().tolist() == []
     parts = [
         of_images(np.array(ids), segment(0, len(ids)).vectors.all())
         for ids in ([3, 7], [5], [1, 2])
     ]
-    assert VectorIndex(DIMENSION, parts).live_ids().tolist() == [3, 7, 5, 1, 2]
+    assert LocalVectorIndex(DIMENSION, parts).live_ids().tolist() == [3, 7, 5, 1, 2]
 
 
 @pytest.mark.parametrize("count", [60, 649, 650, 10_000])
 def test_a_sample_is_spread_over_all_that_is_left(count: int) -> None:
     removed = np.array([2, 102])
-    index = VectorIndex(DIMENSION, SEGMENTS, removed=removed)
+    index = LocalVectorIndex(DIMENSION, SEGMENTS, removed=removed)
     sample = index.sample(count)
     rows = np.concatenate([s.vectors.all()[~np.isin(s.image_ids.all(), removed)] for s in SEGMENTS])
     stored = {row.tobytes() for row in rows.astype(np.float32)}
@@ -483,8 +485,8 @@ def test_a_sample_is_spread_over_all_that_is_left(count: int) -> None:
 def test_an_empty_index_finds_nothing(removed: IdArray) -> None:
     queries = unit_rows(1, 2, 3)
     for index in (
-        VectorIndex(3, removed=removed),
-        VectorIndex(3, [of_images(NO_IDS, halves(1, 0, 3))], removed=removed),
+        LocalVectorIndex(3, removed=removed),
+        LocalVectorIndex(3, [of_images(NO_IDS, halves(1, 0, 3))], removed=removed),
     ):
         for match in index.search(queries, 5):
             assert match.ids.shape == match.scores.shape == (0,)
@@ -506,18 +508,18 @@ def test_an_empty_index_finds_nothing(removed: IdArray) -> None:
     ids=["k", "width", "1-d", "nan", "f16"],
 )
 def test_wrong_arguments(queries: Any, k: int, error: type[Exception], by_image: bool) -> None:
-    index = VectorIndex(4, [of_images(np.array([7]), halves(2, 1, 4))])
+    index = LocalVectorIndex(4, [of_images(np.array([7]), halves(2, 1, 4))])
     with pytest.raises(error):
         (index.search_images if by_image else index.search)(queries, k)
 
 
 def test_an_index_needs_a_dimension() -> None:
     with pytest.raises(ValueError, match="dimension"):
-        VectorIndex(0)
+        LocalVectorIndex(0)
 
 
 def test_an_index_over_memory_maps(tmp_path: Path) -> None:
     values = unit_rows(1, 5, 4)
     write_segment(tmp_path, "00000001-conv", np.arange(5), np.arange(5), values)
-    index = VectorIndex(4, [segment_at(tmp_path, "00000001-conv", 5, 4)])
+    index = LocalVectorIndex(4, [segment_at(tmp_path, "00000001-conv", 5, 4)])
     assert [match.ids.tolist() for match in index.search(values, 1)] == [[0], [1], [2], [3], [4]]

@@ -15,12 +15,14 @@ from indexer.errors import StoreCorruptError
 from indexer.store.catalog.protocol import IvfEntry
 from indexer.store.folder import open_folder
 from indexer.store.vectors.faiss_runtime import faiss
-from indexer.store.vectors.ivf import (
+from indexer.store.vectors.index_types import (
     ACCURACY,
     BALANCED_ROWS,
     COMPACT_ROWS,
-    IvfIndex,
     choose_index_type,
+)
+from indexer.store.vectors.ivf import (
+    IvfIndex,
     factory_string,
 )
 from indexer.store.vectors.ivf_calibration import make_questions, nearest_rows, probe_steps

@@ -10,8 +10,8 @@ import pytest
 from indexer.arrays import BoolArray, FloatArray, IdArray
 from indexer.choices import IndexType
 from indexer.store.vectors.image_matches import ImageMatches, Matches
-from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.local_index import LocalVectorIndex
 from indexer.store.vectors.segments import Rows
 from tests.clusters import DIMENSION, ROWS, WINDOWS, clustered, segment, trained
 from tests.segments import segment_of
@@ -30,20 +30,20 @@ def ivf(request: pytest.FixtureRequest) -> IvfIndex:
 
 
 @pytest.fixture
-def near(ivf: IvfIndex, monkeypatch: pytest.MonkeyPatch) -> VectorIndex:
+def near(ivf: IvfIndex, monkeypatch: pytest.MonkeyPatch) -> LocalVectorIndex:
     """All segments, searched by the IVF index."""
     few_rows_are(100, monkeypatch)
-    return VectorIndex(DIMENSION, SEGMENTS, ivf)
+    return LocalVectorIndex(DIMENSION, SEGMENTS, ivf)
 
 
 def few_rows_are(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("indexer.store.vectors.index.FEW_ROWS", count)
+    monkeypatch.setattr("indexer.store.vectors.local_index.FEW_ROWS", count)
     monkeypatch.setattr("indexer.store.vectors.ivf_search.FEW_ROWS", count)
 
 
 @pytest.fixture
-def exact() -> VectorIndex:
-    return VectorIndex(DIMENSION, SEGMENTS)
+def exact() -> LocalVectorIndex:
+    return LocalVectorIndex(DIMENSION, SEGMENTS)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def check_same(
 
 
 def test_the_same_vectors_are_found(
-    near: VectorIndex, exact: VectorIndex, calls: list[int]
+    near: LocalVectorIndex, exact: LocalVectorIndex, calls: list[int]
 ) -> None:
     found = near.search(QUERIES, 10)
     assert len(calls) == len(QUERIES)
@@ -104,14 +104,16 @@ def test_the_same_vectors_are_found(
         assert (np.diff(match.scores) <= 0).all()
 
 
-def vector_of(index: VectorIndex, row: int) -> FloatArray:
+def vector_of(index: LocalVectorIndex, row: int) -> FloatArray:
     """The vector of an id of `segment`."""
     own, vectors = index.rows_of_image(row // WINDOWS)
     vector: FloatArray = vectors[own == row][0]
     return vector
 
 
-def test_the_same_images_are_found(near: VectorIndex, exact: VectorIndex, calls: list[int]) -> None:
+def test_the_same_images_are_found(
+    near: LocalVectorIndex, exact: LocalVectorIndex, calls: list[int]
+) -> None:
     found = near.search_images(QUERIES, 10)
     expected = exact.search_images(QUERIES, 10)
     assert len(calls) >= len(QUERIES)
@@ -122,12 +124,12 @@ def test_the_same_images_are_found(near: VectorIndex, exact: VectorIndex, calls:
         assert (one.scores <= other.scores + 1e-6).all()
 
 
-def test_a_region_belongs_to_its_image(near: VectorIndex) -> None:
+def test_a_region_belongs_to_its_image(near: LocalVectorIndex) -> None:
     for match in near.search_images(QUERIES, 10):
         np.testing.assert_array_equal(match.ids // WINDOWS, match.image_ids)
 
 
-def test_what_came_after_the_ivf_index_is_found(near: VectorIndex) -> None:
+def test_what_came_after_the_ivf_index_is_found(near: LocalVectorIndex) -> None:
     for image in (TAIL_IMAGE, TAIL_IMAGE + 49):
         own, vectors = near.rows_of_image(image)
         [by_image] = near.search_images(vectors[3:4], 1)
@@ -136,10 +138,12 @@ def test_what_came_after_the_ivf_index_is_found(near: VectorIndex) -> None:
         assert match.ids.tolist() == [own[3]] == [image * WINDOWS + 3]
 
 
-def test_removed_images_are_never_found(ivf: IvfIndex, near: VectorIndex, calls: list[int]) -> None:
+def test_removed_images_are_never_found(
+    ivf: IvfIndex, near: LocalVectorIndex, calls: list[int]
+) -> None:
     gone = np.unique(np.concatenate(images(near.search_images(QUERIES, 10))))
     calls.clear()
-    without = VectorIndex(DIMENSION, SEGMENTS, ivf, gone)
+    without = LocalVectorIndex(DIMENSION, SEGMENTS, ivf, gone)
     rows, owners = ids(without.search(QUERIES, 10)), images(without.search_images(QUERIES, 10))
     assert calls
     for found in (*owners, *(own // WINDOWS for own in rows)):
@@ -149,7 +153,7 @@ def test_removed_images_are_never_found(ivf: IvfIndex, near: VectorIndex, calls:
 
 @pytest.mark.parametrize(("count", "by_ivf"), [(5, False), (300, True)])
 def test_only_what_is_allowed_is_found(
-    near: VectorIndex, exact: VectorIndex, calls: list[int], count: int, by_ivf: bool
+    near: LocalVectorIndex, exact: LocalVectorIndex, calls: list[int], count: int, by_ivf: bool
 ) -> None:
     allowed = np.sort(np.random.default_rng(9).choice(IMAGES, count, replace=False))
     k = min(10, count)
@@ -163,14 +167,14 @@ def test_only_what_is_allowed_is_found(
     assert share(rows, ids(exact.search(QUERIES, 10, allowed))) >= least
 
 
-def test_unknown_or_no_images_allowed(near: VectorIndex) -> None:
+def test_unknown_or_no_images_allowed(near: LocalVectorIndex) -> None:
     for allowed in ([], [-5, 10**9], [*range(10**6, 10**6 + 200)]):
         for match in near.search_images(QUERIES, 10, np.array(allowed, np.int64)):
             assert match.image_ids.shape == match.ids.shape == match.scores.shape == (0,)
 
 
 @pytest.mark.parametrize("k", [1, 25, 74, 100, 300, len(IMAGES), 10_000])
-def test_there_are_as_many_hits_as_asked_for(near: VectorIndex, k: int) -> None:
+def test_there_are_as_many_hits_as_asked_for(near: LocalVectorIndex, k: int) -> None:
     for found in images(near.search_images(QUERIES[:3], k)):
         assert len(found) == min(k, len(IMAGES))
     for found in ids(near.search(QUERIES[:3], k)):
@@ -179,10 +183,10 @@ def test_there_are_as_many_hits_as_asked_for(near: VectorIndex, k: int) -> None:
 
 
 def test_more_than_the_cells_can_give_is_compared_one_by_one(
-    ivf: IvfIndex, exact: VectorIndex, monkeypatch: pytest.MonkeyPatch
+    ivf: IvfIndex, exact: LocalVectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("indexer.store.vectors.ivf_search.WINDOWS_AN_IMAGE", 1)
-    few = VectorIndex(DIMENSION, SEGMENTS, IvfIndex(ivf.index, ivf.index_type, nprobe=1))
+    few = LocalVectorIndex(DIMENSION, SEGMENTS, IvfIndex(ivf.index, ivf.index_type, nprobe=1))
     check_same(few.search(QUERIES, ROWS), exact.search(QUERIES, ROWS))
     check_same(few.search_images(QUERIES, 500), exact.search_images(QUERIES, 500))
 
@@ -194,7 +198,7 @@ def test_a_query_finds_the_same_alone_and_beside_others(
     # One cell a query gives some of the queries sixty vectors, and others less.
     few_rows_are(100, monkeypatch)
     monkeypatch.setattr("indexer.store.vectors.ivf_search.WINDOWS_AN_IMAGE", 1)
-    index = VectorIndex(DIMENSION, SEGMENTS, IvfIndex(ivf.index, ivf.index_type, nprobe=1))
+    index = LocalVectorIndex(DIMENSION, SEGMENTS, IvfIndex(ivf.index, ivf.index_type, nprobe=1))
     together = index.search(QUERIES, k)
     images_together = index.search_images(QUERIES, k)
     for i in range(len(QUERIES)):
@@ -204,17 +208,17 @@ def test_a_query_finds_the_same_alone_and_beside_others(
 
 
 def test_all_rows_in_the_ivf_index(ivf: IvfIndex) -> None:
-    index = VectorIndex(DIMENSION, SEGMENTS[:2], ivf)
+    index = LocalVectorIndex(DIMENSION, SEGMENTS[:2], ivf)
     assert all(len(found) == 10 for found in images(index.search_images(QUERIES, 10)))
 
 
-def test_an_empty_segment_after_the_ivf_index(ivf: IvfIndex, near: VectorIndex) -> None:
+def test_an_empty_segment_after_the_ivf_index(ivf: IvfIndex, near: LocalVectorIndex) -> None:
     none = segment_of(np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, DIMENSION), "f2"))
-    index = VectorIndex(DIMENSION, [*SEGMENTS[:2], none, *SEGMENTS[2:]], ivf)
+    index = LocalVectorIndex(DIMENSION, [*SEGMENTS[:2], none, *SEGMENTS[2:]], ivf)
     check_same(index.search(QUERIES, 10), near.search(QUERIES, 10))
 
 
 def test_an_ivf_index_of_other_rows_is_refused(ivf: IvfIndex) -> None:
     for parts in (SEGMENTS[:1], SEGMENTS[1:], []):
         with pytest.raises(ValueError, match=f"{ROWS} rows of the IVF index"):
-            VectorIndex(DIMENSION, parts, ivf)
+            LocalVectorIndex(DIMENSION, parts, ivf)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from indexer.arrays import FloatArray, HalfArray
 from indexer.errors import StoreCorruptError
 from indexer.store.vectors import checked, segment_files, segments
-from indexer.store.vectors.index import VectorIndex
+from indexer.store.vectors.local_index import LocalVectorIndex
 from indexer.store.vectors.segment_files import write_merged, write_segment
 from indexer.store.vectors.segments import Rows, Segment, to_float32
 from tests.segments import segment_at, segment_of
@@ -276,9 +276,11 @@ def damaged(tmp_path: Path) -> Segment:
         lambda part: part.vectors.take(np.array([3, 1500])),
         lambda part: Rows([part]).take_scattered(np.array([1500, 7])),
         lambda part: [*Rows([part]).chunks()],
-        lambda part: VectorIndex(WIDE, [part]).rows_of_image(1500),
-        lambda part: VectorIndex(WIDE, [part]).search(np.full((1, WIDE), 0.125, np.float32), 1),
-        lambda part: VectorIndex(WIDE, [part]).sample(BIG),
+        lambda part: LocalVectorIndex(WIDE, [part]).rows_of_image(1500),
+        lambda part: LocalVectorIndex(WIDE, [part]).search(
+            np.full((1, WIDE), 0.125, np.float32), 1
+        ),
+        lambda part: LocalVectorIndex(WIDE, [part]).sample(BIG),
     ],
 )
 def test_a_damaged_row_is_not_used(damaged: Segment, use: Callable[[Segment], object]) -> None:

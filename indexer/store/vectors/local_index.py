@@ -1,4 +1,4 @@
-"""VectorIndex: nearest vectors, and nearest images, by cosine."""
+"""LocalVectorIndex: nearest vectors, and nearest images, by cosine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from indexer.store.vectors.image_matches import (
     Matches,
     best_image_matches,
     best_matches,
+    checked_queries,
     image_blocks,
     likely_image_rows,
     likely_rows,
@@ -29,7 +30,7 @@ LET_GO_QUERIES = 32  # of an IVF index touch about 4 MB of its vectors each
 NO_IDS: IdArray = np.empty(0, np.int64)
 
 
-class VectorIndex:
+class LocalVectorIndex:
     """Search by inner product over segments of unit vectors of one dimension.
 
     Vectors are stored as float16, which changes a cosine by less than 0.001, and compared in
@@ -79,7 +80,7 @@ class VectorIndex:
         There are `k` or as many as there are; `allowed` restricts the search to the vectors of
         these image ids.
         """
-        queries = self._checked(queries, k)
+        queries = checked_queries(queries, k, self.dimension)
         near: list[Matches | None] = [None] * len(queries)
         if self._ivf is not None:
             near = self._ivf.search(queries, k, allowed, self._removed)
@@ -100,7 +101,7 @@ class VectorIndex:
 
         `allowed` restricts the search to these image ids.
         """
-        queries = self._checked(queries, k)
+        queries = checked_queries(queries, k, self.dimension)
         few = self._few_images(allowed)
         if few is not None:
             places, ids, vectors = self.rows_of_images(few)
@@ -246,20 +247,6 @@ class VectorIndex:
             self._queries = 0
             for segment in self._segments[: self._in_ivf]:
                 segment.vectors.let_go()
-
-    def _checked(self, queries: FloatArray, k: int) -> FloatArray:
-        queries = np.asarray(queries)
-        if queries.ndim != 2 or queries.shape[1] != self.dimension:
-            raise ValueError(
-                f"queries must have shape (Q, {self.dimension}), not {tuple(queries.shape)}"
-            )
-        if queries.dtype != np.float32:
-            raise TypeError(f"queries must be float32, not {queries.dtype}")
-        if not np.isfinite(queries).all():
-            raise ValueError("queries must be finite")
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        return np.ascontiguousarray(queries)
 
 
 def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:

@@ -1,4 +1,4 @@
-"""What a store of vectors promises, whatever it keeps them in."""
+"""What vectors in files promise beyond what every store of vectors does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from indexer.errors import StoreCorruptError, StoreError
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.vectors.ivf import IvfIndex
-from indexer.store.vectors.store import VectorStore
+from indexer.store.vectors.local_store import LocalVectorStore
 from tests.clusters import DIMENSION, WINDOWS, clustered, trained
 
 KIND, OTHER = "region", "conv"
@@ -25,7 +25,7 @@ class Shelf:
     """A store of vectors, and the catalogue whose transactions make them live."""
 
     catalog: SqlAlchemyCatalog
-    vectors: VectorStore
+    vectors: LocalVectorStore
 
     def append(self, first_image: int, images: int, kind: str = KIND, seed: int = 1) -> FloatArray:
         """Commit images of ten vectors each, and return these as they are stored."""
@@ -79,7 +79,7 @@ def unit(row: FloatArray) -> FloatArray:
     return result
 
 
-@pytest.fixture(params=[VectorStore])
+@pytest.fixture(params=[LocalVectorStore])
 def shelf(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shelf]:
     (tmp_path / "vectors").mkdir()
     catalog = SqlAlchemyCatalog(tmp_path / "catalog.sqlite")
@@ -160,7 +160,7 @@ def test_an_open_index_stays_as_it_was(shelf: Shelf) -> None:
     shelf.remove(1)
     with shelf.catalog.transaction() as change:
         shelf.vectors.merge(change, KIND)
-    shelf.vectors.clear_leftovers([KIND])
+    shelf.vectors.clear_leftovers()
     assert index.live_ids().tolist() == ids_of(1, 2).tolist()
     [match] = index.search(unit(first[4])[None], 1)
     assert match.ids.tolist() == [14]
@@ -212,7 +212,7 @@ def test_merging_again_changes_nothing(shelf: Shelf) -> None:
     for _ in range(2):
         with shelf.catalog.transaction() as change:
             shelf.vectors.merge(change, KIND)
-        shelf.vectors.clear_leftovers([KIND])
+        shelf.vectors.clear_leftovers()
         before.append(files(shelf))
     assert before[0] == before[1]
 
@@ -225,7 +225,7 @@ def test_a_merge_of_nothing_and_of_removed_images_alone(shelf: Shelf) -> None:
     with shelf.catalog.transaction() as change:
         shelf.vectors.merge(change, KIND)
     assert shelf.vectors.open_index(KIND) is None
-    shelf.vectors.clear_leftovers([KIND])
+    shelf.vectors.clear_leftovers()
     assert files(shelf) == set()
     shelf.append(3, 1)
     assert shelf.live().tolist() == ids_of(3, 1).tolist()
@@ -359,7 +359,7 @@ def test_no_ivf_index_in_the_place_of_one(shelf: Shelf) -> None:
     with shelf.catalog.transaction() as change:
         shelf.vectors.replace_ivf(change, KIND, None, 0)
     assert shelf.vectors.ivf_entry(KIND) is None
-    shelf.vectors.clear_leftovers([KIND])
+    shelf.vectors.clear_leftovers()
     assert not any(name.endswith(".faiss") for name in files(shelf))
 
 
@@ -423,7 +423,7 @@ def test_leftovers_are_the_files_that_no_commit_names(shelf: Shelf) -> None:
         (shelf.vectors.folder / name).write_bytes(b"half")
     (shelf.vectors.folder / "00000098-conv.ids.npy").mkdir()
     assert len(files(shelf)) > len(live | strangers | half)
-    shelf.vectors.clear_leftovers([KIND, OTHER])
+    shelf.vectors.clear_leftovers()
     assert files(shelf) == live | strangers | {"00000098-conv.ids.npy"}
     assert shelf.live().tolist() == ids_of(1, 100).tolist()
 
@@ -435,7 +435,7 @@ def test_replaced_files_are_leftovers(shelf: Shelf) -> None:
     with shelf.catalog.transaction() as change:
         shelf.vectors.merge(change, KIND)
     assert len(files(shelf)) == 3 * 4  # a search may be reading the old ones
-    shelf.vectors.clear_leftovers([KIND])
+    shelf.vectors.clear_leftovers()
     assert len(files(shelf)) == 4
     assert shelf.live().tolist() == ids_of(1, 2).tolist()
 

@@ -1,4 +1,4 @@
-"""VectorStore: the vectors of a store, by kind, in files that the catalogue names."""
+"""VectorFiles: the vectors of a store, by kind, in files that the catalogue names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from indexer.store.catalog.protocol import Catalog, CatalogState, IvfEntry, Segm
 from indexer.store.deletion import delete_vectors
 from indexer.store.folder import open_folder
 from indexer.store.layout import ivf_name, segment_name
-from indexer.store.vectors.index import VectorIndex
 from indexer.store.vectors.ivf import IvfIndex
+from indexer.store.vectors.local_index import LocalVectorIndex
 from indexer.store.vectors.segment_files import read_segment, write_merged, write_segment
 from indexer.store.vectors.segments import Rows, Segment
 
@@ -28,14 +28,13 @@ REBUILD = "Rebuild it with: cbir optimize"
 MUCH_LARGER = 4  # times the rows of all later segments: such a segment is left alone
 
 
-class VectorStore:
+class VectorFiles:
     """The vector files in `folder`. A file counts once `catalog` names it.
 
     FAISS trusts what it reads, so IVF indexes are read only in a store that this account made, or
     `trusts`; in others all vectors are compared.
 
-    What is written becomes live when the transaction that it was written in commits, after a call
-    of `sync`. Writers hold the store's lock.
+    What each method does for a caller, `VectorStore` says.
     """
 
     def __init__(self, folder: Path, catalog: Catalog, *, trusts: bool = False) -> None:
@@ -45,7 +44,7 @@ class VectorStore:
 
     # --- reading ------------------------------------------------------------------------------
 
-    def open_index(self, kind: str, state: CatalogState | None = None) -> VectorIndex | None:
+    def open_index(self, kind: str, state: CatalogState | None = None) -> LocalVectorIndex | None:
         """Open the vectors of one kind by memory map, None where there are none.
 
         They are those of the last commit, or of `state`. Raises `StoreCorruptError`, also where the
@@ -171,26 +170,20 @@ class VectorStore:
         with open_folder(self.folder) as folder:
             folder.sync()
 
-    def clear_leftovers(self, kinds: Sequence[str]) -> None:
+    def clear_leftovers(self) -> None:
         """Delete vector files that no commit named, or that a later one dropped."""
-        live: set[str] = set()
-        for kind in kinds:
-            entries = self.catalog.state().files(kind)
-            live |= {segment_name(entry) for entry in entries.segments}
-            if entries.ivf is not None:
-                live.add(ivf_name(entries.ivf))
-        delete_vectors(self.folder, live)
+        delete_vectors(self.folder, live_names(self.catalog.state()))
 
     # --- what they share ----------------------------------------------------------------------
 
-    def _open_index(self, kind: str, state: CatalogState) -> VectorIndex | None:
+    def _open_index(self, kind: str, state: CatalogState) -> LocalVectorIndex | None:
         entries = state.files(kind)
         if not entries.segments:
             return None
         trusted = state.is_sealed or self.trusts
         ivf = self.open_ivf(entries.ivf) if entries.ivf is not None and trusted else None
         segments = [self.read(entry) for entry in entries.segments]
-        return VectorIndex(segments[0].vectors.shape[1], segments, ivf, entries.removed)
+        return LocalVectorIndex(segments[0].vectors.shape[1], segments, ivf, entries.removed)
 
     def write_as_one(
         self,
@@ -235,3 +228,8 @@ class VectorStore:
                 f"Vectors cannot be written to {self.folder}: {error.strerror or error}. What was "
                 "committed before is safe; run the same command again to continue."
             ) from error
+
+
+def live_names(state: CatalogState) -> set[str]:
+    """Return the stems of the files that the catalogue names."""
+    return {segment_name(e) for e in state.segments} | {ivf_name(e) for e in state.ivfs}
