@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from indexer.arrays import FloatArray, IdArray
+from indexer.arrays import FloatArray, HalfArray, IdArray
 from indexer.choices import INDEX_TYPES, IndexType
 from indexer.errors import StoreCorruptError
 from indexer.store.catalog.protocol import KindEntries, SegmentEntry
@@ -180,3 +180,8 @@ def _joined(parts: Sequence[FoundRows]) -> FoundRows:
 
 def _index_type(name: str) -> IndexType:
     return next(index_type for index_type in INDEX_TYPES if index_type == name)
+
+
+def as_stored(vectors: FloatArray | HalfArray) -> FloatArray:
+    """Return vectors as float16 holds them, so that they equal those of files bit for bit."""
+    return vectors.astype(np.float16).astype(np.float32)

@@ -17,6 +17,7 @@ from indexer.store.vectors.faults import KindFaults, WantedRows
 from indexer.store.vectors.index_types import find_index_type
 from indexer.store.vectors.milvus_collection import (
     MilvusCollection,
+    as_stored,
     index_params,
     named,
     read_place,
@@ -288,11 +289,6 @@ class MilvusVectorStore:
             else:
                 change.drop_segments([entry])
                 change.drop_ivf(kind)
-
-
-def as_stored(vectors: FloatArray | HalfArray) -> FloatArray:
-    """Return vectors as float16 holds them, so that they equal those of files bit for bit."""
-    return vectors.astype(np.float16).astype(np.float32)
 
 
 def _report(kind: str, rows: int, index_type: IndexType, entry: IvfEntry | None) -> KindReport:

@@ -80,9 +80,9 @@ def test_nothing_is_live_before_the_commit_and_an_error_undoes_it(place: VectorP
         fail_after_append(place)
     assert place.live().tolist() == ids_of(2, 1).tolist()
     assert len(place.vectors.leftovers(place.catalog.state())) == 1
+    again = place.append(3, 1, seed=4)  # nothing is in its way, nor becomes live with it
     place.vectors.clear_leftovers()
     assert place.vectors.leftovers(place.catalog.state()) == []
-    again = place.append(3, 1, seed=4)  # nothing is in its way
     assert place.live().tolist() == ids_of(2, 2).tolist()
     np.testing.assert_array_equal(place.index().rows_of_image(3)[1], again)
 
