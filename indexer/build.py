@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from indexer.errors import NoImagesError, UnreadableImageError
@@ -21,6 +20,7 @@ from indexer.pipeline import PART, SLIDING_PART, Describing, Item, Pipeline, is_
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
 from indexer.scan import REMEDY, Scan, Task, scan_places
+from indexer.sources.place import Place
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
 
@@ -56,7 +56,7 @@ class Builder:
         self._outdated: list[int] = []
         self._committed_at = time.monotonic()
 
-    def run(self, places: Sequence[Path] = ()) -> IndexReport:
+    def run(self, places: Sequence[Place] = ()) -> IndexReport:
         """Index the images at `places` and remove those whose files are missing.
 
         Without places, all folders that the store knows are brought up to date.
@@ -238,7 +238,7 @@ class Builder:
 
 def index_photos(
     store: Store,
-    places: Sequence[Path],
+    places: Sequence[Place],
     load_extractor: Callable[[], FeatureExtractor],
     options: BuildOptions | None = None,
     progress: Progress = no_progress,

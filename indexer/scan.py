@@ -7,20 +7,22 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from indexer.errors import NoImagesError, StoreError
+from indexer.errors import NoImagesError, StoreError, UnreachableError
 from indexer.images.find import Excluded, Walk, find_images
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
+from indexer.sources.access import existing, is_file, is_folder, look_at, may_exist, source_of
+from indexer.sources.place import Place, absolute, is_below, path_below, to_place
+from indexer.sources.source import Entry, Stat
 from indexer.store.filters import known_among
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
+Found = os.stat_result | Stat
 REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
-PAGED_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".hif", ".mpo", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Task:
     It is described `again` where its bytes are known already, but not as `options` have it.
     """
 
-    path: Path
+    path: Place
     file: FileState
     known: tuple[KnownFile, ...] = ()
     options: ReadingOptions = field(default_factory=ReadingOptions)
@@ -72,8 +74,8 @@ class ScanOptions:
     check: bool = False
 
 
-def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | None = None) -> Scan:
-    """Compare the files at `places` (folders or single images) with the catalogue.
+def scan_places(store: Store, places: Sequence[Place], options: ScanOptions | None = None) -> Scan:
+    """Compare the files at `places` (folders, archives or single images) with the catalogue.
 
     Without places, all that the store knows is brought up to date. Only names, sizes, dates and
     inodes are read. A file inside a folder that is a root already belongs to that root. What cannot
@@ -81,12 +83,12 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
     place does not exist or is empty of images, and where there is none, and `StoreError` where
     another shard is asked for than the store holds.
     """
-    given = list(dict.fromkeys(Path(os.path.abspath(p)) for p in places))
+    given = list(dict.fromkeys(map(absolute, places)))
     scanner = _Scanner(store, options or ScanOptions(), given)
     if not (places or scanner.remembered):
         raise NoImagesError("The store knows no folder yet. Name one: cbir index PHOTOS.")
     refused: list[NoImagesError] = []
-    asked = given or scanner.all_places()
+    asked = given or scanner.all_places(refused)
     for place in asked:
         try:
             scanner.scan(place)
@@ -101,7 +103,7 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
 class _Scanner:
     """A scan in progress."""
 
-    def __init__(self, store: Store, options: ScanOptions, places: Sequence[Path]) -> None:
+    def __init__(self, store: Store, options: ScanOptions, places: Sequence[Place]) -> None:
         self.store = store
         self.options = options
         self.found = Scan()
@@ -123,33 +125,41 @@ class _Scanner:
             "asked for. Give each shard a store of its own with --store."
         )
 
-    def all_places(self) -> list[Path]:
-        """Return what a run without places looks at: folders, and files that were given by name."""
-        places = []
+    def all_places(self, refused: list[NoImagesError]) -> list[Place]:
+        """Return what a run without places looks at; what cannot be reached is `refused`."""
+        places: list[Place] = []
         for root_id, root in self.store.roots().items():
             files = [root / path for owner, path in self.known if owner == root_id]
-            if self._options_of(root_id).known_only and root.is_dir():
-                places += [file for file in files if file.is_file()]
-                self._note_gone([file for file in files if not file.exists()], root_id, root)
-            elif files or root.is_dir():
-                places.append(root)
+            try:
+                if self._options_of(root_id).known_only and is_folder(root):
+                    places += self._given_by_name(files, root_id, root)
+                elif files or is_folder(root):
+                    places.append(root)
+            except UnreachableError as error:
+                refused.append(error)
+                self.found.problems.append((str(root), str(error)))
         return places
 
-    def _note_gone(self, files: Sequence[Path], root_id: int, root: Path) -> None:
+    def _given_by_name(self, files: Sequence[Place], root_id: int, root: Place) -> list[Place]:
+        """Return those of some files that are there; the others are gone."""
+        there = existing(files, root)
         for file in files:
-            key = (root_id, _path_below(root, file))
-            self._seen.add(key)
-            self.found.missing += self.known[key]
+            if file not in there:
+                key = (root_id, path_below(root, file))
+                self._seen.add(key)
+                self.found.missing += self.known[key]
+        return [file for file in files if file in there and is_file(file)]
 
     def _options_of(self, root_id: int) -> ReadingOptions:
         return self.remembered.get(root_id, ReadingOptions())
 
-    def scan(self, place: Path) -> None:
+    def scan(self, place: Place) -> None:
         """Add what is at one place."""
         roots = self.store.roots()
-        folder = place if place.is_dir() else place.parent
-        within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
-        nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
+        has_files = is_folder(place)
+        folder = place if has_files else place.parent
+        within = {i: root for i, root in roots.items() if is_below(folder, root)}
+        nested = {i: r for i, r in roots.items() if is_below(r, folder) and i not in within}
         root_id = next(iter(within), None)
         before = ReadingOptions() if root_id is None else self._options_of(root_id)
         options = dataclasses.replace(before, **{**self.options.given, "shard": self.shard})
@@ -163,9 +173,9 @@ class _Scanner:
         scope = {*within, *nested}
         if not (found or walk.others):
             paths = [roots[key[0]] / key[1] for key in self.known if key[0] in scope]
-            _refuse_empty(place, sum(path.is_relative_to(place) for path in paths), walk)
+            _refuse_empty(place, sum(is_below(path, place) for path in paths), walk)
         if root_id is None:
-            options = dataclasses.replace(options, known_only=not place.is_dir())
+            options = dataclasses.replace(options, known_only=not has_files)
             root_id = self.store.add_root(folder, options)
             roots[root_id], before = folder, options
         elif place == top:
@@ -174,66 +184,66 @@ class _Scanner:
             self.found.options[root_id] = options
             self.found.other_files[root_id] = walk.skipped
         for path, stat in found:
-            owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)
+            owner = next((i for i, r in nested.items() if is_below(path, r)), root_id)
             self._sort_in(owner, roots[owner], path, stat, before, options)
-        if place.is_dir():
+        if has_files:
             self._note_missing(place, {*scope, root_id}, roots, walk)
 
-    def _excluded(self, top: Path, options: ReadingOptions, nested: Mapping[int, Path]) -> Excluded:
+    def _excluded(
+        self, top: Place, options: ReadingOptions, nested: Mapping[int, Place]
+    ) -> Excluded:
         """Return what is left out of a root and of those inside it."""
         globs = {root: self._options_of(root_id).exclude for root_id, root in nested.items()}
         return Excluded({top: options.exclude} | globs)
 
     def _files_at(
         self,
-        place: Path,
-        homes: Sequence[Path],
+        place: Place,
+        homes: Sequence[Place],
         options: ReadingOptions,
         excluded: Excluded,
         walk: Walk,
-    ) -> list[tuple[Path, os.stat_result]]:
+    ) -> list[tuple[Place, Found]]:
         """Return the images at a place, which belong to the first of the `homes` they are in."""
-        if place.is_file():
+        if is_file(place):
             walk.others += not self._is_in_shard(place, homes)
-            return [] if walk.others else [(place, place.stat())]
-        if not place.is_dir():
+            return [] if walk.others else [(place, source_of(place).stat(place))]
+        if not is_folder(place):
             raise NoImagesError(f"There is no file or folder {place}.")
         top, skip = homes[-1], self.store.path
-        found = []
+        found: list[tuple[Place, Entry]] = []
         for entry in find_images(
             place, top=top, excluded=excluded, skip=skip, sniff=options.sniff, walk=walk
         ):
-            path = Path(entry.path)
-            if not self._is_in_shard(path, homes):
+            path = to_place(entry.path)
+            if self._is_in_shard(path, homes):
+                found.append((path, entry))
+            else:
                 walk.others += 1
-                continue
-            try:
-                found.append((path, entry.stat()))
-            except OSError as error:
-                walk.note(entry.path, error)
-        return found
+        looked_at = look_at([entry for _, entry in found], walk.note)
+        return [(path, stat) for (path, _), stat in zip(found, looked_at, strict=True) if stat]
 
-    def _is_in_shard(self, path: Path, homes: Sequence[Path]) -> bool:
+    def _is_in_shard(self, path: Place, homes: Sequence[Place]) -> bool:
         if self.shard is None:
             return True
-        return _path_below(next(h for h in homes if path.is_relative_to(h)), path) in self.shard
+        return path_below(next(h for h in homes if is_below(path, h)), path) in self.shard
 
     def _sort_in(
         self,
         root_id: int,
-        root: Path,
-        path: Path,
-        stat: os.stat_result,
+        root: Place,
+        path: Place,
+        stat: Found,
         before: ReadingOptions,
         options: ReadingOptions,
     ) -> None:
-        key = (root_id, _path_below(root, path))
+        key = (root_id, path_below(root, path))
         if key in self._seen:
             return
         self._seen.add(key)
         file = FileState.of(*key, stat)
         rows = self.known.get(key, [])
-        again = options.pages != before.pages and any(_may_have_pages(row) for row in rows)
+        again = options.pages != before.pages and any(row.may_have_pages for row in rows)
         retried = (self.options.retry_failed or options.damaged != before.damaged) and any(
             row.reason for row in rows
         )
@@ -249,14 +259,14 @@ class _Scanner:
         ]
 
     def _note_missing(
-        self, place: Path, scope: set[int], roots: Mapping[int, Path], walk: Walk
+        self, place: Place, scope: set[int], roots: Mapping[int, Place], walk: Walk
     ) -> None:
         absent = [
             (roots[key[0]] / key[1], key)
             for key in self.known
             if key not in self._seen and key[0] in scope
         ]
-        below = [(path, key) for path, key in absent if path.is_relative_to(place)]
+        below = [(path, key) for path, key in absent if is_below(path, place)]
         unread = {path for path, _ in walk.problems}
         for path, key in below:
             above = [str(path), *(str(parent) for parent in path.parents)]
@@ -269,26 +279,15 @@ class _Scanner:
 
     def finish(self) -> Scan:
         """Return the scan, with the rows of roots that are not there any more."""
-        gone = {i for i, root in self.store.roots().items() if not root.exists()}
+        roots = self.store.roots().items()
+        gone = {i for i, root in roots if not may_exist(root)}
         self.found.lost = [
             row for key, rows in self.known.items() if key[0] in gone for row in rows
         ]
         return self.found
 
 
-def _may_have_pages(row: KnownFile) -> bool:
-    """Whether a file may hold more pictures than the one of this row."""
-    if row.pages is None:
-        return page_of(row.file.path)[0].lower().endswith(PAGED_SUFFIXES)
-    return row.pages > 1
-
-
-def _path_below(root: Path, path: Path) -> str:
-    """Return what `path.relative_to(root).as_posix()` does, in a tenth of its time."""
-    return str(path)[len(str(root).rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-
-
-def _refuse_empty(place: Path, known: int, walk: Walk) -> None:
+def _refuse_empty(place: Place, known: int, walk: Walk) -> None:
     for path, reason in walk.problems:
         if path == str(place):
             raise NoImagesError(f"The folder {place} {reason}.")

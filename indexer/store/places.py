@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from indexer.errors import StoreNotFoundError, UntrustedStoreError
+from indexer.sources.place import Place, Remote, is_url
 from indexer.store.layout import CATALOG, CONFIG, SETTINGS, STORE_NAME
 
 
@@ -48,16 +49,18 @@ def require_store(path: Path | str | None) -> Path:
     return found
 
 
-def resolve_root(store: Path, path: str) -> Path:
-    """Return the absolute path of a folder of photos, which the store has as `path`."""
+def resolve_root(store: Path, path: str) -> Place:
+    """Return the absolute path or URL of a folder of photos, which the store has as `path`."""
+    if is_url(path):
+        return Remote(path)
     return Path(os.path.normpath(store.resolve().parent / path))
 
 
-def require_inside(store: Path, roots: Iterable[Path]) -> None:
-    """Raise `UntrustedStoreError` for a folder of photos outside the one that holds the store."""
+def require_inside(store: Path, roots: Iterable[Place]) -> None:
+    """Raise `UntrustedStoreError` for photos outside the store's own folder, or at a URL."""
     home = os.path.realpath(store.resolve().parent)
     for root in roots:
-        if not Path(os.path.realpath(root)).is_relative_to(home):
+        if isinstance(root, Remote) or not Path(os.path.realpath(root)).is_relative_to(home):
             raise UntrustedStoreError(
                 f"Another account, machine or version of cbir made the store at {store}, and it "
                 f"names photos in {root}, outside its own folder. If you trust where it comes "

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.sources.place import to_place
 from ui.cli.shell import say
 
 if TYPE_CHECKING:  # a query by image does not load it for this
     from indexer.store.reader import StoreReader
 
 STDIN = "-"
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
+WEB_URL = re.compile(r"https?://", re.IGNORECASE)
 
 PrivateOption = Annotated[
     bool,
@@ -29,16 +29,16 @@ PrivateOption = Annotated[
 def read_source(image: str, *, allow_private: bool = False) -> dict[str, Any]:
     """Return the fields of a `Query` for an image: a path, - for standard input, or a URL.
 
-    Raises `FetchError` for a URL that cannot be fetched.
+    Raises `FetchError` for a URL of the web that cannot be fetched, and `UnreachableError`.
     """
     if image == STDIN:
         return {"data": sys.stdin.buffer.read()}
-    if URL.match(image):
+    if WEB_URL.match(image):
         from ui.fetch import fetch, without_credentials
 
         data = fetch(image, allow_private=allow_private)
         return {"data": data, "name": without_credentials(image)}
-    return {"path": Path(image)}
+    return {"path": to_place(image)}
 
 
 def say_classes(store: StoreReader, text: str) -> None:
