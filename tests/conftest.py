@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from filelock import FileLock
@@ -14,6 +15,7 @@ from indexer.features.backbones import BACKBONES
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
+from tests import s3
 from tests.colour_grid import colour_spec
 from tests.postgres import MISSING, Server, find_programs, running_server
 
@@ -89,6 +91,46 @@ def postgres() -> Iterator[Server]:
         pytest.skip(MISSING)
     with running_server(programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """A server of S3 for all tests of this worker."""
+    if not s3.is_installed():
+        if os.environ.get("CI"):
+            pytest.fail(s3.MISSING)
+        pytest.skip(s3.MISSING)
+    with s3.running_server() as port:
+        yield port
+
+
+@pytest.fixture
+def at_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Say which port of this machine is S3, as somebody does in the environment."""
+    from indexer.sources import file_systems
+
+    def ask(port: int) -> None:
+        for name, value in s3.ENVIRONMENT.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", s3.NO_PROXIES)
+        if asked_before != [port]:  # a client takes long to make
+            asked_before[:] = [port]
+            file_systems.forget("s3")
+
+    return ask
+
+
+asked_before: list[int] = []
+
+
+@pytest.fixture
+def bucket(s3_port: int, at_s3: Callable[[int], None]) -> s3.Bucket:
+    """An empty bucket."""
+    at_s3(s3_port)
+    made = s3.Bucket(s3_port, f"photos-{uuid4().hex[:12]}")
+    made.ask("PUT")
+    return made
 
 
 @pytest.fixture

@@ -48,11 +48,17 @@ def retrying(scheme: str, call: Callable[[], T]) -> T:
 
     The packages for buckets do that themselves for all but an answer that breaks off.
     """
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+    from tenacity import (
+        Retrying,
+        retry_if_exception,
+        stop_after_attempt,
+        wait_exponential,
+        wait_random,
+    )
 
     again = Retrying(
         stop=stop_after_attempt(TRIES),
-        wait=wait_exponential_jitter(FIRST_WAIT_S, LONGEST_WAIT_S, jitter=FIRST_WAIT_S),
+        wait=wait_exponential(FIRST_WAIT_S, LONGEST_WAIT_S) + wait_random(0, FIRST_WAIT_S),
         retry=retry_if_exception(lambda error: _may_pass(error, scheme)),
         reraise=True,
     )

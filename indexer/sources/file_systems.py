@@ -63,6 +63,13 @@ def file_system(scheme: str) -> AbstractFileSystem:
         return _opened[key]
 
 
+def forget(*schemes: str) -> None:
+    """Let go of file systems, so that changes of the environment count."""
+    with _opening:
+        for key in [key for key in _opened if key[1] in schemes]:
+            del _opened[key]
+
+
 def _options(scheme: str) -> dict[str, Any]:
     if scheme == "s3":
         tries = {"mode": "standard", "total_max_attempts": TRIES}
@@ -204,7 +211,7 @@ def _bucket_listing(files: RemoteFiles, folder: Place) -> TreeListing:
     problems: list[tuple[str, str]] = []
     top = str(folder).partition("://")[2]
     for name, info in found.items():
-        below = str(name).removeprefix(f"{top}/")
+        below = str(name).lstrip("/").removeprefix(f"{top}/")
         if below in ("", top) or below.endswith("/"):  # what stands for a folder itself
             continue
         if is_plain_name(below):
