@@ -13,13 +13,14 @@ from typing import Any
 from indexer.errors import NoImagesError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.images.budget import DECODING, Budget
+from indexer.images.find import REMEDY
 from indexer.images.page_paths import name_page, page_of
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Describing, Item, Pipeline, is_same
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
-from indexer.scan import REMEDY, Scan, Task, scan_places
+from indexer.scan import Scan, Task, scan_places
 from indexer.sources.place import Place
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store

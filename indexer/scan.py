@@ -14,7 +14,15 @@ from indexer.images.find import Excluded, Walk, find_images
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
-from indexer.sources.access import existing, is_file, is_folder, look_at, may_exist, source_of
+from indexer.sources.access import (
+    archive_around,
+    existing,
+    is_file,
+    is_folder,
+    look_at,
+    may_exist,
+    source_of,
+)
 from indexer.sources.place import Place, absolute, is_below, path_below, to_place
 from indexer.sources.source import Entry, Stat
 from indexer.store.filters import known_among
@@ -22,7 +30,6 @@ from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
 Found = os.stat_result | Stat
-REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
 
 
 @dataclass(frozen=True)
@@ -158,8 +165,10 @@ class _Scanner:
         roots = self.store.roots()
         has_files = is_folder(place)
         folder = place if has_files else place.parent
-        within = {i: root for i, root in roots.items() if is_below(folder, root)}
-        nested = {i: r for i, r in roots.items() if is_below(r, folder) and i not in within}
+        archive = archive_around(folder)
+        alike = {i: root for i, root in roots.items() if archive_around(root) == archive}
+        within = {i: root for i, root in alike.items() if is_below(folder, root)}
+        nested = {i: r for i, r in alike.items() if is_below(r, folder) and i not in within}
         root_id = next(iter(within), None)
         before = ReadingOptions() if root_id is None else self._options_of(root_id)
         options = dataclasses.replace(before, **{**self.options.given, "shard": self.shard})
@@ -173,7 +182,7 @@ class _Scanner:
         scope = {*within, *nested}
         if not (found or walk.others):
             paths = [roots[key[0]] / key[1] for key in self.known if key[0] in scope]
-            _refuse_empty(place, sum(is_below(path, place) for path in paths), walk)
+            walk.refuse_empty(place, sum(is_below(path, place) for path in paths))
         if root_id is None:
             options = dataclasses.replace(options, known_only=not has_files)
             root_id = self.store.add_root(folder, options)
@@ -285,14 +294,3 @@ class _Scanner:
             row for key, rows in self.known.items() if key[0] in gone for row in rows
         ]
         return self.found
-
-
-def _refuse_empty(place: Place, known: int, walk: Walk) -> None:
-    for path, reason in walk.problems:
-        if path == str(place):
-            raise NoImagesError(f"The folder {place} {reason}.")
-    if known:
-        raise NoImagesError(
-            f"{place} holds no images now, but the store knows {known} there. {REMEDY}"
-        )
-    raise NoImagesError(f"There are no images in {place}.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 from fsspec.implementations.memory import MemoryFileSystem
@@ -86,8 +87,8 @@ class MemoryBuckets(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no ty
     """What stands for Google Cloud Storage: its wiring is tested, not its service."""
 
     protocol = ("gs", "gcs")
-    store: dict[str, object] = {}
-    pseudo_dirs = [""]
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:

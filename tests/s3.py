@@ -129,7 +129,8 @@ def unreliable(behind: int) -> Iterator[Unreliable]:
             self._send(answer.status, headers, answer.read(), answer, is_cut=wanted == -1)
             connection.close()
 
-        do_HEAD = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def _send(
             self,

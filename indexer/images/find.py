@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from indexer.errors import UnreachableError
+from indexer.errors import NoImagesError, UnreachableError
 from indexer.images.ignore import IGNORE_FILE, IgnoreRules
 from indexer.sources.access import read_file, source_of
 from indexer.sources.place import Place, is_below, path_below, to_place
@@ -37,6 +37,8 @@ STARTS = (
 )
 CONTAINERS = {(b"ftyp", brand) for brand in (b"avif", b"heic", b"heix", b"mif1", b"msf1")}
 
+REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
+
 # Thumbnails and deleted files of NAS systems, Windows and macOS.
 _SKIPPED_FOLDERS = frozenset({"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN"})
 
@@ -59,6 +61,17 @@ class Walk:
         """Add a problem."""
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self.problems.append((path, f"cannot be read ({reason})"))
+
+    def refuse_empty(self, place: Place, known: int) -> None:
+        """Raise `NoImagesError` for a place without images, where a store knows so many."""
+        for path, reason in self.problems:
+            if path == str(place):
+                raise NoImagesError(f"The folder {place} {reason}.")
+        if known:
+            raise NoImagesError(
+                f"{place} holds no images now, but the store knows {known} there. {REMEDY}"
+            )
+        raise NoImagesError(f"There are no images in {place}.")
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,17 @@ def why_not(error: OSError) -> str:
     return f"cannot be read ({error.strerror or str(error) or type(error).__name__})"
 
 
+def archive_around(place: Place) -> Place | None:
+    """Return the archive that a place is or lies in, None for any other; a URL is told by its name.
+
+    An archive has its photos for itself, whatever folder it lies in.
+    """
+    found = archive_of(place)
+    if found is None or (isinstance(place, Path) and not Path(str(found[0])).is_file()):
+        return None
+    return found[0]
+
+
 def look_at(
     entries: Sequence[Entry], note: Callable[[str, OSError], None]
 ) -> list[os.stat_result | Stat | None]:

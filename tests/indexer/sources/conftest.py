@@ -14,6 +14,8 @@ def published(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Published]:
     """An empty folder, and the place of the kind asked for where it is published."""
+    if "desk" in request.fixturenames:
+        request.getfixturevalue("desk")  # which makes the folder
     folder = tmp_path / "photos"
     folder.mkdir(exist_ok=True)
     kind = request.param
