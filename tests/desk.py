@@ -44,6 +44,10 @@ class Desk:
     def index(self, *places: Path, options: BuildOptions | None = None) -> IndexReport:
         return Builder(self.store, self.extractor, options).run(places or (self.photos,))
 
+    def update(self) -> IndexReport:
+        """Bring all that the store knows up to date."""
+        return Builder(self.store, self.extractor).run()
+
     def paths(self) -> list[str]:
         """The good images of the store, as paths under the photos, each as often as it occurs."""
         roots = self.store.roots()

@@ -120,7 +120,7 @@ def unreliable(behind: int) -> Iterator[Unreliable]:
                 self.close_connection = True
                 return
             if wanted is not None and wanted > 0:
-                self._send(wanted, {}, b"<Error><Code>SlowDown</Code></Error>")
+                self._send(wanted, {}, ERROR % CODES.get(wanted, b"InternalError"))
                 return
             connection = HTTPConnection("127.0.0.1", behind, timeout=30)
             connection.request(self.command, self.path, headers=dict(self.headers))
@@ -173,6 +173,8 @@ def unreliable(behind: int) -> Iterator[Unreliable]:
         server.server_close()
 
 
+ERROR = b"<Error><Code>%s</Code><Message>as it was told</Message></Error>"
+CODES = {403: b"AccessDenied", 503: b"SlowDown"}
 DROPPED = ("content-length", "connection", "transfer-encoding", "server", "date")
 
 

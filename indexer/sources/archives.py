@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from io import BytesIO
-from typing import IO
+from io import BufferedReader, BytesIO, RawIOBase
+from pathlib import Path
+from typing import IO, cast
 
 from indexer.errors import UnreachableError, UnreadableImageError
 from indexer.sources.members import DamagedMemberError, Member, Members, data_start, read_members
@@ -16,6 +17,7 @@ from indexer.sources.ranges import open_ranges
 from indexer.sources.source import Kind, Listing, Source, Stat, TreeListing, mark_of
 
 KEPT = 16  # archives whose members are known at a time
+LISTED_BYTES = 2 << 20  # of one request
 CHECK_S = 30.0  # after which an archive may have been replaced by another
 
 
@@ -108,11 +110,18 @@ class ArchiveFiles:
             facts = self._outer.stat(self._archive)
             state = facts.st_size, facts.st_mtime_ns, facts.st_ino
             if self._members is None or state != self._state:
-                with self._outer.open(self._archive) as file:
+                with self._open() as file:
                     self._members = read_members(file, self._archive.name, mark_of(str(state)))
                 self._state = state
             self._checked_s = time.monotonic()
             return self._members
+
+    def _open(self) -> IO[bytes]:
+        """Open the archive. At a URL much is read at a time: headers of a tar are all over it."""
+        file = self._outer.open(self._archive)
+        if isinstance(self._archive, Path):
+            return file
+        return cast(IO[bytes], BufferedReader(cast(RawIOBase, file), LISTED_BYTES))
 
 
 class Archives:

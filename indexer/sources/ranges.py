@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import IO, Any, cast
 
-BUFFER = 1 << 20  # bytes of one request: what follows a part is often wanted next
+BUFFER = 1 << 18  # bytes of one request at least: what follows a part is often wanted next
 
 
 class RangeFile(io.RawIOBase):

@@ -79,7 +79,7 @@ def test_changes_are_found_and_nothing_else_is_read(published: Published, desk: 
     report = desk.index(published.place)
     assert counts(report) == (0, 1, 0, 1, 1)
     assert desk.engine.runs == 4
-    assert counts(desk.index()) == (0, 0, 2, 0, 0)
+    assert counts(desk.update()) == (0, 0, 2, 0, 0)
 
 
 @ELSEWHERE
