@@ -110,10 +110,8 @@ def at_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     from indexer.sources import file_systems
 
     def ask(port: int) -> None:
-        for name, value in s3.ENVIRONMENT.items():
+        for name, value in s3.environment(port).items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        monkeypatch.setenv("NO_PROXY", s3.NO_PROXIES)
         if asked_before != [port]:  # a client takes long to make
             asked_before[:] = [port]
             file_systems.forget("s3")

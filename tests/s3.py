@@ -25,7 +25,12 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-NO_PROXIES = "127.0.0.1,localhost"
+
+
+def environment(port: int) -> dict[str, str]:
+    """What says that S3 is at a port of this machine."""
+    endpoint = f"http://127.0.0.1:{port}"
+    return ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint, "NO_PROXY": "127.0.0.1,localhost"}
 
 
 def is_installed() -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.sources.place import to_place
+from indexer.errors import UnreachableError
+from indexer.sources.place import WEB, Remote, is_url, to_place
 from ui.cli.shell import say
 
 if TYPE_CHECKING:  # a query by image does not load it for this
     from indexer.store.reader import StoreReader
 
 STDIN = "-"
-WEB_URL = re.compile(r"https?://", re.IGNORECASE)
+KEPT_APART = ("s3", "gs", "zip", "tar")  # not of the web: buckets, and archives
 
 PrivateOption = Annotated[
     bool,
@@ -33,12 +33,15 @@ def read_source(image: str, *, allow_private: bool = False) -> dict[str, Any]:
     """
     if image == STDIN:
         return {"data": sys.stdin.buffer.read()}
-    if WEB_URL.match(image):
+    if is_url(image) and image.partition("://")[0].lower() not in KEPT_APART:
         from ui.fetch import fetch, without_credentials
 
         data = fetch(image, allow_private=allow_private)
         return {"data": data, "name": without_credentials(image)}
-    return {"path": to_place(image)}
+    place = to_place(image)
+    if isinstance(place, Remote) and place.scheme in WEB:
+        raise UnreachableError(f"{place}: fetch the archive first, and query with the file.")
+    return {"path": place}
 
 
 def say_classes(store: StoreReader, text: str) -> None:

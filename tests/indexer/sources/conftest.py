@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from indexer.sources.place import to_place
 from tests import places
 from tests.places import Published
 
@@ -33,4 +34,4 @@ def published(
             yield places.in_memory(folder)
     else:
         with places.web_server(tmp_path) as url:
-            yield Published(folder, places.to_place(f"{url}/photos/"), lambda: None)
+            yield Published(folder, to_place(f"{url}/photos/"), lambda: None)
