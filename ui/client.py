@@ -14,7 +14,7 @@ import httpx
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
 from indexer.sources.access import read_file
-from indexer.sources.place import Place, Remote, is_url
+from indexer.sources.place import Place, named
 from retrieval.query import Hit, Query
 from ui.printable import printable
 
@@ -191,17 +191,12 @@ def _read(path: Place) -> bytes:
         raise CbirError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _place(text: str) -> Place:
-    """Return what a server calls an image; it is not looked at here."""
-    return Remote(text) if is_url(text) else Path(text)
-
-
 def _hit(fields: dict[str, Any]) -> Hit:
     box, quad = fields["box"], fields["quad"]
     return Hit(
         rank=fields["rank"],
         image_id=fields["image_id"],
-        path=_place(fields["path"]),
+        path=named(fields["path"]),
         score=fields["score"],
         region=None if box is None else Region(*box),
         quad=None if quad is None else tuple((x, y) for x, y in quad),

@@ -82,6 +82,11 @@ def is_url(text: str) -> bool:
     return _URL.match(text) is not None
 
 
+def named(text: str) -> Place:
+    """Return the place that a text names, unchecked: one to compare with, not one to read."""
+    return Remote(text.rstrip("/")) if is_url(text) else Path(text)
+
+
 def to_place(text: str | Place) -> Place:
     """Return the place that a text names.
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from indexer.errors import StoreNotFoundError, UntrustedStoreError
-from indexer.sources.place import Place, Remote, is_url
+from indexer.sources.place import Place, Remote, is_url, named
 from indexer.store.layout import CATALOG, CONFIG, SETTINGS, STORE_NAME
 
 
@@ -52,7 +52,7 @@ def require_store(path: Path | str | None) -> Path:
 def resolve_root(store: Path, path: str) -> Place:
     """Return the absolute path or URL of a folder of photos, which the store has as `path`."""
     if is_url(path):
-        return Remote(path)
+        return named(path)
     return Path(os.path.normpath(store.resolve().parent / path))
 
 

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from indexer.errors import OutsideRootsError
-from indexer.sources.place import absolute, is_below, to_place
+from indexer.errors import OutsideRootsError, UnreachableError
+from indexer.sources.place import Place, absolute, is_below, to_place
 from ui.api.models import JobList, JobModel, JobRequest
 from ui.api.problems import responses
 from ui.api.service import Service, service_of
@@ -82,7 +82,7 @@ async def stop_job(number: Number, request: Request) -> JobModel:
 
 def _start(service: Service, asked: JobRequest) -> JobModel:
     roots = service.opened.engine.store.roots().values()
-    places = [absolute(to_place(place)) for place in asked.places]
+    places = [_place(text) for text in asked.places]
     for place in places:
         if not any(is_below(place, root) for root in roots):
             raise OutsideRootsError(
@@ -91,6 +91,13 @@ def _start(service: Service, asked: JobRequest) -> JobModel:
             )
     number = service.start_job(places)
     return model_of(number, service.job(number))
+
+
+def _place(text: str) -> Place:
+    try:
+        return absolute(to_place(text))
+    except UnreachableError as error:
+        raise OutsideRootsError(str(error)) from error
 
 
 def model_of(number: int, job: IndexingJob) -> JobModel:

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
-from indexer.sources.place import to_place
+from indexer.sources.place import named
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
 from retrieval.query import Hit, Query
@@ -171,7 +171,7 @@ def _allowed(store: StoreReader, asked: SearchOptions) -> frozenset[int] | None:
 def filter_of(choice: ImageChoice) -> ImageFilter:
     """Return the filter that is asked for."""
     return ImageFilter(
-        folder=None if choice.folder is None else to_place(choice.folder),
+        folder=None if choice.folder is None else named(choice.folder),
         name=choice.name,
         since=choice.since,
         until=choice.until,

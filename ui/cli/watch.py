@@ -49,6 +49,7 @@ def watch(
     places = [to_place(photo) for photo in photos or ()]
     try:
         with catching_interrupts() as interrupted, open_or_create(store, None, {}) as opened:
+            _refuse_urls(opened, places)
             load_extractor = extractor_loader(opened, engine)
 
             def update(*, is_first: bool = False) -> None:
@@ -86,18 +87,23 @@ def _follow(changes: Iterator[bool], update: Callable[[], None]) -> None:
             say(f"Warning: {error}", err=True)
 
 
-def _folders(store: Store, places: Sequence[Place]) -> list[Path]:
-    """Return the folders to watch; raises `NoImagesError` where none of them is there.
-
-    A URL that is named is refused, too: nobody tells of changes there.
-    """
-    known = [absolute(place) for place in places] or [*store.roots().values()]
+def _refuse_urls(store: Store, places: Sequence[Place]) -> None:
+    """Raise `NoImagesError` for a URL to be watched."""
+    known = places or [*store.roots().values()]
     remote = [place for place in known if isinstance(place, Remote)]
     if remote and (places or len(remote) == len(known)):
         raise NoImagesError(
             f"{remote[0]} cannot be watched: nobody tells of changes there. Run cbir index at "
             "times instead, for example by cron."
         )
+
+
+def _folders(store: Store, places: Sequence[Place]) -> list[Path]:
+    """Return the folders to watch; raises `NoImagesError` where none of them is there.
+
+    URLs of the store are left out.
+    """
+    known = [absolute(place) for place in places] or [*store.roots().values()]
     local = [place for place in known if isinstance(place, Path)]
     folders = [folder if folder.is_dir() else folder.parent for folder in local]
     there = sorted({folder for folder in folders if folder.is_dir()})
