@@ -20,10 +20,11 @@ from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Describing, Item, Pipeline, is_same
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
-from indexer.scan import Scan, Task, scan_places
+from indexer.scan import scan_places
 from indexer.sources.place import Place
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
+from indexer.tasks import Scan, Task
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0

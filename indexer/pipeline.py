@@ -21,9 +21,9 @@ from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
 from indexer.images.ground import is_blank
 from indexer.images.page_paths import name_page
-from indexer.scan import Task
 from indexer.sources.place import Place
 from indexer.store.records import FileState
+from indexer.tasks import Task
 
 PART = 16  # files that a worker takes at a time: what a GPU needs to be kept busy
 SLIDING_PART = 4  # the same where each window of an image enters the network by itself

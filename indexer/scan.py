@@ -6,8 +6,6 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from indexer.errors import NoImagesError, StoreError, UnreachableError
 from indexer.images.find import Excluded, Walk, find_images
@@ -16,6 +14,7 @@ from indexer.reading import ReadingOptions
 from indexer.shard import Shard
 from indexer.sources.access import (
     archive_around,
+    archive_mark,
     existing,
     is_file,
     is_folder,
@@ -28,57 +27,9 @@ from indexer.sources.source import Entry, Stat
 from indexer.store.filters import known_among
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
+from indexer.tasks import Scan, ScanOptions, Task
 
 Found = os.stat_result | Stat
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file to read: `known` are its rows in the catalogue, one for each of its pictures.
-
-    It is described `again` where its bytes are known already, but not as `options` have it.
-    """
-
-    path: Place
-    file: FileState
-    known: tuple[KnownFile, ...] = ()
-    options: ReadingOptions = field(default_factory=ReadingOptions)
-    again: bool = False
-
-
-@dataclass
-class Scan:
-    """The outcome of a scan: `tasks` to do, `unchanged` rows, and rows whose file is `missing`.
-
-    `lost` are rows of roots that are not there any more: renamed folders, drives at another place;
-    `guarded` are (folder, row) below folders that are suddenly empty, as a mount point is.
-    `stamped` are unchanged rows with what the store did not know of their files yet. `problems` are
-    (path, reason) of what could not be read, and `skipped` counts files that are no images by
-    suffix; `options` and `other_files` are what to remember of each root.
-    """
-
-    tasks: list[Task] = field(default_factory=list)
-    unchanged: list[KnownFile] = field(default_factory=list)
-    stamped: list[tuple[int, FileState]] = field(default_factory=list)
-    missing: list[KnownFile] = field(default_factory=list)
-    lost: list[KnownFile] = field(default_factory=list)
-    guarded: list[tuple[str, KnownFile]] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    options: dict[int, ReadingOptions] = field(default_factory=dict)
-    other_files: dict[int, Counter[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """Choices of a scan: `given` are those `ReadingOptions` that differ from what is remembered.
-
-    `retry_failed` reads unchanged failures again, and `check` every file.
-    """
-
-    given: Mapping[str, Any] = field(default_factory=dict)
-    retry_failed: bool = False
-    check: bool = False
 
 
 def scan_places(store: Store, places: Sequence[Place], options: ScanOptions | None = None) -> Scan:
@@ -173,6 +124,10 @@ class _Scanner:
         before = ReadingOptions() if root_id is None else self._options_of(root_id)
         options = dataclasses.replace(before, **{**self.options.given, "shard": self.shard})
         top = folder if root_id is None else roots[root_id]
+        is_root = root_id is not None and place == top == archive and options == before
+        if root_id is not None and is_root and self._is_known_whole(root_id, place):
+            self._keep(root_id)
+            return
         walk = Walk()
         excluded = self._excluded(top, options, nested)
         homes = [*nested.values(), top]
@@ -190,6 +145,7 @@ class _Scanner:
         elif place == top:
             options = dataclasses.replace(options, known_only=False)
         if place == top:
+            options = dataclasses.replace(options, members=len(found) if archive else None)
             self.found.options[root_id] = options
             self.found.other_files[root_id] = walk.skipped
         for path, stat in found:
@@ -197,6 +153,25 @@ class _Scanner:
             self._sort_in(owner, roots[owner], path, stat, before, options)
         if has_files:
             self._note_missing(place, {*scope, root_id}, roots, walk)
+
+    def _is_known_whole(self, root_id: int, archive: Place) -> bool:
+        """Whether an archive is known as it is, so that its members need not be listed."""
+        mark = archive_mark(archive)
+        own = [rows for (owner, _), rows in self.known.items() if owner == root_id]
+        return (
+            mark is not None
+            and not (self.options.check or self.options.retry_failed)
+            and len(own) == self._options_of(root_id).members
+            and all(row.file.inode == mark for rows in own for row in rows)
+        )
+
+    def _keep(self, root_id: int) -> None:
+        """Take over what is known of a root."""
+        for key, rows in self.known.items():
+            if key[0] == root_id and key not in self._seen:
+                self._seen.add(key)
+                self.found.unchanged += rows
+        self.found.skipped += Counter(self.store.other_files(root_id))
 
     def _excluded(
         self, top: Place, options: ReadingOptions, nested: Mapping[int, Place]

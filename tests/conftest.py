@@ -100,8 +100,8 @@ def s3_port() -> Iterator[int]:
         if os.environ.get("CI"):
             pytest.fail(s3.MISSING)
         pytest.skip(s3.MISSING)
-    with s3.running_server() as port:
-        yield port
+    with s3.running_server() as server:
+        yield server.port
 
 
 @pytest.fixture

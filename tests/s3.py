@@ -76,9 +76,22 @@ SIGNED = (
 )
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server at a port of this machine."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """The processor time that it has taken."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def running_server() -> Iterator[int]:
-    """Run a server on a port of this machine; it is gone in the end."""
+def running_server() -> Iterator[Server]:
+    """Run a server; it is gone in the end."""
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
@@ -92,7 +105,7 @@ def running_server() -> Iterator[int]:
             assert process.poll() is None, "the server of S3 does not start"
             assert time.monotonic() < deadline, "the server of S3 does not start"
             time.sleep(0.05)
-        yield port
+        yield Server(port, process.pid)
     finally:
         process.kill()
         process.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from indexer.errors import InaccessibleImageError, UnreachableError
-from indexer.sources.archives import Archives
+from indexer.sources.archives import ArchiveFiles, Archives
 from indexer.sources.local import LocalFiles
 from indexer.sources.place import PACKED, Place, Remote, archive_of, is_url
 from indexer.sources.source import Entry, Kind, Source, Stat
@@ -106,6 +106,16 @@ def archive_around(place: Place) -> Place | None:
     if found is None or (isinstance(place, Path) and not Path(str(found[0])).is_file()):
         return None
     return found[0]
+
+
+def archive_mark(archive: Place) -> int | None:
+    """Return the mark that all members of a tar have as long as it stays, None for a zip.
+
+    Raises `UnreachableError`.
+    """
+    source = source_of(archive)
+    is_tar = isinstance(source, ArchiveFiles) and archive.name.lower().endswith(".tar")
+    return source.mark() if is_tar and isinstance(source, ArchiveFiles) else None
 
 
 def look_at(

@@ -28,13 +28,13 @@ class ArchiveFiles:
         self._outer = outer
         self._archive = archive
         self._members: Members | None = None
-        self._state: tuple[int, int, int] | None = None
+        self._mark: int | None = None
         self._checked_s = 0.0
         self._looking = threading.Lock()
 
     def kind(self, place: Place) -> Kind | None:
         """Return what is at a place, None for nothing; raises `UnreachableError`."""
-        return self._tree().kind(self._name(place))
+        return "folder" if place == self._archive else self._tree().kind(self._name(place))
 
     def list(self, folder: Place) -> Listing:
         """Return what is below a folder, as of now; raises `UnreachableError`."""
@@ -47,10 +47,7 @@ class ArchiveFiles:
         except DamagedMemberError as error:
             raise UnreachableError(f"{self._archive} {error}; nothing was changed.") from error
         except OSError as error:
-            what = error.strerror or str(error)
-            raise UnreachableError(
-                f"{self._archive} cannot be read ({what}); nothing was changed."
-            ) from error
+            raise self._away(error) from error
         problems = [(f"{self._archive}/{name}", why) for name, why in members.problems]
         if members.damage:
             problems.append((str(self._archive), f"cannot be read as a whole: {members.damage}"))
@@ -107,14 +104,28 @@ class ArchiveFiles:
             is_fresh = time.monotonic() - self._checked_s < CHECK_S
             if self._members is not None and is_fresh and not is_now:
                 return self._members
-            facts = self._outer.stat(self._archive)
-            state = facts.st_size, facts.st_mtime_ns, facts.st_ino
-            if self._members is None or state != self._state:
+            mark = self._look()
+            if self._members is None or mark != self._mark:
                 with self._open() as file:
-                    self._members = read_members(file, self._archive.name, mark_of(str(state)))
-                self._state = state
+                    self._members = read_members(file, self._archive.name, mark)
+                self._mark = mark
             self._checked_s = time.monotonic()
             return self._members
+
+    def _look(self) -> int:
+        facts = self._outer.stat(self._archive)
+        return mark_of(f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ino}")
+
+    def mark(self) -> int:
+        """Return a number that changes with the archive; raises `UnreachableError`."""
+        try:
+            return self._look()
+        except OSError as error:
+            raise self._away(error) from error
+
+    def _away(self, error: OSError) -> UnreachableError:
+        what = error.strerror or str(error)
+        return UnreachableError(f"{self._archive} cannot be read ({what}); nothing was changed.")
 
     def _open(self) -> IO[bytes]:
         """Open the archive. At a URL much is read at a time: headers of a tar are all over it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -156,6 +157,11 @@ class StoreReader:
             raise StoreCorruptError(
                 f"What the store at {self.path} remembers of its folders cannot be read ({error})."
             ) from error
+
+    def other_files(self, root_id: int) -> dict[str, int]:
+        """Return how many files of a root are no images, by suffix, as the last run found."""
+        found: dict[str, int] = json.loads(self.reader.state().roots[root_id].skipped)
+        return found
 
     @property
     def shard(self) -> Shard | None:

@@ -16,7 +16,8 @@ from indexer.features.engines.protocols import Activations, T
 from indexer.features.extractor import FeatureExtractor
 from indexer.images.budget import Budget
 from indexer.pipeline import Pipeline
-from indexer.scan import ScanOptions, Task, scan_places
+from indexer.scan import scan_places
+from indexer.tasks import ScanOptions, Task
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
 from tests.pictures import plain, shades

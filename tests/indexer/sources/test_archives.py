@@ -14,7 +14,8 @@ from PIL import Image
 
 from indexer.errors import NoImagesError, UnreachableError
 from indexer.images.decode import load_image
-from indexer.sources import members
+from indexer.run import BuildOptions
+from indexer.sources import archives, members
 from indexer.sources.access import read_file
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, Colour, coloured, noise
@@ -218,3 +219,27 @@ def test_a_large_member_is_decoded_from_a_copy_or_in_part(
 def test_an_empty_archive_holds_no_images(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(NoImagesError, match="no images"):
         desk.index(make_tar(tmp_path / "empty.tar", []))
+
+
+def test_a_tar_that_is_known_as_it_is_is_not_listed_again(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [(f"{n}.png", png((n * 60, 90, 10))) for n in range(4)]
+    archive = make_tar(tmp_path / "shard.tar", [*files, ("0.json", b"{}"), ("bad.jpg", b"bad")])
+    first = desk.index(archive)
+    listed = []
+
+    def count(*arguments: object) -> members.Members:
+        listed.append(arguments)
+        return members.read_members(*arguments)  # type: ignore[arg-type]  # what it was given
+
+    monkeypatch.setattr(archives, "read_members", count)
+    again = desk.index(archive)
+    assert (again.unchanged, again.skipped, again.failed) == (4, {".json": 1}, first.failed)
+    assert listed == []
+    desk.store.remove([desk.store.known_files()[1, "2.png"].id])
+    assert desk.index(archive).added == 1
+    make_tar(archive, [*files, ("new.png", png(BLUE))])
+    report = desk.index(archive)
+    assert (report.added, report.unchanged) == (1, 4)
+    assert desk.index(archive, options=BuildOptions(exclude=("new.png",))).removed == 1

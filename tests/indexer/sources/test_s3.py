@@ -16,6 +16,7 @@ from PIL import Image
 from indexer.errors import InaccessibleImageError, NoImagesError, UnreachableError
 from indexer.images import decode
 from indexer.images.decode import load_image
+from indexer.images.decoder_pool import POOL
 from indexer.sources import faults, file_systems
 from indexer.sources.place import to_place
 from tests import s3
@@ -186,6 +187,7 @@ def test_of_a_large_tiff_only_the_wanted_parts_are_fetched(
     bucket: s3.Bucket, front: s3.Unreliable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(decode, "HELD_BYTES", 100_000)
+    POOL.close()  # a decoder has the keys of the time when it was started
     out = io.BytesIO()
     whole = noise(1, 2048, 2048)
     with tifffile.TiffWriter(out) as file:
