@@ -65,9 +65,16 @@ def retrying(scheme: str, call: Callable[[], T]) -> T:
     return again(call)
 
 
+def _cause(error: BaseException) -> BaseException:
+    """Return what a fault is: fsspec says of all faults of a web server that there is no file."""
+    is_vague = isinstance(error, FileNotFoundError) and error.__cause__ is not None
+    return (error.__cause__ or error) if is_vague else error
+
+
 def _may_pass(error: BaseException, scheme: str) -> bool:
     import aiohttp
 
+    error = _cause(error)
     if isinstance(error, aiohttp.ClientPayloadError):
         return True
     if scheme not in WEB:
@@ -77,8 +84,9 @@ def _may_pass(error: BaseException, scheme: str) -> bool:
     return isinstance(error, aiohttp.ClientConnectionError | ConnectionError | TimeoutError)
 
 
-def translate(error: Exception, place: str) -> OSError:
+def translate(fault: Exception, place: str) -> OSError:
     """Return a fault as an `OSError` that says why; keys are never part of it."""
+    error = _cause(fault)
     status = getattr(error, "status", None)
     if status is None and type(error).__name__ == "HttpError":
         status = getattr(error, "code", None)
@@ -95,7 +103,7 @@ def translate(error: Exception, place: str) -> OSError:
     return OSError(getattr(error, "errno", None) or errno.EIO, _text(error), place)
 
 
-def _text(error: Exception) -> str:
+def _text(error: BaseException) -> str:
     said = str(getattr(error, "strerror", None) or error)
     if isinstance(error, FileNotFoundError):
         said = "there is no such file"
