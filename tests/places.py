@@ -20,7 +20,7 @@ from indexer.sources import file_systems
 from indexer.sources.place import Place, to_place
 from tests.s3 import Bucket
 
-KINDS = ("folder", "zip", "tar", "s3", "zip at s3", "tar at s3", "gs", "https")
+KINDS = ("folder", "zip", "tar", "s3", "zip at s3", "gs", "https")
 
 
 @dataclass

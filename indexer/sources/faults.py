@@ -67,8 +67,10 @@ def retrying(scheme: str, call: Callable[[], T]) -> T:
 
 def _cause(error: BaseException) -> BaseException:
     """Return what a fault is: fsspec says of all faults of a web server that there is no file."""
-    is_vague = isinstance(error, FileNotFoundError) and error.__cause__ is not None
-    return (error.__cause__ or error) if is_vague else error
+    from aiohttp import ClientError
+
+    is_vague = isinstance(error, FileNotFoundError) and isinstance(error.__cause__, ClientError)
+    return error.__cause__ if is_vague and error.__cause__ is not None else error
 
 
 def _may_pass(error: BaseException, scheme: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from indexer.errors import NoImagesError
 from indexer.run import BuildOptions, IndexReport
+from indexer.shard import Shard
 from indexer.store.store import Store
 from tests.colour_grid import colour_spec
 from tests.desk import Desk
@@ -105,3 +106,36 @@ def test_exclude_and_ignore_files_count_as_in_a_folder(published: Published, des
     assert report.added == 2
     paths = {path for _, path in desk.store.known_files()}
     assert paths == ({"a.png", "sub/c.png"})
+
+
+@pytest.mark.parametrize("published", ["tar", "s3"], indirect=True)
+def test_shards_hold_every_photo_once(published: Published, desk: Desk, tmp_path: Path) -> None:
+    for number in range(6):
+        plain(desk.photos / f"{number}.png", (number * 40, 90, 10))
+    published.publish()
+    held = []
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        other = another_desk(desk, tmp_path / str(number))
+        other.index(published.place, options=BuildOptions(shard=Shard(number, 2)))
+        held.append({path for _, path in other.store.known_files()})
+        other.store.close()
+    assert not held[0] & held[1]
+    assert held[0] | held[1] == {f"{number}.png" for number in range(6)}
+
+
+@pytest.mark.parametrize("published", ["zip", "s3"], indirect=True)
+def test_a_photo_that_goes_elsewhere_is_not_described_again(
+    published: Published, desk: Desk, tmp_path: Path
+) -> None:
+    local = tmp_path / "local"
+    plain(local / "a.png", RED)
+    plain(local / "b.png", BLUE)
+    plain(desk.photos / "c.png", GREEN)
+    published.publish()
+    assert desk.index(local, published.place).added == 3
+    (local / "a.png").rename(desk.photos / "a.png")
+    published.publish()
+    report = desk.index(local, published.place)
+    assert counts(report) == (0, 0, 2, 1, 0)
+    assert desk.engine.runs == 3
