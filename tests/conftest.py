@@ -122,10 +122,26 @@ def at_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 asked_before: list[int] = []
 
 
+@pytest.fixture(scope="session")
+def _front(s3_port: int) -> Iterator[s3.Unreliable]:
+    with s3.unreliable(s3_port) as made:
+        yield made
+
+
 @pytest.fixture
-def bucket(s3_port: int, at_s3: Callable[[int], None]) -> s3.Bucket:
+def front(_front: s3.Unreliable, at_s3: Callable[[int], None]) -> s3.Unreliable:
+    """What stands between this machine and the server of S3, and fails as it is told."""
+    at_s3(_front.port)
+    _front.fault = lambda *_: None
+    _front.asked.clear()
+    return _front
+
+
+@pytest.fixture
+def bucket(request: pytest.FixtureRequest, s3_port: int, at_s3: Callable[[int], None]) -> s3.Bucket:
     """An empty bucket."""
-    at_s3(s3_port)
+    if "front" not in request.fixturenames:
+        at_s3(s3_port)
     made = s3.Bucket(s3_port, f"photos-{uuid4().hex[:12]}")
     made.ask("PUT")
     return made

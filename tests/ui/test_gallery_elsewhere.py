@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,6 @@ from ui.api.limits import Limits
 from ui.api.models import JobRequest
 from ui.api.service import Service
 from ui.gallery import ELSEWHERE, Gallery, resolve_inside, state_of
-
-
-@pytest.fixture
-def front(bucket: s3.Bucket, at_s3: Callable[[int], None]) -> Iterator[s3.Unreliable]:
-    with s3.unreliable(bucket.port) as made:
-        at_s3(made.port)
-        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +29,9 @@ def png(colour: tuple[int, int, int]) -> bytes:
     return out.getvalue()
 
 
-@pytest.fixture
-def front(
-    bucket: s3.Bucket, at_s3: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[s3.Unreliable]:
-    """What stands between this machine and the server, and fails as it is told."""
+@pytest.fixture(autouse=True)
+def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "FIRST_WAIT_S", 0.01)
-    with s3.unreliable(bucket.port) as made:
-        at_s3(made.port)
-        yield made
 
 
 @pytest.fixture
