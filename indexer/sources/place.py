@@ -49,6 +49,11 @@ class Remote:
         return self.url
 
     @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return Path(self.name).stem
+
+    @property
     def suffix(self) -> str:
         """The suffix of the name, with its dot, if any."""
         return Path(self.name).suffix
@@ -130,6 +135,13 @@ def _check(scheme: str, rest: str) -> None:
         )
     if not host or not is_plain_name(unquote(path) if scheme in WEB else path, may_be_empty=True):
         raise UnreachableError(f"{shown} is not a valid URL; check it.")
+
+
+def as_path(place: Place) -> Path:
+    """Return the path of a place of this machine; raises `UnreachableError` for a URL."""
+    if isinstance(place, Remote):
+        raise UnreachableError(f"{place} is not on this machine.")
+    return place
 
 
 def is_plain_name(name: str, *, may_be_empty: bool = False) -> bool:
