@@ -96,6 +96,15 @@ def test_hits_and_queries_have_their_urls(remote: Remote, album: Album, cbir: Ru
     ]
 
 
+def test_a_query_is_located_in_a_photo_from_there(remote: Remote, album: Album, cbir: Run) -> None:
+    options = ("--store", remote.store, "--box", "80,40,240,200", "--json")
+    there = cbir("localize", album.photos / "chelsea.jpg", f"{remote.url}/chelsea.jpg", *options)
+    assert there.exit_code == 0, there.output
+    assert json.loads(there.stdout)["target"] == f"{remote.url}/chelsea.jpg"
+    here = cbir("localize", *[album.photos / "chelsea.jpg"] * 2, *options)
+    assert json.loads(there.stdout)["box"] == json.loads(here.stdout)["box"]
+
+
 def test_pages_and_sheets_show_pictures_from_there(
     remote: Remote, cbir: Run, tmp_path: Path
 ) -> None:
