@@ -81,10 +81,11 @@ def index_photos(
     """Bring the store at `store`, which is created if there is none, up to date with `photos`.
 
     `photos` are folders, searched recursively, image files, archives, or URLs of buckets and web
-    servers; without any, all that the store knows is brought up to date. `spec` says how a new store describes them, `FeatureSpec.create()`
-    unless given; an existing store keeps its own. `catalog` is the URL of a PostgreSQL database for
-    the catalogue of a new store, which is a file in the store unless given. `progress` is told how
-    far the work is, and `stop` is asked now and then whether it should end.
+    servers; without any, all that the store knows is brought up to date. `spec` says how a new
+    store describes them, `FeatureSpec.create()` unless given; an existing store keeps its own.
+    `catalog` is the URL of a PostgreSQL database for the catalogue of a new store, which is a file
+    in the store unless given. `progress` is told how far the work is, and `stop` is asked now and
+    then whether it should end.
 
     Raises `NoImagesError` for a place without images, `SpecMismatchError` for another spec than the
     store's, `StoreLockedError` while another process writes to it, and `IndexingStopped`.
