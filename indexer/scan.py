@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from indexer.errors import NoImagesError, StoreError, UnreachableError
 from indexer.images.find import Excluded, Walk, find_images
@@ -193,7 +194,7 @@ class _Scanner:
             walk.others += not self._is_in_shard(place, homes)
             return [] if walk.others else [(place, source_of(place).stat(place))]
         if not is_folder(place):
-            raise NoImagesError(f"There is no file or folder {place}.")
+            raise _not_there(place)
         top, skip = homes[-1], self.store.path
         found: list[tuple[Place, Entry]] = []
         for entry in find_images(
@@ -269,3 +270,12 @@ class _Scanner:
             row for key, rows in self.known.items() if key[0] in gone for row in rows
         ]
         return self.found
+
+
+def _not_there(place: Place) -> NoImagesError:
+    if isinstance(place, Path):
+        return NoImagesError(f"There is no file or folder {place}.")
+    return NoImagesError(
+        f"There is nothing at {place}, or nothing that may be listed. Check the URL and the "
+        "credentials; nothing was changed."
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from indexer.errors import NoImagesError, UnreachableError
+from indexer.errors import ImageError, NoImagesError, UnreachableError
 from indexer.images.ignore import IGNORE_FILE, IgnoreRules
 from indexer.sources.access import read_file, source_of
 from indexer.sources.place import Place, is_below, path_below, to_place
@@ -144,7 +144,7 @@ def find_images(
                         yield entry
                     else:
                         walk.skipped[path.suffix.lower()] += 1
-            except OSError as error:
+            except (OSError, ImageError) as error:
                 walk.note(entry.path, error)
         pending.extend((path, ignored) for path in reversed(folders))
 
@@ -182,7 +182,7 @@ def _ignored_in(folder: Place, walk: Walk) -> list[IgnoreRules]:
         return [IgnoreRules.read(folder)]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImageError) as error:
         walk.note(str(folder / IGNORE_FILE), error)
         return []
 

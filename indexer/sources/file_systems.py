@@ -55,7 +55,8 @@ def file_system(scheme: str) -> AbstractFileSystem:
                 _opened[key] = fsspec.filesystem(
                     scheme, skip_instance_cache=True, use_listings_cache=False, **_options(scheme)
                 )
-                _opened[key].retries = 1  # of s3fs, which would multiply those of botocore
+                if scheme == "s3":
+                    _opened[key].retries = 1  # those of s3fs would multiply those of botocore
             except ImportError as error:
                 raise UnreachableError(
                     f"{scheme}:// cannot be read, for a package is missing ({error}). Install it "

@@ -243,3 +243,20 @@ def test_a_tar_that_is_known_as_it_is_is_not_listed_again(
     report = desk.index(archive)
     assert (report.added, report.unchanged) == (1, 4)
     assert desk.index(archive, options=BuildOptions(exclude=("new.png",))).removed == 1
+
+
+def test_a_damaged_ignore_file_or_unknown_member_is_a_warning(desk: Desk, tmp_path: Path) -> None:
+    files = [
+        (".cbirignore", b"x"),
+        ("odd.dat", png(BLUE)),
+        ("photo.dat", png(GREEN)),
+        ("a.png", png(RED)),
+    ]
+    archive = make_zip(tmp_path / "some.zip", files)
+    data = bytearray(archive.read_bytes())
+    _patch_entry(data, b".cbirignore", flags=1)
+    _patch_entry(data, b"odd.dat", flags=1)
+    archive.write_bytes(bytes(data))
+    report = desk.index(archive, options=BuildOptions(sniff=True))
+    assert report.added == 2
+    assert {Path(path).name for path, _ in report.warnings} == {".cbirignore", "odd.dat"}
