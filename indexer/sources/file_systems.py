@@ -105,7 +105,7 @@ class RemoteFiles:
     def kind(self, place: Place) -> Kind | None:
         """Return what is at a place, None for nothing; raises `UnreachableError`."""
         try:
-            info = self._ask(place, lambda system: system.info(self._url(place)))
+            info = self._ask(place, lambda system: system.info(str(place)))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -118,7 +118,19 @@ class RemoteFiles:
         """Return what is below a folder: of a bucket at once, of a web server page by page."""
         if self.scheme in WEB:
             return _WebListing(self)
-        return _bucket_listing(self, folder)
+        found = self._ask(folder, lambda system: system.find(str(folder), detail=True))
+        own: dict[str, Stat] = {}
+        problems: list[tuple[str, str]] = []
+        top = str(folder).partition("://")[2]
+        for name, info in found.items():
+            below = str(name).lstrip("/").removeprefix(f"{top}/")
+            if below in ("", top) or below.endswith("/"):  # what stands for a folder itself
+                continue
+            if is_plain_name(below):
+                own[below] = to_stat(info)
+            else:
+                problems.append((f"{folder}/{below}", NO_NAME))
+        return TreeListing(folder, own.items(), problems)
 
     def links(self, folder: Place) -> Iterator[tuple[str, bool]]:
         """Yield the names on the page of a folder, and whether they are folders."""
@@ -131,20 +143,18 @@ class RemoteFiles:
 
     def stat(self, file: Place) -> Stat:
         """Return what tells a changed file."""
-        return to_stat(self._ask(file, lambda system: system.info(self._url(file))))
+        return to_stat(self._ask(file, lambda system: system.info(str(file))))
 
     def read(self, file: Place, most: int | None = None) -> bytes:
         """Return the bytes of a file, or `most` of them from its start, by one request."""
         if most is not None:
             return self.fetch(file, 0, most)
-        return cast(bytes, self._ask(file, lambda system: system.cat_file(self._url(file))))
+        return cast(bytes, self._ask(file, lambda system: system.cat_file(str(file))))
 
     def fetch(self, file: Place, start: int, stop: int) -> bytes:
         """Return a part of a file, which may have fewer bytes."""
         try:
-            part = self._ask(
-                file, lambda system: system.cat_file(self._url(file), start=start, end=stop)
-            )
+            part = self._ask(file, lambda system: system.cat_file(str(file), start=start, end=stop))
         except OSError:
             if start == 0 and not self.stat(file).st_size:
                 return b""  # of an empty file there is no part
@@ -159,7 +169,7 @@ class RemoteFiles:
 
         Of a web server that gives no parts it is a copy.
         """
-        info = self._ask(file, lambda system: system.info(self._url(file)))
+        info = self._ask(file, lambda system: system.info(str(file)))
         if self.scheme in WEB and not self._gives_parts(file, info):
             return self._copy(file)
         size = to_stat(info).st_size
@@ -168,7 +178,7 @@ class RemoteFiles:
     def _gives_parts(self, file: Place, info: dict[str, Any]) -> bool:
         if info.get("partial") is False or info.get("size") is None:
             return False
-        start = self._ask(file, lambda system: system.cat_file(self._url(file), start=0, end=1))
+        start = self._ask(file, lambda system: system.cat_file(str(file), start=0, end=1))
         return len(start) == 1
 
     def _copy(self, file: Place) -> IO[bytes]:
@@ -177,15 +187,12 @@ class RemoteFiles:
         def fill(system: AbstractFileSystem) -> None:
             copy.seek(0)
             copy.truncate()
-            with system.open(self._url(file), block_size=0) as opened:
+            with system.open(str(file), block_size=0) as opened:
                 shutil.copyfileobj(opened, copy)
 
         self._ask(file, fill)
         copy.seek(0)
         return copy
-
-    def _url(self, place: Place) -> str:
-        return str(place)
 
 
 class _WebListing:
@@ -198,29 +205,11 @@ class _WebListing:
 
     def entries(self, folder: Place) -> Sequence[Entry]:
         """Return what the page of a folder links to below it."""
-        return [self._entry(folder / name, is_folder) for name, is_folder in self._links(folder)]
-
-    def _links(self, folder: Place) -> Iterator[tuple[str, bool]]:
-        return self._files.links(folder)
+        links = self._files.links(folder)
+        return [self._entry(folder / name, is_folder) for name, is_folder in links]
 
     def _entry(self, place: Place, is_folder: bool) -> Entry:
         return FoundEntry(place.name, str(place), is_folder, lambda: self._files.stat(place))
-
-
-def _bucket_listing(files: RemoteFiles, folder: Place) -> TreeListing:
-    found = files._ask(folder, lambda system: system.find(str(folder), detail=True, withdirs=False))
-    own: list[tuple[str, Stat]] = []
-    problems: list[tuple[str, str]] = []
-    top = str(folder).partition("://")[2]
-    for name, info in found.items():
-        below = str(name).lstrip("/").removeprefix(f"{top}/")
-        if below in ("", top) or below.endswith("/"):  # what stands for a folder itself
-            continue
-        if is_plain_name(below):
-            own.append((below, to_stat(info)))
-        else:
-            problems.append((f"{folder}/{below}", NO_NAME))
-    return TreeListing(folder, own, problems)
 
 
 def to_stat(info: dict[str, Any]) -> Stat:
@@ -241,7 +230,7 @@ def _nanoseconds(value: object) -> int:
             read = datetime.fromisoformat if value[:1].isdigit() else parsedate_to_datetime
             return round(read(value).timestamp()) * 10**9
         if isinstance(value, datetime):
-            return round(value.timestamp() * 1000) * 10**6
+            return int(value.timestamp()) * 10**9  # a listing may be more exact than an answer
     except ValueError:
         return 0
     return 0
