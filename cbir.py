@@ -81,12 +81,12 @@ def index_photos(
 ) -> IndexReport:
     """Bring the store at `store`, which is created if there is none, up to date with `photos`.
 
-    `photos` are folders, searched recursively, or image files; without any, all that the store
-    knows is brought up to date. `spec` says how a new store describes them, `FeatureSpec.create()`
-    unless given; an existing store keeps its own. `catalog` is the URL of a PostgreSQL database for
-    the catalogue of a new store, and `vectors` that of a Milvus server for its vectors; both are
-    files in the store unless given. `progress` is told how
-    far the work is, and `stop` is asked now and then whether it should end.
+    `photos` are folders, searched recursively, image files, archives, or URLs of buckets and web
+    servers; without any, all that the store knows is brought up to date. `spec` says how a new
+    store describes them, `FeatureSpec.create()` unless given; an existing store keeps its own.
+    `catalog` is the URL of a PostgreSQL database for the catalogue of a new store, and `vectors`
+    that of a Milvus server for its vectors; both are files in the store unless given. `progress` is
+    told how far the work is, and `stop` is asked now and then whether it should end.
 
     Raises `NoImagesError` for a place without images, `SpecMismatchError` for another spec than the
     store's, `StoreLockedError` while another process writes to it, and `IndexingStopped`.
@@ -95,6 +95,7 @@ def index_photos(
     from indexer.features.extractor import FeatureExtractor
     from indexer.features.spec import FeatureSpec
     from indexer.progress import no_progress
+    from indexer.sources.place import to_place
     from indexer.store.catalogs import require_same
     from indexer.store.places import catalog_file
     from indexer.store.store import Store
@@ -115,7 +116,7 @@ def index_photos(
         return FeatureExtractor(opened.spec, adaptation=opened.adaptation())
 
     try:
-        places = [Path(photo) for photo in photos]
+        places = [to_place(photo if isinstance(photo, str) else Path(photo)) for photo in photos]
         return index(opened, places, load_extractor, options, progress or no_progress, stop)
     finally:
         if exists:

@@ -25,6 +25,7 @@ from benchmarks.scoreboard import open_store
 from indexer.features.local import find_local_features
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
+from indexer.sources.place import Place
 from retrieval.confidence import CONFIDENT
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest, ManifestQuery
@@ -71,7 +72,7 @@ def random_crops(photos: list[Path]) -> list[Query]:
     return queries
 
 
-def confidence(engine: SearchEngine, query: Query) -> tuple[Path | None, float]:
+def confidence(engine: SearchEngine, query: Query) -> tuple[Place | None, float]:
     """Return the first hit of a query, and its confidence."""
     hits = engine.search(replace(query, k=1))
     return (hits[0].path, hits[0].confidence or 0.0) if hits else (None, 0.0)

@@ -36,6 +36,7 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.local import LocalFeatures, find_local_features
 from indexer.features.spec import FeatureSpec
 from indexer.images.decode import load_image
+from indexer.sources.place import as_path
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest, ManifestQuery
 from retrieval.evaluation.metrics import average_precision
@@ -260,7 +261,7 @@ def main() -> None:
                 k=arguments.first,
                 allowed=allowed,
             )
-            found[query.id] = [hit.path for hit in engine.search(asked)]
+            found[query.id] = [as_path(hit.path) for hit in engine.search(asked)]
         store.close()
     names = ["sift", *CELLS, *(["xfeat"] if xfeat() is not None else [])]
     sources = Sources(names)

@@ -28,6 +28,7 @@ from PIL import Image
 
 from indexer.diagnosis import examine
 from indexer.images.decode import load_image
+from indexer.sources.place import path_below
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
@@ -168,7 +169,7 @@ def hits_of(store: Path, photos: Path) -> list[list[tuple[str, float]]]:
     for path in chosen:
         for search in ("image", "region"):
             hits = engine.search(Query(path=path, search=search, k=20))
-            found.append(sorted((str(h.path.relative_to(photos)), round(h.score, 3)) for h in hits))
+            found.append(sorted((path_below(photos, h.path), round(h.score, 3)) for h in hits))
     engine.store.close()
     return found
 

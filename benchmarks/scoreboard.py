@@ -26,6 +26,7 @@ from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.optimize import update_indexes
+from indexer.sources.place import path_below
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest
@@ -132,7 +133,7 @@ def _count_proofs(manifest: Manifest, answers: dict[str, list[Hit]]) -> dict[str
     right = wrong = positives = others = 0
     for query in manifest.queries:
         for hit in answers.get(query.id, ()):
-            entry = hit.path.relative_to(manifest.folder).as_posix()
+            entry = path_below(manifest.folder, hit.path)
             if entry in query.junk:
                 continue
             is_right = entry in query.positives

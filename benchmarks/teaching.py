@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.regions import build
 from indexer.errors import CbirError
+from indexer.sources.place import is_below, path_below
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.manifest import Manifest
 from retrieval.evaluation.metrics import average_precision
@@ -57,9 +58,9 @@ def measure(
         except CbirError as error:
             raise SystemExit(f"{asked.id}: {error}") from error
         ids = {
-            hit.path.relative_to(manifest.folder).as_posix(): hit.image_id
+            path_below(manifest.folder, hit.path): hit.image_id
             for hit in ranked
-            if hit.path.is_relative_to(manifest.folder)
+            if is_below(hit.path, manifest.folder)
         }
         good = {ids[path] for path in asked.positives if path in ids}
         skipped = {ids[path] for path in asked.junk if path in ids}

@@ -8,22 +8,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.images.budget import DECODING, Budget
+from indexer.images.find import REMEDY
 from indexer.images.page_paths import name_page, page_of
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.pipeline import PART, SLIDING_PART, Describing, Item, Pipeline, is_same
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, BuildOptions, IndexingStopped, IndexReport
-from indexer.scan import REMEDY, Scan, Task, scan_places
+from indexer.scan import scan_places
+from indexer.sources.place import Place
 from indexer.store.places import folders_of
 from indexer.store.records import Entry, FileState, KnownFile
 from indexer.store.store import Store
+from indexer.tasks import Scan, Task
 
 COMMIT_IMAGES = 512  # their region vectors wait in memory until then
 COMMIT_S = 30.0
@@ -57,7 +59,7 @@ class Builder:
         self._outdated: list[int] = []
         self._committed_at = time.monotonic()
 
-    def run(self, places: Sequence[Path] = ()) -> IndexReport:
+    def run(self, places: Sequence[Place] = ()) -> IndexReport:
         """Index the images at `places` and remove those whose files are missing.
 
         Without places, all folders that the store knows are brought up to date.
@@ -239,7 +241,7 @@ class Builder:
 
 def index_photos(
     store: Store,
-    places: Sequence[Path],
+    places: Sequence[Place],
     load_extractor: Callable[[], FeatureExtractor],
     options: BuildOptions | None = None,
     progress: Progress = no_progress,

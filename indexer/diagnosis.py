@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from indexer.errors import StoreCorruptError, StoreError, UntrustedStoreError
+from indexer.errors import StoreCorruptError, StoreError, UnreachableError, UntrustedStoreError
 from indexer.images.page_paths import find_page
 from indexer.progress import Progress, no_progress
+from indexer.sources.access import existing, is_folder
 from indexer.store.catalog.inspection import CatalogFaults, inspect_catalog
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalogs import open_database
+from indexer.store.records import KnownFile
 from indexer.store.store import Store
 from indexer.store.vectors.faults import KindFaults, WantedRows
 
@@ -166,16 +168,30 @@ def _check_files(store: Store, found: Diagnosis, progress: Progress) -> None:
     ]
     if strays:
         found.note("leftover", f"{len(strays)} thumbnails or keypoints belong to no image.")
+    _check_photos(store, known.values(), found, progress)
+
+
+def _check_photos(
+    store: Store, known: Collection[KnownFile], found: Diagnosis, progress: Progress
+) -> None:
     roots = store.roots()
-    for root in roots.values():
-        if not root.is_dir():
-            found.note("note", f"The folder of photos {root} is not there.")
-    gone: Counter[Path] = Counter()
-    for done, row in enumerate(known.values(), 1):
-        root = roots[row.file.root_id]
-        if not row.reason and root.is_dir() and not find_page(root / row.file.path)[0].is_file():
-            gone[root] += 1
-        if done % 1000 == 0:
-            progress("Looking for the photos", done, len(known))
-    for root, count in gone.items():
-        found.note("note", f"{count} photos are gone from {root}; cbir index removes them.")
+    done = 0
+    for root_id, root in roots.items():
+        files = [
+            find_page(root / row.file.path)[0]
+            for row in known
+            if row.file.root_id == root_id and not row.reason
+        ]
+        try:
+            if not is_folder(root):
+                found.note("note", f"The folder of photos {root} is not there.")
+                continue
+            there = existing(files, root)
+        except UnreachableError as error:
+            found.note("note", str(error))
+            continue
+        gone = sum(file not in there for file in files)
+        if gone:
+            found.note("note", f"{gone} photos are gone from {root}; cbir index removes them.")
+        done += len(files)
+        progress("Looking for the photos", done, len(known))

@@ -7,6 +7,7 @@
     │   │   └── InaccessibleImageError  no permission, a fault of the disk
     │   └── ImageTooLargeError      over the pixel limit
     ├── NoImagesError               a place to index holds nothing to index
+    │   └── UnreachableError        a place elsewhere cannot be read now, or never
     ├── InvalidRegionError          a box that does not lie inside its image
     ├── InvalidQueryError           a query that cannot be answered
     │   └── BlankQueryError         it shows nothing but one even colour
@@ -79,6 +80,10 @@ class ImageTooLargeError(ImageError):
 
 class NoImagesError(CbirError):
     """A place to index holds nothing to index."""
+
+
+class UnreachableError(NoImagesError):
+    """A place elsewhere, at a URL or in an archive, cannot be read: what is there is unknown."""
 
 
 class InvalidRegionError(CbirError):

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path
 
 from indexer.errors import NoImagesError
 from indexer.images.find import walk_order
 from indexer.images.page_paths import name_page, page_of
 from indexer.shard import Shard
+from indexer.sources.access import is_folder
+from indexer.sources.place import Place, is_below, path_below
 from indexer.store.contents import StoreContents
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
@@ -76,7 +77,7 @@ def plan_join(whole: Store, parts: Sequence[StoreContents]) -> list[FileToJoin]:
 
 def find_gaps(parts: Sequence[StoreContents]) -> list[tuple[str, str]]:
     """Return the folders of which shards are missing among the parts, and which."""
-    held: dict[Path, set[Shard]] = {}
+    held: dict[Place, set[Shard]] = {}
     for part in parts:
         roots = part.store.roots()
         for root_id, options in part.store.root_options().items():
@@ -98,19 +99,19 @@ def _add_roots(whole: Store, part: StoreContents) -> None:
     with_images = {row.file.root_id for row in part.files}
     options = part.store.root_options()
     for root_id, folder in part.store.roots().items():
-        if not folder.is_dir():
+        if not is_folder(folder):
             if root_id in with_images:
                 raise NoImagesError(
                     f"The store at {part.store.path} holds photos of {folder}, which is not there. "
                     "If it has another name on this machine, say so first: cbir relocate "
                     f"{folder} FOLDER --store {part.store.path}"
                 )
-        elif not any(folder.is_relative_to(known) for known in whole.roots().values()):
+        elif not any(is_below(folder, known) for known in whole.roots().values()):
             new_id = whole.add_root(folder, dataclasses.replace(options[root_id], shard=None))
             whole.remember_root(new_id, skipped=part.skipped[root_id])
 
 
-def _files_of(part: StoreContents, roots: Mapping[int, Path]) -> dict[_Place, list[KnownFile]]:
+def _files_of(part: StoreContents, roots: Mapping[int, Place]) -> dict[_Place, list[KnownFile]]:
     """Return the images of a part by the places of their files in the whole."""
     homes = {i: _Home.of(folder, roots) for i, folder in part.store.roots().items()}
     return {homes[i].place_of(path): rows for (i, path), rows in _group(part.files).items()}
@@ -128,17 +129,17 @@ class _Home:
     inner: tuple[tuple[str, int], ...]
 
     @classmethod
-    def of(cls, folder: Path, roots: Mapping[int, Path]) -> _Home:
-        around = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
+    def of(cls, folder: Place, roots: Mapping[int, Place]) -> _Home:
+        around = {i: root for i, root in roots.items() if is_below(folder, root)}
         root_id = max(around, key=lambda i: len(around[i].parts), default=0)
         inside = [
-            (f"{root.relative_to(folder).as_posix()}/", i)
+            (f"{path_below(folder, root)}/", i)
             for i, root in roots.items()
-            if root != folder and root.is_relative_to(folder)
+            if root != folder and is_below(root, folder)
         ]
         inside.sort(key=lambda item: -item[0].count("/"))
-        below = "" if not around else folder.relative_to(around[root_id]).as_posix()
-        return cls(root_id, "" if below in ("", ".") else f"{below}/", tuple(inside))
+        below = "" if not around else path_below(around[root_id], folder)
+        return cls(root_id, "" if not below else f"{below}/", tuple(inside))
 
     def place_of(self, path: str) -> _Place:
         """Return the innermost root that a file of the folder is in, and its path below that."""

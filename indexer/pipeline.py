@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from io import FileIO
-from pathlib import Path
 from typing import Protocol
 
 from indexer.arrays import Pixels
 from indexer.choices import DECODE_S, PageChoice
-from indexer.errors import ImageError, InaccessibleImageError
+from indexer.errors import ImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
+from indexer.fetching import fetch
 from indexer.images.budget import DECODING, Budget, Lease
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
 from indexer.images.ground import is_blank
 from indexer.images.page_paths import name_page
-from indexer.scan import Task
+from indexer.sources.place import Place
 from indexer.store.records import FileState
+from indexer.tasks import Task
 
 PART = 16  # files that a worker takes at a time: what a GPU needs to be kept busy
 SLIDING_PART = 4  # the same where each window of an image enters the network by itself
 SPARE_WORKERS = 2  # decode while others wait for the network or the disk
 PARTS_AHEAD = 2  # described while one is handed over
-HELD_BYTES = 4 << 20  # of one file; a larger one is read a second time when it is decoded
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class Pipeline:
 
         The file is read again.
         """
-        return self._describe_all(lambda lease: self._decode(item, None, lease))
+        return self._describe_all(lambda lease: self._decode(item, item.task.path, lease))
 
     @property
     def extractor(self) -> FeatureExtractor:
@@ -178,20 +177,21 @@ class Pipeline:
 
     def _load(self, task: Task, lease: Lease) -> Iterator[_Decoded]:
         """Read and decode a file; there are no pixels where none are needed, or it failed."""
-        try:
-            data, content_hash = _read(task.path)
-        except ImageError as error:
-            yield Item(task, task.file, reason=error.reason, is_lasting=error.is_lasting), None
-            return
-        item = Item(task, replace(task.file, content_hash=content_hash))
-        if self._is_known(task, content_hash):
-            yield item, None
-        else:
-            yield from self._decode(item, data, lease)
+        with ExitStack() as copies:
+            try:
+                source, content_hash = fetch(task.path, task.file.size_bytes, copies)
+            except ImageError as error:
+                yield Item(task, task.file, reason=error.reason, is_lasting=error.is_lasting), None
+                return
+            item = Item(task, replace(task.file, content_hash=content_hash))
+            if self._is_known(task, content_hash):
+                yield item, None
+            else:
+                yield from self._decode(item, source, lease)
 
-    def _decode(self, item: Item, data: bytes | None, lease: Lease) -> Iterator[_Decoded]:
-        """Decode the pages of a file, whose bytes are `data` where they were kept."""
-        main, pixels = self._decode_page(item, data, lease)
+    def _decode(self, item: Item, source: Place | bytes, lease: Lease) -> Iterator[_Decoded]:
+        """Decode the pages of a file, read from its place or a copy, or from its bytes."""
+        main, pixels = self._decode_page(item, source, lease)
         wanted = item.task.options.pages
         chosen, main = main.page, main.with_page(None)
         if main.pages == 1 or wanted == "auto":
@@ -202,26 +202,28 @@ class Pipeline:
             del pixels
             for page in range(main.pages):
                 if page != chosen:
-                    yield self._decode_other(item.with_page(page), data, lease, main.pages)
+                    yield self._decode_other(item.with_page(page), source, lease, main.pages)
             return
-        other, other_pixels = self._decode_page(item, data, lease, wanted)
+        other, other_pixels = self._decode_page(item, source, lease, wanted)
         if other.page != chosen:
             main, pixels = other.with_page(other.page), other_pixels
         yield main, pixels
 
-    def _decode_other(self, item: Item, data: bytes | None, lease: Lease, taken: int) -> _Decoded:
+    def _decode_other(
+        self, item: Item, source: Place | bytes, lease: Lease, taken: int
+    ) -> _Decoded:
         """Decode another page than the main one, of so many that are taken."""
-        decoded, pixels = self._decode_page(item, data, lease)
+        decoded, pixels = self._decode_page(item, source, lease)
         return replace(decoded.with_page(item.page), taken=taken), pixels
 
     def _decode_page(
-        self, item: Item, data: bytes | None, lease: Lease, wanted: PageChoice | None = None
+        self, item: Item, source: Place | bytes, lease: Lease, wanted: PageChoice | None = None
     ) -> _Decoded:
         """Decode one picture of a file: its page, or the one that is wanted."""
         options = item.task.options
         try:
             loaded = load_image(
-                item.task.path if data is None else data,
+                source,
                 at_least=self.extractor.pixels_needed,
                 max_pixels=options.max_pixels,
                 name=item.path,
@@ -272,17 +274,3 @@ def is_same(task: Task, content_hash: bytes) -> bool:
 def _parts(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
     for start in range(0, len(tasks), size):
         yield tasks[start : start + size]
-
-
-def _read(path: Path) -> tuple[bytes | None, bytes]:
-    """Return the bytes of a file, None where they are too many to be held, and their SHA-256."""
-    try:
-        with FileIO(path) as file:
-            if os.fstat(file.fileno()).st_size > HELD_BYTES:
-                return None, hashlib.file_digest(file, "sha256").digest()
-            data = file.readall()
-    except FileNotFoundError as error:
-        raise InaccessibleImageError(str(path), "vanished during the run") from error
-    except OSError as error:
-        raise InaccessibleImageError(str(path), f"cannot be read ({error.strerror})") from error
-    return data, hashlib.sha256(data).digest()

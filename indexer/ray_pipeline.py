@@ -23,7 +23,7 @@ from indexer.errors import CbirError, ClusterError
 from indexer.features.extractor import FeatureExtractor
 from indexer.images.budget import Budget, default_bytes
 from indexer.pipeline import PART, SPARE_WORKERS, Item, Pipeline, is_same
-from indexer.scan import Task
+from indexer.tasks import Task
 
 if TYPE_CHECKING:
     from ray.data import Dataset

@@ -19,7 +19,8 @@ class ReadingOptions:
     taken, and `damaged` what becomes of images whose files call their pixels damaged. `max_pixels`
     is the limit of one image, and `oversize` says what becomes of larger ones. Of a folder that is
     `known_only`, files were given by name; others in it are not looked for. Of a folder with a
-    `shard`, files of other shards are left to other stores.
+    `shard`, files of other shards are left to other stores. An archive had so many images as
+    `members`.
     """
 
     exclude: tuple[str, ...] = ()
@@ -30,6 +31,7 @@ class ReadingOptions:
     oversize: Oversize = "skip"
     known_only: bool = False
     shard: Shard | None = None
+    members: int | None = None
 
     def to_json(self) -> str:
         """Return the options that differ from their defaults, as JSON."""

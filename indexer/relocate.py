@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from indexer.errors import NoImagesError
 from indexer.images.page_paths import name_page, page_of
 from indexer.reading import ReadingOptions
+from indexer.sources.access import existing, is_folder
+from indexer.sources.place import Place, absolute, is_below, path_below
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
@@ -22,29 +22,28 @@ class Relocation:
     missing: list[str] = field(default_factory=list)
 
 
-def relocate_images(store: Store, old: Path, new: Path) -> Relocation:
+def relocate_images(store: Store, old: Place, new: Place) -> Relocation:
     """Note that the images known at `old`, a file or a folder with all below, are at `new` now.
 
-    Images that the store knows at their new place already are not kept twice. Raises
-    `NoImagesError`, before anything is changed, where the store knows none at `old`, or none of
-    them is at `new`.
+    Either may be a URL or an archive. Images that the store knows at their new place already are
+    not kept twice. Raises `NoImagesError`, before anything is changed, where the store knows none
+    at `old`, or none of them is at `new`, and `UnreachableError` where that cannot be told.
     """
-    old, new = (Path(os.path.abspath(place)) for place in (old, new))
+    old, new = absolute(old), absolute(new)
     with store.writing():
         roots = store.roots()
         known = [
             (row, roots[row.file.root_id] / page_of(row.file.path)[0])
             for row in store.known_files().values()
         ]
-        moves = [
-            (row, new / path.relative_to(old)) for row, path in known if path.is_relative_to(old)
-        ]
-        _require_there(moves, old, new)
-        report = Relocation(len(moves), sorted({str(p) for _, p in moves if not p.exists()}))
-        inside = {i: root for i, root in roots.items() if root.is_relative_to(old)}
+        moves = [(row, new / path_below(old, path)) for row, path in known if is_below(path, old)]
+        there = existing({path for _, path in moves}, new)
+        _require_there(moves, there, old, new)
+        report = Relocation(len(moves), sorted({str(p) for _, p in moves if p not in there}))
+        inside = {i: root for i, root in roots.items() if is_below(root, old)}
         taken = {path for i, path in roots.items() if i not in inside}
         for root_id, root in inside.items():
-            target = new / root.relative_to(old)
+            target = new / path_below(old, root)
             if target not in taken:
                 store.move_root(root_id, target)
                 moves = [(row, path) for row, path in moves if row.file.root_id != root_id]
@@ -54,16 +53,18 @@ def relocate_images(store: Store, old: Path, new: Path) -> Relocation:
     return report
 
 
-def _require_there(moves: Sequence[tuple[KnownFile, Path]], old: Path, new: Path) -> None:
+def _require_there(
+    moves: Sequence[tuple[KnownFile, Place]], there: set[Place], old: Place, new: Place
+) -> None:
     if not moves:
         raise NoImagesError(f"The store knows no image at {old}; nothing was changed.")
-    if not any(path.exists() for _, path in moves):
+    if not there:
         raise NoImagesError(
             f"None of the {len(moves)} images known at {old} is at {new}; nothing was changed."
         )
 
 
-def _move(store: Store, moves: Sequence[tuple[KnownFile, Path]], old: Path, new: Path) -> None:
+def _move(store: Store, moves: Sequence[tuple[KnownFile, Place]], old: Place, new: Place) -> None:
     """Move images to the root that they lie in now; what is known there already is forgotten."""
     if not moves:
         return
@@ -71,7 +72,7 @@ def _move(store: Store, moves: Sequence[tuple[KnownFile, Path]], old: Path, new:
     moving = {row.id for row, _ in moves}
     doubled, states = [], []
     # The deepest first where they move down, so that no image is put where another still is.
-    for row, path in sorted(moves, key=lambda m: str(m[1]), reverse=new.is_relative_to(old)):
+    for row, path in sorted(moves, key=lambda m: str(m[1]), reverse=is_below(new, old)):
         state = _state_at(store, row, path, new)
         there = known.get((state.root_id, state.path))
         if there is not None and there not in moving:
@@ -82,14 +83,14 @@ def _move(store: Store, moves: Sequence[tuple[KnownFile, Path]], old: Path, new:
     store.move(states)
 
 
-def _state_at(store: Store, row: KnownFile, path: Path, new: Path) -> FileState:
+def _state_at(store: Store, row: KnownFile, path: Place, new: Place) -> FileState:
     """Return the state of an image's file at its new place."""
     roots = store.roots()
-    root_id = next((i for i, root in roots.items() if path.is_relative_to(root)), None)
+    root_id = next((i for i, root in roots.items() if is_below(path, root)), None)
     if root_id is None:
         options = ReadingOptions(shard=store.shard)
-        root_id = store.add_root(new if new.is_dir() else new.parent, options)
+        root_id = store.add_root(new if is_folder(new) else new.parent, options)
         roots = store.roots()
-    below = path.relative_to(roots[root_id]).as_posix()
+    below = path_below(roots[root_id], path)
     place = name_page(below, page_of(row.file.path)[1])
     return replace(row.file, root_id=root_id, path=place, ctime_ns=None, inode=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from indexer.choices import DECODE_S, Damaged, Oversize, PageChoice
-from indexer.scan import ScanOptions
 from indexer.shard import Shard
+from indexer.tasks import ScanOptions
 
 BLANK = "shows nothing but one even colour; it is kept, but no search finds it"
 

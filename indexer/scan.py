@@ -6,74 +6,35 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from indexer.errors import NoImagesError, StoreError
+from indexer.errors import NoImagesError, StoreError, UnreachableError
 from indexer.images.find import Excluded, Walk, find_images
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
+from indexer.sources.access import (
+    archive_around,
+    archive_mark,
+    existing,
+    is_file,
+    is_folder,
+    look_at,
+    may_exist,
+    source_of,
+)
+from indexer.sources.place import Place, absolute, is_below, path_below, to_place
+from indexer.sources.source import Entry, Stat
 from indexer.store.filters import known_among
 from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
+from indexer.tasks import Scan, ScanOptions, Task
 
-REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
-PAGED_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".hif", ".mpo", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class Task:
-    """A file to read: `known` are its rows in the catalogue, one for each of its pictures.
-
-    It is described `again` where its bytes are known already, but not as `options` have it.
-    """
-
-    path: Path
-    file: FileState
-    known: tuple[KnownFile, ...] = ()
-    options: ReadingOptions = field(default_factory=ReadingOptions)
-    again: bool = False
+Found = os.stat_result | Stat
 
 
-@dataclass
-class Scan:
-    """The outcome of a scan: `tasks` to do, `unchanged` rows, and rows whose file is `missing`.
-
-    `lost` are rows of roots that are not there any more: renamed folders, drives at another place;
-    `guarded` are (folder, row) below folders that are suddenly empty, as a mount point is.
-    `stamped` are unchanged rows with what the store did not know of their files yet. `problems` are
-    (path, reason) of what could not be read, and `skipped` counts files that are no images by
-    suffix; `options` and `other_files` are what to remember of each root.
-    """
-
-    tasks: list[Task] = field(default_factory=list)
-    unchanged: list[KnownFile] = field(default_factory=list)
-    stamped: list[tuple[int, FileState]] = field(default_factory=list)
-    missing: list[KnownFile] = field(default_factory=list)
-    lost: list[KnownFile] = field(default_factory=list)
-    guarded: list[tuple[str, KnownFile]] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-    options: dict[int, ReadingOptions] = field(default_factory=dict)
-    other_files: dict[int, Counter[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ScanOptions:
-    """Choices of a scan: `given` are those `ReadingOptions` that differ from what is remembered.
-
-    `retry_failed` reads unchanged failures again, and `check` every file.
-    """
-
-    given: Mapping[str, Any] = field(default_factory=dict)
-    retry_failed: bool = False
-    check: bool = False
-
-
-def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | None = None) -> Scan:
-    """Compare the files at `places` (folders or single images) with the catalogue.
+def scan_places(store: Store, places: Sequence[Place], options: ScanOptions | None = None) -> Scan:
+    """Compare the files at `places` (folders, archives or single images) with the catalogue.
 
     Without places, all that the store knows is brought up to date. Only names, sizes, dates and
     inodes are read. A file inside a folder that is a root already belongs to that root. What cannot
@@ -81,12 +42,12 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
     place does not exist or is empty of images, and where there is none, and `StoreError` where
     another shard is asked for than the store holds.
     """
-    given = list(dict.fromkeys(Path(os.path.abspath(p)) for p in places))
+    given = list(dict.fromkeys(map(absolute, places)))
     scanner = _Scanner(store, options or ScanOptions(), given)
     if not (places or scanner.remembered):
         raise NoImagesError("The store knows no folder yet. Name one: cbir index PHOTOS.")
     refused: list[NoImagesError] = []
-    asked = given or scanner.all_places()
+    asked = given or scanner.all_places(refused)
     for place in asked:
         try:
             scanner.scan(place)
@@ -101,7 +62,7 @@ def scan_places(store: Store, places: Sequence[Path], options: ScanOptions | Non
 class _Scanner:
     """A scan in progress."""
 
-    def __init__(self, store: Store, options: ScanOptions, places: Sequence[Path]) -> None:
+    def __init__(self, store: Store, options: ScanOptions, places: Sequence[Place]) -> None:
         self.store = store
         self.options = options
         self.found = Scan()
@@ -123,37 +84,51 @@ class _Scanner:
             "asked for. Give each shard a store of its own with --store."
         )
 
-    def all_places(self) -> list[Path]:
-        """Return what a run without places looks at: folders, and files that were given by name."""
-        places = []
+    def all_places(self, refused: list[NoImagesError]) -> list[Place]:
+        """Return what a run without places looks at; what cannot be reached is `refused`."""
+        places: list[Place] = []
         for root_id, root in self.store.roots().items():
             files = [root / path for owner, path in self.known if owner == root_id]
-            if self._options_of(root_id).known_only and root.is_dir():
-                places += [file for file in files if file.is_file()]
-                self._note_gone([file for file in files if not file.exists()], root_id, root)
-            elif files or root.is_dir():
-                places.append(root)
+            try:
+                if self._options_of(root_id).known_only and is_folder(root):
+                    places += self._given_by_name(files, root_id, root)
+                elif files or is_folder(root):
+                    places.append(root)
+            except UnreachableError as error:
+                refused.append(error)
+                self.found.problems.append((str(root), str(error)))
         return places
 
-    def _note_gone(self, files: Sequence[Path], root_id: int, root: Path) -> None:
+    def _given_by_name(self, files: Sequence[Place], root_id: int, root: Place) -> list[Place]:
+        """Return those of some files that are there; the others are gone."""
+        there = existing(files, root)
         for file in files:
-            key = (root_id, _path_below(root, file))
-            self._seen.add(key)
-            self.found.missing += self.known[key]
+            if file not in there:
+                key = (root_id, path_below(root, file))
+                self._seen.add(key)
+                self.found.missing += self.known[key]
+        return [file for file in files if file in there and is_file(file)]
 
     def _options_of(self, root_id: int) -> ReadingOptions:
         return self.remembered.get(root_id, ReadingOptions())
 
-    def scan(self, place: Path) -> None:
+    def scan(self, place: Place) -> None:
         """Add what is at one place."""
         roots = self.store.roots()
-        folder = place if place.is_dir() else place.parent
-        within = {i: root for i, root in roots.items() if folder.is_relative_to(root)}
-        nested = {i: r for i, r in roots.items() if r.is_relative_to(folder) and i not in within}
+        has_files = is_folder(place)
+        folder = place if has_files else place.parent
+        archive = archive_around(folder)
+        alike = {i: root for i, root in roots.items() if archive_around(root) == archive}
+        within = {i: root for i, root in alike.items() if is_below(folder, root)}
+        nested = {i: r for i, r in alike.items() if is_below(r, folder) and i not in within}
         root_id = next(iter(within), None)
         before = ReadingOptions() if root_id is None else self._options_of(root_id)
         options = dataclasses.replace(before, **{**self.options.given, "shard": self.shard})
         top = folder if root_id is None else roots[root_id]
+        is_root = root_id is not None and place == top == archive and options == before
+        if root_id is not None and is_root and self._is_known_whole(root_id, place):
+            self._keep(root_id)
+            return
         walk = Walk()
         excluded = self._excluded(top, options, nested)
         homes = [*nested.values(), top]
@@ -163,77 +138,97 @@ class _Scanner:
         scope = {*within, *nested}
         if not (found or walk.others):
             paths = [roots[key[0]] / key[1] for key in self.known if key[0] in scope]
-            _refuse_empty(place, sum(path.is_relative_to(place) for path in paths), walk)
+            walk.refuse_empty(place, sum(is_below(path, place) for path in paths))
         if root_id is None:
-            options = dataclasses.replace(options, known_only=not place.is_dir())
+            options = dataclasses.replace(options, known_only=not has_files)
             root_id = self.store.add_root(folder, options)
             roots[root_id], before = folder, options
         elif place == top:
             options = dataclasses.replace(options, known_only=False)
         if place == top:
+            options = dataclasses.replace(options, members=len(found) if archive else None)
             self.found.options[root_id] = options
             self.found.other_files[root_id] = walk.skipped
         for path, stat in found:
-            owner = next((i for i, r in nested.items() if path.is_relative_to(r)), root_id)
+            owner = next((i for i, r in nested.items() if is_below(path, r)), root_id)
             self._sort_in(owner, roots[owner], path, stat, before, options)
-        if place.is_dir():
+        if has_files:
             self._note_missing(place, {*scope, root_id}, roots, walk)
 
-    def _excluded(self, top: Path, options: ReadingOptions, nested: Mapping[int, Path]) -> Excluded:
+    def _is_known_whole(self, root_id: int, archive: Place) -> bool:
+        """Whether an archive is known as it is, so that its members need not be listed."""
+        mark = archive_mark(archive)
+        own = [rows for (owner, _), rows in self.known.items() if owner == root_id]
+        return (
+            mark is not None
+            and not (self.options.check or self.options.retry_failed)
+            and len(own) == self._options_of(root_id).members
+            and all(row.file.inode == mark for rows in own for row in rows)
+        )
+
+    def _keep(self, root_id: int) -> None:
+        """Take over what is known of a root."""
+        for key, rows in self.known.items():
+            if key[0] == root_id and key not in self._seen:
+                self._seen.add(key)
+                self.found.unchanged += rows
+        self.found.skipped += Counter(self.store.other_files(root_id))
+
+    def _excluded(
+        self, top: Place, options: ReadingOptions, nested: Mapping[int, Place]
+    ) -> Excluded:
         """Return what is left out of a root and of those inside it."""
         globs = {root: self._options_of(root_id).exclude for root_id, root in nested.items()}
         return Excluded({top: options.exclude} | globs)
 
     def _files_at(
         self,
-        place: Path,
-        homes: Sequence[Path],
+        place: Place,
+        homes: Sequence[Place],
         options: ReadingOptions,
         excluded: Excluded,
         walk: Walk,
-    ) -> list[tuple[Path, os.stat_result]]:
+    ) -> list[tuple[Place, Found]]:
         """Return the images at a place, which belong to the first of the `homes` they are in."""
-        if place.is_file():
+        if is_file(place):
             walk.others += not self._is_in_shard(place, homes)
-            return [] if walk.others else [(place, place.stat())]
-        if not place.is_dir():
-            raise NoImagesError(f"There is no file or folder {place}.")
+            return [] if walk.others else [(place, source_of(place).stat(place))]
+        if not is_folder(place):
+            raise _not_there(place)
         top, skip = homes[-1], self.store.path
-        found = []
+        found: list[tuple[Place, Entry]] = []
         for entry in find_images(
             place, top=top, excluded=excluded, skip=skip, sniff=options.sniff, walk=walk
         ):
-            path = Path(entry.path)
-            if not self._is_in_shard(path, homes):
+            path = to_place(entry.path)
+            if self._is_in_shard(path, homes):
+                found.append((path, entry))
+            else:
                 walk.others += 1
-                continue
-            try:
-                found.append((path, entry.stat()))
-            except OSError as error:
-                walk.note(entry.path, error)
-        return found
+        looked_at = look_at([entry for _, entry in found], walk.note)
+        return [(path, stat) for (path, _), stat in zip(found, looked_at, strict=True) if stat]
 
-    def _is_in_shard(self, path: Path, homes: Sequence[Path]) -> bool:
+    def _is_in_shard(self, path: Place, homes: Sequence[Place]) -> bool:
         if self.shard is None:
             return True
-        return _path_below(next(h for h in homes if path.is_relative_to(h)), path) in self.shard
+        return path_below(next(h for h in homes if is_below(path, h)), path) in self.shard
 
     def _sort_in(
         self,
         root_id: int,
-        root: Path,
-        path: Path,
-        stat: os.stat_result,
+        root: Place,
+        path: Place,
+        stat: Found,
         before: ReadingOptions,
         options: ReadingOptions,
     ) -> None:
-        key = (root_id, _path_below(root, path))
+        key = (root_id, path_below(root, path))
         if key in self._seen:
             return
         self._seen.add(key)
         file = FileState.of(*key, stat)
         rows = self.known.get(key, [])
-        again = options.pages != before.pages and any(_may_have_pages(row) for row in rows)
+        again = options.pages != before.pages and any(row.may_have_pages for row in rows)
         retried = (self.options.retry_failed or options.damaged != before.damaged) and any(
             row.reason for row in rows
         )
@@ -249,14 +244,14 @@ class _Scanner:
         ]
 
     def _note_missing(
-        self, place: Path, scope: set[int], roots: Mapping[int, Path], walk: Walk
+        self, place: Place, scope: set[int], roots: Mapping[int, Place], walk: Walk
     ) -> None:
         absent = [
             (roots[key[0]] / key[1], key)
             for key in self.known
             if key not in self._seen and key[0] in scope
         ]
-        below = [(path, key) for path, key in absent if path.is_relative_to(place)]
+        below = [(path, key) for path, key in absent if is_below(path, place)]
         unread = {path for path, _ in walk.problems}
         for path, key in below:
             above = [str(path), *(str(parent) for parent in path.parents)]
@@ -269,31 +264,18 @@ class _Scanner:
 
     def finish(self) -> Scan:
         """Return the scan, with the rows of roots that are not there any more."""
-        gone = {i for i, root in self.store.roots().items() if not root.exists()}
+        roots = self.store.roots().items()
+        gone = {i for i, root in roots if not may_exist(root)}
         self.found.lost = [
             row for key, rows in self.known.items() if key[0] in gone for row in rows
         ]
         return self.found
 
 
-def _may_have_pages(row: KnownFile) -> bool:
-    """Whether a file may hold more pictures than the one of this row."""
-    if row.pages is None:
-        return page_of(row.file.path)[0].lower().endswith(PAGED_SUFFIXES)
-    return row.pages > 1
-
-
-def _path_below(root: Path, path: Path) -> str:
-    """Return what `path.relative_to(root).as_posix()` does, in a tenth of its time."""
-    return str(path)[len(str(root).rstrip(os.sep)) + 1 :].replace(os.sep, "/")
-
-
-def _refuse_empty(place: Path, known: int, walk: Walk) -> None:
-    for path, reason in walk.problems:
-        if path == str(place):
-            raise NoImagesError(f"The folder {place} {reason}.")
-    if known:
-        raise NoImagesError(
-            f"{place} holds no images now, but the store knows {known} there. {REMEDY}"
-        )
-    raise NoImagesError(f"There are no images in {place}.")
+def _not_there(place: Place) -> NoImagesError:
+    if isinstance(place, Path):
+        return NoImagesError(f"There is no file or folder {place}.")
+    return NoImagesError(
+        f"There is nothing at {place}, or nothing that may be listed. Check the URL and the "
+        "credentials; nothing was changed."
+    )

@@ -14,6 +14,7 @@ from indexer.choices import TapKind
 from indexer.errors import CbirError, ConceptError, NoImagesError
 from indexer.images.find import find_images
 from indexer.images.page_paths import find_page
+from indexer.sources.access import may_exist
 from retrieval.collection import Collection
 from retrieval.describe import describe_queries, describe_query
 from retrieval.query import Query
@@ -116,11 +117,15 @@ def _images_at(places: Iterable[Path]) -> list[Path]:
             if not images:
                 raise NoImagesError(f"There is no image in {place}.")
             found += images
-        elif find_page(place)[0].is_file():
+        elif _is_file(place):
             found.append(place)
         else:
             raise NoImagesError(f"There is no image, and no folder of images, at {place}.")
     return found
+
+
+def _is_file(place: Path) -> bool:
+    return may_exist(find_page(place)[0])
 
 
 def _draw(
@@ -154,14 +159,13 @@ def _describe(
     """Return the vectors (D,) of image files, and (path, reason) of those that have none."""
     described: dict[Path, FloatArray] = {}
     failed: list[tuple[str, str]] = []
-    queries = [
-        Query(path=path, feature=feature, max_pixels=collection.store.max_pixels) for path in paths
-    ]
-    for start in range(0, len(queries), BATCH):
-        part = queries[start : start + BATCH]
-        for query, found in zip(part, describe_queries(collection, part), strict=True):
+    most, files = collection.store.max_pixels, list(paths)
+    for start in range(0, len(files), BATCH):
+        part = files[start : start + BATCH]
+        queries = [Query(path=path, feature=feature, max_pixels=most) for path in part]
+        for path, found in zip(part, describe_queries(collection, queries), strict=True):
             if isinstance(found, CbirError):
-                failed.append((str(query.path), getattr(found, "reason", str(found))))
-            elif query.path is not None:
-                described[query.path] = found.own[0]
+                failed.append((str(path), getattr(found, "reason", str(found))))
+            else:
+                described[path] = found.own[0]
     return described, failed

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from indexer.errors import InvalidLabelsError
+from indexer.sources.place import Place, is_below, path_below
+from indexer.store.places import resolve_root
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from retrieval.relevance_feedback import Labels
@@ -63,8 +65,8 @@ def _find(store: StoreReader, path: str) -> ImageInfo | None:
         os.fsencode(path)
     except UnicodeEncodeError:
         return None  # no file can have that name
-    return None if "\0" in path else store.find_image(store.path.parent / path)
+    return None if "\0" in path else store.find_image(resolve_root(store.path, path))
 
 
-def _name(path: Path, home: Path) -> str:
-    return (path.relative_to(home) if path.is_relative_to(home) else path).as_posix()
+def _name(path: Place, home: Path) -> str:
+    return path_below(home, path) if is_below(path, home) else path.as_posix()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from indexer.arrays import Pixels
 from indexer.features.regions import Region
 from indexer.images.accepted import load_accepted
 from indexer.images.resize import resize_pixels
+from indexer.sources.place import Place
 
 DECODERS = os.cpu_count() or 2  # threads that read images, where several are needed
 
@@ -25,7 +25,7 @@ class Picture:
     size: tuple[int, int]
 
     @classmethod
-    def load(cls, path: Path, size: tuple[int, int], side_px: int) -> Picture:
+    def load(cls, path: Place, size: tuple[int, int], side_px: int) -> Picture:
         """Read an image file, of `size` when it was indexed, and `keep` what is asked for.
 
         Raises `ImageError` as `load_accepted` does.

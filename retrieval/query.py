@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from indexer.choices import (
@@ -20,6 +19,8 @@ from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
 from indexer.images.page_paths import find_page
+from indexer.sources.access import may_exist
+from indexer.sources.place import Place
 
 CANDIDATES = 200
 
@@ -48,7 +49,7 @@ class Query:
     `damaged` is take. Raises `InvalidQueryError` for impossible combinations.
     """
 
-    path: Path | None = None
+    path: Place | None = None
     data: bytes | None = None
     image_id: int | None = None
     text: str | None = None
@@ -143,7 +144,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Hit:
-    """A found image; `rank` is from 1, `path` is absolute.
+    """A found image; `rank` is from 1, `path` is absolute, or a URL.
 
     `score` is the cosine of the vectors, 1 for the same; of a region search without a box, the
     mean of the best region's cosine and the whole image's. Verifying and
@@ -161,7 +162,7 @@ class Hit:
 
     rank: int
     image_id: int
-    path: Path
+    path: Place
     score: float
     region: Region | None = None
     quad: Quad | None = None
@@ -173,5 +174,8 @@ class Hit:
 
     @property
     def is_missing(self) -> bool:
-        """Whether the file is not there any more: deleted, or on a drive that is not mounted."""
-        return not find_page(self.path)[0].exists()
+        """Whether the file is not there any more: deleted, or on a drive that is not mounted.
+
+        At a URL it is taken to be there: nothing is asked.
+        """
+        return not may_exist(find_page(self.path)[0])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from indexer.choices import Verdict
+from indexer.errors import CbirError
 from indexer.images.page_paths import find_page
 from indexer.memory import trim
+from indexer.sources.access import read_file
 from indexer.store.records import ImageInfo
 from retrieval.candidates import find_candidates
 from retrieval.collection import Collection
@@ -94,10 +95,10 @@ def _copies(collection: Collection, query: Query) -> list[ImageInfo]:
     """Return the images that have the very bytes of a query's file."""
     if query.path is None:
         return collection.same_files(query.data or b"")
-    file, page = find_page(Path(query.path))
+    file, page = find_page(query.path)
     try:
-        return collection.same_files(file.read_bytes(), page)
-    except OSError:  # gone since it was described
+        return collection.same_files(read_file(file), page)
+    except (OSError, CbirError):  # gone since it was described
         return []
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from filelock import FileLock
@@ -15,6 +16,7 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
 from indexer.store.store import Store
 from tests import milvus as milvus_server
+from tests import s3
 from tests.colour_grid import colour_spec
 from tests.postgres import MISSING, Server, find_programs, running_server
 
@@ -102,6 +104,60 @@ def milvus() -> Iterator[milvus_server.MilvusProcess]:
         pytest.skip(milvus_server.MISSING)
     with milvus_server.running_milvus(package) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """A server of S3 for all tests of this worker."""
+    if not s3.is_installed():
+        if os.environ.get("CI"):
+            pytest.fail(s3.MISSING)
+        pytest.skip(s3.MISSING)
+    with s3.running_server() as server:
+        yield server.port
+
+
+@pytest.fixture
+def at_s3(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Say which port of this machine is S3, as somebody does in the environment."""
+    from indexer.sources import file_systems
+
+    def ask(port: int) -> None:
+        for name, value in s3.environment(port).items():
+            monkeypatch.setenv(name, value)
+        if asked_before != [port]:  # a client takes long to make
+            asked_before[:] = [port]
+            file_systems.forget("s3")
+
+    return ask
+
+
+asked_before: list[int] = []
+
+
+@pytest.fixture(scope="session")
+def _front(s3_port: int) -> Iterator[s3.Unreliable]:
+    with s3.unreliable(s3_port) as made:
+        yield made
+
+
+@pytest.fixture
+def front(_front: s3.Unreliable, at_s3: Callable[[int], None]) -> s3.Unreliable:
+    """What stands between this machine and the server of S3, and fails as it is told."""
+    at_s3(_front.port)
+    _front.fault = lambda *_: None
+    _front.asked.clear()
+    return _front
+
+
+@pytest.fixture
+def bucket(request: pytest.FixtureRequest, s3_port: int, at_s3: Callable[[int], None]) -> s3.Bucket:
+    """An empty bucket."""
+    if "front" not in request.fixturenames:
+        at_s3(s3_port)
+    made = s3.Bucket(s3_port, f"photos-{uuid4().hex[:12]}")
+    made.ask("PUT")
+    return made
 
 
 @pytest.fixture

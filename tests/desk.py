@@ -14,6 +14,7 @@ from indexer.features.extractor import FeatureExtractor, ImageFeatures
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
 from indexer.run import BuildOptions, IndexReport
+from indexer.sources.place import Place, path_below
 from indexer.store.catalog.tables import RegionRow
 from indexer.store.store import Store
 from tests.colour_grid import ColourGridEngine, colour_extractor, region_spec
@@ -41,14 +42,18 @@ class Desk:
 
         return SearchEngine(self.store, extractor=self.extractor())
 
-    def index(self, *places: Path, options: BuildOptions | None = None) -> IndexReport:
+    def index(self, *places: Place, options: BuildOptions | None = None) -> IndexReport:
         return Builder(self.store, self.extractor, options).run(places or (self.photos,))
+
+    def update(self) -> IndexReport:
+        """Bring all that the store knows up to date."""
+        return Builder(self.store, self.extractor).run()
 
     def paths(self) -> list[str]:
         """The good images of the store, as paths under the photos, each as often as it occurs."""
         roots = self.store.roots()
         return sorted(
-            (roots[known.file.root_id] / known.file.path).relative_to(self.photos).as_posix()
+            path_below(self.photos, roots[known.file.root_id] / known.file.path)
             for known in self.store.known_files().values()
             if known.reason is None
         )

@@ -56,6 +56,11 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "jinja2": "ui/",
     "rich": "ui/",
     "httpcore": "ui/fetch",
+    "fsspec": "indexer/sources/file_systems.py",
+    "aiohttp": "indexer/sources/",
+    "botocore": "indexer/sources/faults.py",
+    "gcsfs": "indexer/sources/faults.py",
+    "tenacity": "indexer/sources/faults.py",
 }
 ALLOWED = {"indexer": {"indexer"}, "retrieval": {"indexer", "retrieval"}, "ui": set(PACKAGES)}
 
@@ -135,6 +140,10 @@ def test_help_loads_nothing_heavy() -> None:
         "streamlit",
         "PIL",
         "httpcore",
+        "fsspec",
+        "s3fs",
+        "aiohttp",
+        "tenacity",
     }
     assert modules_after(code) & heavy == set()
 
@@ -142,5 +151,6 @@ def test_help_loads_nothing_heavy() -> None:
 def test_the_search_engine_needs_no_torch() -> None:
     loaded = modules_after("import retrieval.engine, indexer.features.engines.openvino")
     heavy = {"torch", "timm", "torchvision", "streamlit", "typer", "httpcore", "sklearn", "scipy"}
+    heavy |= {"fsspec", "s3fs", "aiohttp", "tenacity"}
     assert loaded & heavy == set()
     assert "openvino" in loaded

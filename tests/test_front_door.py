@@ -11,7 +11,7 @@ import pytest
 import cbir
 import tests
 from cbir import FeatureSpec, Localization, Query, Region, SearchEngine, index_photos, localize
-from indexer.errors import NoImagesError, SpecMismatchError
+from indexer.errors import CbirError, NoImagesError, SpecMismatchError
 from tests.pictures import RED, plain
 from tests.sample import SAMPLE
 
@@ -69,4 +69,10 @@ def test_another_spec_than_the_stores_is_refused(tmp_path: Path) -> None:
 def test_a_place_without_photos(tmp_path: Path) -> None:
     with pytest.raises(NoImagesError, match="no file or folder"):
         index_photos([tmp_path / "nowhere"], tmp_path / ".cbir")
+    assert not (tmp_path / ".cbir").exists()
+
+
+def test_a_url_is_taken_as_one(tmp_path: Path) -> None:
+    with pytest.raises(CbirError, match="ftp:// is not read"):
+        index_photos(["ftp://host/photos"], tmp_path / ".cbir")
     assert not (tmp_path / ".cbir").exists()

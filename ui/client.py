@@ -13,6 +13,8 @@ import httpx
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
+from indexer.sources.access import read_file
+from indexer.sources.place import Place, named
 from retrieval.query import Hit, Query
 from ui.printable import printable
 
@@ -182,9 +184,9 @@ def _data(query: Query) -> bytes:
     return _read(query.path) if query.path is not None else query.data or b""
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Place) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise CbirError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -194,7 +196,7 @@ def _hit(fields: dict[str, Any]) -> Hit:
     return Hit(
         rank=fields["rank"],
         image_id=fields["image_id"],
-        path=Path(fields["path"]),
+        path=named(fields["path"]),
         score=fields["score"],
         region=None if box is None else Region(*box),
         quad=None if quad is None else tuple((x, y) for x, y in quad),

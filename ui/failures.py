@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
 from indexer.features.regions import Region
+from indexer.sources.place import Place
 from retrieval.evaluation.scoring import QueryScore, Scores
 from ui.printable import printable
 from ui.thumbnails import BOX_COLOUR, PROVED_COLOUR, as_data_url, draw_thumbnail
@@ -90,7 +90,7 @@ def _true_box(scores: Scores, score: QueryScore, entry: str) -> Region | None:
 
 
 def _card(
-    path: Path,
+    path: Place,
     box: Region | None,
     caption: str,
     *,

@@ -18,12 +18,16 @@ from indexer.errors import (
 )
 from indexer.images.accepted import load_accepted
 from indexer.images.page_paths import find_page, name_page
+from indexer.memory import Shelf
+from indexer.sources.access import is_elsewhere
+from indexer.sources.place import Place, Remote, is_below
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 
 THUMBNAIL_PX = 320
 SCREEN_PX = 1200  # the long side of the largest picture that is ever sent
 QUALITY = 84
+ELSEWHERE = "0-0"  # the state of a file that is not looked at
 READERS = 2
 
 
@@ -39,6 +43,7 @@ class Gallery:
         self.store = store
         # However many people look: a decoded photo takes a hundred times its file.
         self._readers = ThreadPoolExecutor(READERS, "gallery")
+        self._fetched = Shelf()  # pictures from elsewhere
 
     def info(self, image_id: int) -> ImageInfo:
         """Return what is known of an image; raises `InvalidQueryError` for an unknown id."""
@@ -47,15 +52,21 @@ class Gallery:
             raise InvalidQueryError(f"There is no image {image_id} in the store.")
         return info
 
-    def file(self, image_id: int) -> Path:
-        """Return the resolved path of an image's file; raises `OutsideRootsError`."""
+    def file(self, image_id: int) -> Place:
+        """Return the resolved path of an image's file, or its URL; raises `OutsideRootsError`."""
         return self._checked(self.info(image_id).path)
 
     def picture(self, image_id: int, side_px: int = SCREEN_PX) -> Image.Image:
         """Return the upright pixels within `side_px` × `side_px`; raises `CbirError`."""
         info = self.info(image_id)
         path, size = self._checked(info.path), (info.width, info.height)
-        return self._readers.submit(fitted, path, side_px, size).result()
+        if not is_elsewhere(path):
+            return self._readers.submit(fitted, path, side_px, size).result()
+
+        def fetch() -> Image.Image:
+            return self._readers.submit(fitted, path, side_px, size).result()
+
+        return self._fetched.get((image_id, side_px), fetch, _picture_bytes)
 
     def thumbnails(self, infos: Sequence[ImageInfo]) -> list[bytes]:
         """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
@@ -75,11 +86,7 @@ class Gallery:
 
     def _thumbnail(self, info: ImageInfo) -> bytes:
         path = self._checked(info.path)
-        try:
-            stat = find_page(path)[0].stat()
-        except OSError as error:
-            raise InaccessibleImageError(path.name, "the file is missing") from error
-        name = f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{THUMBNAIL_PX}.jpg"
+        name = f"{state_of(path)}-{THUMBNAIL_PX}.jpg"
         kept = self.store.derived.read(name, info.id)
         if kept is not None:
             return kept
@@ -87,7 +94,7 @@ class Gallery:
         self.store.derived.write(name, made, info.id)  # else it is made again next time
         return made
 
-    def _checked(self, path: Path) -> Path:
+    def _checked(self, path: Place) -> Place:
         found = resolve_inside(path, self.store.roots().values())
         if found is None:
             raise OutsideRootsError(
@@ -97,13 +104,35 @@ class Gallery:
         return found
 
 
-def resolve_inside(path: Path, roots: Iterable[Path]) -> Path | None:
+def state_of(path: Place) -> str:
+    """Return what changes with the file of an image; raises `InaccessibleImageError`.
+
+    Elsewhere nobody is asked: an image whose file has changed gets another id.
+    """
+    file = find_page(path)[0]
+    if isinstance(file, Remote) or is_elsewhere(file):
+        return ELSEWHERE
+    try:
+        stat = file.stat()
+    except OSError as error:
+        raise InaccessibleImageError(path.name, "the file is missing") from error
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}"
+
+
+def resolve_inside(path: Place, roots: Iterable[Place]) -> Place | None:
     """Return the path of an image, links resolved; None where it lies in none of the folders."""
     file, page = find_page(path)
+    if isinstance(file, Remote):
+        return path if any(is_below(file, root) for root in roots) else None
     resolved = Path(os.path.realpath(file))
-    if not any(resolved.is_relative_to(os.path.realpath(root)) for root in roots):
+    folders = [os.path.realpath(root) for root in roots if isinstance(root, Path)]
+    if not any(resolved.is_relative_to(folder) for folder in folders):
         return None
     return Path(name_page(str(resolved), page))
+
+
+def _picture_bytes(picture: Image.Image) -> int:
+    return 3 * picture.width * picture.height
 
 
 def thumbnail_inside(path: Path, folder: Path) -> bytes:
@@ -117,7 +146,7 @@ def thumbnail_inside(path: Path, folder: Path) -> bytes:
         return as_jpeg(plate("missing or unreadable file"))
 
 
-def fitted(source: Path | bytes, side_px: int, size: tuple[int, int] = (0, 0)) -> Image.Image:
+def fitted(source: Place | bytes, side_px: int, size: tuple[int, int] = (0, 0)) -> Image.Image:
     """Return the upright RGB pixels of an image file within `side_px` × `side_px`.
 
     `size` is that of an image of the store, as for `load_accepted`.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from indexer.build import index_photos
 from indexer.run import IndexingStopped, IndexReport
+from indexer.sources.place import Place
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from ui.jobs import Job
@@ -17,7 +16,7 @@ class IndexingJob(Job):
     Indexing the same places again continues from there.
     """
 
-    def __init__(self, engine: SearchEngine, *places: Path) -> None:
+    def __init__(self, engine: SearchEngine, *places: Place) -> None:
         super().__init__("Scanning")
         self.places = places
         self.report: IndexReport | None = None

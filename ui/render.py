@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from indexer.sources.place import Place, is_below
 from retrieval.geometry import GeometricMatch
 from retrieval.query import Hit, Quad, Query
 from ui.printable import printable as printable
@@ -147,10 +148,10 @@ def points_text(inliers: int, found: Hit | GeometricMatch) -> str:
     return ", ".join([f"{inliers} points", *forms])
 
 
-def shorten(path: Path) -> Path:
+def shorten(path: Place) -> Place:
     """Return a path as seen from the current folder, where it lies below that."""
     here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return path.relative_to(here) if isinstance(path, Path) and is_below(path, here) else path
 
 
 def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from indexer.errors import ImageError
 from indexer.features.regions import Region
 from indexer.images.accepted import load_accepted
+from indexer.sources.place import Place
 from retrieval.query import Quad, Query
 
 BOX_COLOUR = "#ff3b30"
@@ -18,7 +18,7 @@ PROVED_COLOUR = "#00b341"
 
 
 def draw_thumbnail(
-    source: Path | bytes,
+    source: Place | bytes,
     side_px: int,
     box: Region | None = None,
     quad: Quad | None = None,

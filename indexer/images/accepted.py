@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from indexer.choices import MAX_PIXELS, Oversize
 from indexer.errors import ImageTooLargeError
 from indexer.images.decode import LoadedImage, load_image
+from indexer.sources.place import Place
 
 
 def load_accepted(
-    source: Path | bytes,
+    source: Place | bytes,
     size: tuple[int, int] = (0, 0),
     *,
     at_least: int | None = None,

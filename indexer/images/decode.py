@@ -17,12 +17,16 @@ from indexer.images.decoder_pool import POOL
 from indexer.images.formats import LoadedImage, NeedsConfinementError, decode_image
 from indexer.images.page_paths import find_page
 from indexer.images.request import ImageRequest
+from indexer.sources.access import fetch_image, is_elsewhere
+from indexer.sources.place import Place, Remote, to_place
 
 __all__ = ["LoadedImage", "load_image"]
 
+HELD_BYTES = 4 << 20  # of one file elsewhere; of a larger one parts are fetched
+
 
 def load_image(
-    source: str | os.PathLike[str] | bytes | IO[bytes],
+    source: str | os.PathLike[str] | Remote | bytes | IO[bytes],
     *,
     at_least: int | None = None,
     part: tuple[int, int, int, int] | None = None,
@@ -57,9 +61,10 @@ def load_image(
     `DamagedImageError` where the file itself says that pixels are damaged, unless `damaged` is
     take, and `UnreadableImageError` for anything that cannot be decoded.
     """
-    label = name or (str(source) if isinstance(source, str | os.PathLike) else "image")
-    if isinstance(source, str | os.PathLike):
-        source, named = find_page(Path(source))
+    label = name or (str(source) if isinstance(source, str | os.PathLike | Remote) else "image")
+    if isinstance(source, str | os.PathLike | Remote):
+        place = source if isinstance(source, str | Remote) else Path(source)
+        source, named = find_page(to_place(place))
         page = named if page is None else page
     chosen = "auto" if page is None else page
     with DECODING.lease() as own:  # which holds nothing where another is given
@@ -71,8 +76,10 @@ def load_image(
 
 
 def _load(
-    source: Path | bytes | IO[bytes], wanted: ImageRequest, time_limit_s: float
+    source: Place | bytes | IO[bytes], wanted: ImageRequest, time_limit_s: float
 ) -> LoadedImage:
+    if isinstance(source, Remote) or (isinstance(source, Path) and is_elsewhere(source)):
+        return _load_elsewhere(source, wanted, time_limit_s)
     stream = BytesIO(source) if isinstance(source, bytes) else source
     try:
         return decode_image(stream, wanted)
@@ -81,3 +88,15 @@ def _load(
             source.seek(0)
             source = source.read()
         return POOL.decode(source, wanted, time_limit_s)
+
+
+def _load_elsewhere(place: Place, wanted: ImageRequest, time_limit_s: float) -> LoadedImage:
+    """Decode what is fetched as a whole, or if it is large, what of it is needed."""
+    fetched = fetch_image(place, HELD_BYTES)
+    if isinstance(fetched, bytes):
+        return _load(fetched, wanted, time_limit_s)
+    with fetched:
+        try:
+            return decode_image(fetched, wanted)
+        except NeedsConfinementError:
+            return POOL.decode(place, wanted, time_limit_s)

@@ -34,6 +34,7 @@ from indexer.images.facts import ImageFacts
 from indexer.images.formats import LoadedImage
 from indexer.images.messages import Message, read_into, read_message, write_message
 from indexer.images.request import ImageRequest
+from indexer.sources.place import Place, absolute
 
 COMMAND = (sys.executable, "-P", "-m", f"{__spec__.parent}.decoder_process")
 ROOT = Path(__file__).parents[__name__.count(".")]  # where the outermost package lies
@@ -83,7 +84,7 @@ class DecoderProcess:
         self.idle_timer: threading.Timer | None = None
 
     def decode(
-        self, source: Path | bytes, wanted: ImageRequest, time_limit_s: float
+        self, source: Place | bytes, wanted: ImageRequest, time_limit_s: float
     ) -> LoadedImage:
         """Decode a picture; raises `ImageError`, also where the process does not survive it."""
         self.is_idle = False
@@ -101,14 +102,14 @@ class DecoderProcess:
         except (*BROKEN, OSError) as error:
             raise self._end(wanted.label, time_limit_s) from error
 
-    def _ask(self, source: Path | bytes, wanted: ImageRequest, time_limit_s: float) -> Message:
+    def _ask(self, source: Place | bytes, wanted: ImageRequest, time_limit_s: float) -> Message:
         """Send a request and return the first answer to it."""
         if not self._is_ready:
             with self._limited(START_S):
                 self._read_answer()
             self._is_ready = True
         request = {
-            "path": os.path.abspath(source) if isinstance(source, Path) else None,
+            "path": None if isinstance(source, bytes) else str(absolute(source)),
             "wanted": {name: getattr(wanted, name) for name in ASKED},
             "pillow_limit": Image.MAX_IMAGE_PIXELS,
             "time_limit_s": time_limit_s,
@@ -216,7 +217,7 @@ class DecoderPool:
         return len(self._idle) + len(self._busy)
 
     def decode(
-        self, source: Path | bytes, wanted: ImageRequest, time_limit_s: float
+        self, source: Place | bytes, wanted: ImageRequest, time_limit_s: float
     ) -> LoadedImage:
         """Decode a picture in a process of its own; raises `ImageError`."""
         try:

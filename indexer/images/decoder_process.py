@@ -11,6 +11,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,8 @@ from indexer.errors import ImageError
 from indexer.images.formats import LoadedImage, decode_image
 from indexer.images.messages import Message, read_message, write_message
 from indexer.images.request import ImageRequest
+from indexer.sources.access import fetch_image, is_elsewhere
+from indexer.sources.place import to_place
 
 SLACK = 1 << 30  # bytes of addresses, most of them never used: threads, libraries, fragments
 FACTOR = 2  # times what the header says: a decoder may not need more
@@ -54,7 +57,8 @@ class Decoder:
         self._time_limit_s = request["time_limit_s"]
         limit_time(self._time_limit_s)
         try:
-            loaded = decode_image(BytesIO(data) if path is None else Path(path), wanted)
+            with _opened(path, data) as source:
+                loaded = decode_image(source, wanted)
         except ImageError as error:
             failure = {"error": type(error).__name__, "path": error.path, "reason": error.reason}
             write_message(self._answers, failure)
@@ -84,6 +88,21 @@ class Decoder:
             "warnings": loaded.warnings,
         }
         write_message(self._answers, answer, np.ascontiguousarray(loaded.pixels).data.cast("B"))
+
+
+@contextlib.contextmanager
+def _opened(path: str | None, data: bytes) -> Iterator[Path | IO[bytes]]:
+    """Yield what is to be decoded: bytes, a file, or one elsewhere of which parts are fetched."""
+    if path is None:
+        yield BytesIO(data)
+        return
+    place = to_place(path)
+    if isinstance(place, Path) and not is_elsewhere(place):
+        yield place
+        return
+    fetched = fetch_image(place, 0)
+    with BytesIO(fetched) if isinstance(fetched, bytes) else fetched as file:
+        yield file
 
 
 def limit_memory(size: int) -> None:

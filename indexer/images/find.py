@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
+from indexer.errors import ImageError, NoImagesError, UnreachableError
 from indexer.images.ignore import IGNORE_FILE, IgnoreRules
+from indexer.sources.access import read_file, source_of
+from indexer.sources.place import Place, is_below, path_below, to_place
+from indexer.sources.source import Entry, Listing
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large")
 HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
@@ -32,6 +36,8 @@ STARTS = (
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
 )
 CONTAINERS = {(b"ftyp", brand) for brand in (b"avif", b"heic", b"heix", b"mif1", b"msf1")}
+
+REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
 
 # Thumbnails and deleted files of NAS systems, Windows and macOS.
 _SKIPPED_FOLDERS = frozenset({"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN"})
@@ -56,6 +62,17 @@ class Walk:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self.problems.append((path, f"cannot be read ({reason})"))
 
+    def refuse_empty(self, place: Place, known: int) -> None:
+        """Raise `NoImagesError` for a place without images, where a store knows so many."""
+        for path, reason in self.problems:
+            if path == str(place):
+                raise NoImagesError(f"The folder {place} {reason}.")
+        if known:
+            raise NoImagesError(
+                f"{place} holds no images now, but the store knows {known} there. {REMEDY}"
+            )
+        raise NoImagesError(f"There are no images in {place}.")
+
 
 @dataclass(frozen=True)
 class Excluded:
@@ -64,14 +81,14 @@ class Excluded:
     A glob that begins with a slash is one of paths only.
     """
 
-    globs: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    globs: Mapping[Place, tuple[str, ...]] = field(default_factory=dict)
 
-    def __contains__(self, path: Path) -> bool:
+    def __contains__(self, path: Place) -> bool:
         """Whether a file or folder is left out."""
         return any(
-            _matches(path.relative_to(folder).as_posix(), glob)
+            _matches(path_below(folder, path), glob)
             for folder, globs in self.globs.items()
-            if globs and path.is_relative_to(folder) and path != folder
+            if globs and is_below(path, folder) and path != folder
             for glob in globs
         )
 
@@ -83,38 +100,40 @@ def _matches(path: str, glob: str) -> bool:
 
 
 def find_images(
-    folder: Path,
+    folder: Place,
     *,
-    top: Path | None = None,
+    top: Place | None = None,
     excluded: Excluded | None = None,
     skip: Path | None = None,
     sniff: bool = False,
     walk: Walk | None = None,
-) -> Iterator[os.DirEntry[str]]:
+) -> Iterator[Entry]:
     """Yield the image files under `folder`, recursively, in a fixed order.
 
-    Hidden files and folders, `._*` resource forks and thumbnail folders are skipped, and so is what
-    is `excluded`, what the `.cbirignore` of a folder from `top` downwards says, and the folder
-    `skip`. Links to files are followed; links to folders are not, so no loop is possible. With
-    `sniff`, files of other suffixes are images where they begin like one. What cannot be read
-    never ends the walk; `walk` tells.
+    It may be a folder of this machine, an archive, or either of them at a URL. Hidden files and
+    folders, `._*` resource forks and thumbnail folders are skipped, and so is what is `excluded`,
+    what the `.cbirignore` of a folder from `top` downwards says, and the folder `skip`. Links to
+    files are followed; links to folders are not, so no loop is possible. With `sniff`, files of
+    other suffixes are images where they begin like one. What cannot be read never ends the walk;
+    `walk` tells. Raises `UnreachableError` where the folder lies elsewhere and cannot be listed.
     """
     walk = Walk() if walk is None else walk
+    listing = _list(folder, walk)
     excluded = excluded or Excluded()
     above = _folders_between(top or folder, folder)
     pending = [(folder, [rules for path in above for rules in _ignored_in(path, walk)])]
     while pending:
         current, ignored = pending.pop()
-        found = _entries_of(current, walk)
+        found = _entries_of(listing, current, walk)
         if any(entry.name == IGNORE_FILE for entry in found):
             ignored = [*ignored, *_ignored_in(current, walk)]
-        folders: list[Path] = []
+        folders: list[Place] = []
         for entry in found:
             if entry.name.startswith("."):
                 continue
             try:
                 is_folder = entry.is_dir(follow_symlinks=False)
-                path = Path(entry.path)
+                path = to_place(entry.path)
                 if path in excluded or any(i.matches(path, is_folder) for i in ignored):
                     continue
                 if is_folder:
@@ -125,7 +144,7 @@ def find_images(
                         yield entry
                     else:
                         walk.skipped[path.suffix.lower()] += 1
-            except OSError as error:
+            except (OSError, ImageError) as error:
                 walk.note(entry.path, error)
         pending.extend((path, ignored) for path in reversed(folders))
 
@@ -139,27 +158,38 @@ def walk_order(path: str) -> tuple[tuple[bool, bytes], ...]:
     return (*((True, os.fsencode(folder)) for folder in folders), (False, os.fsencode(name)))
 
 
-def _folders_between(top: Path, folder: Path) -> list[Path]:
+def _list(folder: Place, walk: Walk) -> Listing:
+    try:
+        listing = source_of(folder).list(folder)
+    except OSError as error:
+        what = error.strerror or str(error) or type(error).__name__
+        raise UnreachableError(
+            f"{folder} cannot be listed ({what}); nothing was changed."
+        ) from error
+    walk.problems += listing.problems
+    return listing
+
+
+def _folders_between(top: Place, folder: Place) -> list[Place]:
     """Return the folders from `top` to the one above `folder`."""
-    inside = [path for path in folder.parents if path.is_relative_to(top)]
+    inside = [path for path in folder.parents if is_below(path, top)]
     return inside[::-1]
 
 
-def _ignored_in(folder: Path, walk: Walk) -> list[IgnoreRules]:
+def _ignored_in(folder: Place, walk: Walk) -> list[IgnoreRules]:
     """Return the rules of a folder's ignore file; none where there is none, or it is not valid."""
     try:
         return [IgnoreRules.read(folder)]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImageError) as error:
         walk.note(str(folder / IGNORE_FILE), error)
         return []
 
 
-def _entries_of(folder: Path, walk: Walk) -> list[os.DirEntry[str]]:
+def _entries_of(listing: Listing, folder: Place, walk: Walk) -> list[Entry]:
     try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda e: os.fsencode(e.name))
+        found = sorted(listing.entries(folder), key=lambda e: os.fsencode(e.name))
     except OSError as error:
         walk.note(str(folder), error)
         return []
@@ -168,12 +198,11 @@ def _entries_of(folder: Path, walk: Walk) -> list[os.DirEntry[str]]:
     return found
 
 
-def _is_image(entry: os.DirEntry[str], sniff: bool) -> bool:
+def _is_image(entry: Entry, sniff: bool) -> bool:
     if entry.name.lower().endswith(SUFFIXES):
         return True
     if not sniff:
         return False
-    with Path(entry.path).open("rb", buffering=0) as file:
-        start = file.read(16)
+    start = read_file(to_place(entry.path), 16)
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
     return is_webp or start.startswith(STARTS) or (start[4:8], start[8:12]) in CONTAINERS

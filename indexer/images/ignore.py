@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pathspec import GitIgnoreSpec
+
+from indexer.sources.access import read_file
+from indexer.sources.place import Place, path_below
 
 IGNORE_FILE = ".cbirignore"
 
@@ -14,16 +16,16 @@ IGNORE_FILE = ".cbirignore"
 class IgnoreRules:
     """The rules of the `.cbirignore` in `folder`, in the syntax of `.gitignore`."""
 
-    folder: Path
+    folder: Place
     spec: GitIgnoreSpec
 
     @classmethod
-    def read(cls, folder: Path) -> IgnoreRules:
+    def read(cls, folder: Place) -> IgnoreRules:
         """Read the rules of a folder; raises `OSError`, and `ValueError` for a bad pattern."""
-        text = (folder / IGNORE_FILE).read_text("utf-8-sig", errors="surrogateescape")
+        text = read_file(folder / IGNORE_FILE).decode("utf-8-sig", "surrogateescape")
         return cls(folder, GitIgnoreSpec.from_lines(text.splitlines()))
 
-    def matches(self, path: Path, is_folder: bool) -> bool:
+    def matches(self, path: Place, is_folder: bool) -> bool:
         """Whether a file or folder below the folder is to be left out."""
-        below = path.relative_to(self.folder).as_posix()
+        below = path_below(self.folder, path)
         return self.spec.match_file(f"{below}/" if is_folder else below)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from indexer.sources.place import Place, to_place
+
 PAGE = "#page="  # and a number from 1, after the path of a file: one of its pictures
 _NAMED = re.compile(rf"(.+){PAGE}([1-9]\d*)", re.DOTALL)
 
@@ -20,7 +22,9 @@ def page_of(path: str) -> tuple[str, int | None]:
     return (found[1], int(found[2]) - 1) if found else (path, None)
 
 
-def find_page(path: Path) -> tuple[Path, int | None]:
+def find_page(path: Place) -> tuple[Place, int | None]:
     """Do the same as `page_of`; a file that has such a name itself is taken as it is."""
     file, page = page_of(str(path))
-    return (path, None) if page is None or path.is_file() else (Path(file), page)
+    if page is None or (isinstance(path, Path) and path.is_file()):
+        return path, None
+    return to_place(file), page

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 
 from indexer.images.page_paths import PAGE
+from indexer.sources.place import Place, Remote, archive_of, is_below, path_below
 from indexer.store.catalog.column_types import PathText
 from indexer.store.catalog.tables import ConceptRow, ImageRow, TagRow
 from indexer.store.reader import StoreReader
@@ -22,13 +23,13 @@ from indexer.store.tags import read_concepts
 class ImageFilter:
     """Which images to choose; what is left empty does not restrict.
 
-    `folder` is an absolute path, subfolders included. `name` is a part of the file name, or a
-    pattern with * and ?, in any case. `since` and `until` are days, both inclusive, on which the
-    photo was taken; photos without a date pass neither. `tags` are names that an image must all
+    `folder` is an absolute path or a URL, subfolders included. `name` is a part of the file name,
+    or a pattern with * and ?, in any case. `since` and `until` are days, both inclusive, on which
+    the photo was taken; photos without a date pass neither. `tags` are names that an image must all
     have.
     """
 
-    folder: Path | None = None
+    folder: Place | None = None
     name: str = ""
     since: dt.date | None = None
     until: dt.date | None = None
@@ -68,35 +69,40 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
     return [id_ for id_, path in rows if fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern)]
 
 
-def known_among(store: StoreReader, places: Sequence[Path]) -> dict[tuple[int, str], KnownFile]:
+def known_among(store: StoreReader, places: Sequence[Place]) -> dict[tuple[int, str], KnownFile]:
     """Return the files that a run over `places` may find known, by (root id, path).
 
-    These are all, unless the places are single files, and all folders of the store are there: then
-    nothing else can have moved.
+    These are all, unless the places are single files of this machine, and all folders of the store
+    are there: then nothing else can have moved.
     """
     roots = store.roots()
-    if not places or not all(place.is_file() for place in places):
+    if not places or not all(isinstance(place, Path) and _is_file(place) for place in places):
         return store.catalog.known_files()
-    if not all(root.exists() for root in roots.values()):
+    if not all(isinstance(root, Remote) or root.exists() for root in roots.values()):
         return store.catalog.known_files()
     return store.catalog.known_files(_keys_of(places, roots))
 
 
-def _keys_of(places: Sequence[Path], roots: Mapping[int, Path]) -> list[tuple[int, str]]:
+def _is_file(place: Path) -> bool:
+    """Whether a place is a file, and no archive: that behaves like a folder."""
+    return place.is_file() and archive_of(place) is None
+
+
+def _keys_of(places: Sequence[Place], roots: Mapping[int, Place]) -> list[tuple[int, str]]:
     return [
-        (root_id, place.relative_to(root).as_posix())
+        (root_id, path_below(root, place))
         for place in places
         for root_id, root in roots.items()
-        if place.is_relative_to(root)
+        if is_below(place, root)
     ]
 
 
-def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
+def images_at(store: StoreReader, place: Place) -> dict[int, bool]:
     """Return the images by id that are in the file `place`, or lie below that folder.
 
     The values say whether an image is readable.
     """
-    if not place.is_dir():
+    if not (isinstance(place, Path) and place.is_dir()):
         files = store.catalog.known_files(_keys_of([place], store.roots()))
         if files:
             return {row.id: row.reason is None for row in files.values()}
@@ -107,14 +113,14 @@ def images_at(store: StoreReader, place: Path) -> dict[int, bool]:
         return {row.id: row.good for row in session.execute(query)}
 
 
-def _lies_at(place: Path, roots: Mapping[int, Path]) -> ColumnElement[bool]:
+def _lies_at(place: Place, roots: Mapping[int, Place]) -> ColumnElement[bool]:
     conditions = []
     for root_id, root in roots.items():
         in_root = ImageRow.root_id == root_id
-        if root.is_relative_to(place):
+        if is_below(root, place):
             conditions.append(in_root)
-        elif place.is_relative_to(root):
-            path = place.relative_to(root).as_posix()
+        elif is_below(place, root):
+            path = path_below(root, place)
             below = [f"{path}/", f"{path}{PAGE}"]
             starts = [
                 func.substr(ImageRow.path, 1, len(start), type_=PathText) == start
@@ -124,7 +130,7 @@ def _lies_at(place: Path, roots: Mapping[int, Path]) -> ColumnElement[bool]:
     return or_(false(), *conditions)
 
 
-def folders(store: StoreReader) -> list[Path]:
+def folders(store: StoreReader) -> list[Place]:
     """Return the folders of readable images, and those above them up to their root, sorted."""
     roots = store.roots()
     # A path up to its last slash.
@@ -132,9 +138,9 @@ def folders(store: StoreReader) -> list[Path]:
     query = select(ImageRow.root_id, parent).where(ImageRow.state == "ok").distinct()
     with store.catalog.session() as session:
         parents = session.execute(query).all()
-    found = {
-        roots[root_id] / above
+    found: set[Place] = {
+        roots[root_id] / str(above)
         for root_id, parent in parents
         for above in (PurePosixPath(parent), *PurePosixPath(parent).parents)
     }
-    return sorted(found)
+    return sorted(found, key=lambda place: place.parts)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from indexer.errors import StoreNotFoundError, UntrustedStoreError
+from indexer.images.find import SUFFIXES
+from indexer.sources.place import Place, Remote, is_url, named
 from indexer.store.layout import CATALOG, CONFIG, SETTINGS, STORE_NAME
 
 
@@ -48,22 +50,33 @@ def require_store(path: Path | str | None) -> Path:
     return found
 
 
-def folders_of(places: Iterable[Path]) -> list[Path]:
-    """Return the absolute paths of folders at `places`, and of those that hold files there."""
-    given = [Path(os.path.abspath(place)) for place in places]
-    return list(dict.fromkeys(p if p.is_dir() else p.parent for p in given))
+def folders_of(places: Iterable[Place]) -> list[Place]:
+    """Return the absolute paths of folders at `places`, and of those that hold files there.
+
+    URLs are not looked up: one that ends like an image is that of a file.
+    """
+    return list(dict.fromkeys(_folder_of(place) for place in places))
 
 
-def resolve_root(store: Path, path: str) -> Path:
-    """Return the absolute path of a folder of photos, which the store has as `path`."""
+def _folder_of(place: Place) -> Place:
+    if isinstance(place, Remote):
+        return place.parent if place.suffix.lower() in SUFFIXES else place
+    path = Path(os.path.abspath(place))
+    return path if path.is_dir() else path.parent
+
+
+def resolve_root(store: Path, path: str) -> Place:
+    """Return the absolute path or URL of a folder of photos, which the store has as `path`."""
+    if is_url(path):
+        return named(path)
     return Path(os.path.normpath(store.resolve().parent / path))
 
 
-def require_inside(store: Path, roots: Iterable[Path]) -> None:
-    """Raise `UntrustedStoreError` for a folder of photos outside the one that holds the store."""
+def require_inside(store: Path, roots: Iterable[Place]) -> None:
+    """Raise `UntrustedStoreError` for photos outside the store's own folder, or at a URL."""
     home = os.path.realpath(store.resolve().parent)
     for root in roots:
-        if not Path(os.path.realpath(root)).is_relative_to(home):
+        if isinstance(root, Remote) or not Path(os.path.realpath(root)).is_relative_to(home):
             raise UntrustedStoreError(
                 f"Another account, machine or version of cbir made the store at {store}, and it "
                 f"names photos in {root}, outside its own folder. If you trust where it comes "

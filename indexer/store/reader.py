@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from indexer.features.spec import FeatureSpec, VectorKind
 from indexer.features.whitening import PcaProjection
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
+from indexer.sources.place import Place, absolute, is_below, path_below
 from indexer.store.catalog.protocol import Catalog, CatalogState, ImageFields
 from indexer.store.catalogs import open_database, open_reader
 from indexer.store.derived import DerivedFiles
@@ -137,8 +138,8 @@ class StoreReader:
         """Whether somebody else made the store, so that its IVF indexes are not used."""
         return not (self.trusts or self.reader.state().is_sealed)
 
-    def roots(self) -> dict[int, Path]:
-        """Return the folders of photos by id, as absolute paths.
+    def roots(self) -> dict[int, Place]:
+        """Return the folders of photos by id, as absolute paths or URLs.
 
         Raises `UntrustedStoreError` where a store of somebody else names folders elsewhere.
         """
@@ -157,6 +158,11 @@ class StoreReader:
             raise StoreCorruptError(
                 f"What the store at {self.path} remembers of its folders cannot be read ({error})."
             ) from error
+
+    def other_files(self, root_id: int) -> dict[str, int]:
+        """Return how many files of a root are no images, by suffix, as the last run found."""
+        found: dict[str, int] = json.loads(self.reader.state().roots[root_id].skipped)
+        return found
 
     @property
     def shard(self) -> Shard | None:
@@ -179,12 +185,12 @@ class StoreReader:
         roots = self.roots()
         return {row.id: _info(row, roots[row.root_id]) for row in rows if row.root_id in roots}
 
-    def find_image(self, path: Path) -> ImageInfo | None:
+    def find_image(self, path: Place) -> ImageInfo | None:
         """Return the readable image of the store that this file is, or None."""
-        file = Path(os.path.abspath(path))
+        file = absolute(path)
         for root_id, root in self.roots().items():
-            if file.is_relative_to(root):
-                row = self.reader.image_at(root_id, file.relative_to(root).as_posix())
+            if is_below(file, root):
+                row = self.reader.image_at(root_id, path_below(root, file))
                 if row is not None:
                     return _info(row, root)
         return None
@@ -241,7 +247,7 @@ class StoreReader:
         return index
 
 
-def _info(fields: ImageFields, root: Path) -> ImageInfo:
+def _info(fields: ImageFields, root: Place) -> ImageInfo:
     return ImageInfo(
         id=fields.id,
         path=root / fields.path,

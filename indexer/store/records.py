@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -14,8 +13,10 @@ from indexer.features.extractor import ImageFeatures
 from indexer.features.windows import to_pixels
 from indexer.images.facts import ImageFacts
 from indexer.images.page_paths import page_of
+from indexer.sources.place import Place
+from indexer.sources.source import INODE_BITS, Stat
 
-INODE_BITS = 2**63 - 1
+PAGED_SUFFIXES = (".tif", ".tiff", ".heic", ".heif", ".hif", ".mpo", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class FileState:
     inode: int | None = None
 
     @classmethod
-    def of(cls, root_id: int, path: str, stat: os.stat_result) -> FileState:
+    def of(cls, root_id: int, path: str, stat: os.stat_result | Stat) -> FileState:
         """Return the state of a file that was looked at."""
         inode = stat.st_ino & INODE_BITS  # some file systems use all 64 bits
         return cls(root_id, path, stat.st_size, stat.st_mtime_ns, b"", stat.st_ctime_ns, inode)
@@ -97,13 +98,20 @@ class KnownFile:
     reason: str | None
     pages: int | None = None
 
+    @property
+    def may_have_pages(self) -> bool:
+        """Whether its file may hold more pictures than this one."""
+        if self.pages is None:
+            return page_of(self.file.path)[0].lower().endswith(PAGED_SUFFIXES)
+        return self.pages > 1
+
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """An image as a hit needs it; `path` is absolute."""
+    """An image as a hit needs it; `path` is absolute, or a URL."""
 
     id: int
-    path: Path
+    path: Place
     width: int
     height: int
     taken_at: dt.datetime | None

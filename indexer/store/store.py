@@ -16,6 +16,7 @@ from indexer.errors import SpecMismatchError, StoreError
 from indexer.features.spec import FeatureSpec
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
+from indexer.sources.place import Place, Remote
 from indexer.store.catalog.connection import LOCK
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
@@ -98,7 +99,7 @@ class Store(StoreReader):
             Store.delete(self.path)
 
     @contextmanager
-    def writing(self, places: Sequence[Path] | None = None) -> Iterator[None]:
+    def writing(self, places: Sequence[Place] | None = None) -> Iterator[None]:
         """Hold the writer's lock; there is one writer at a time.
 
         Files that a killed run left are deleted first, and files that were replaced at the end.
@@ -156,7 +157,7 @@ class Store(StoreReader):
         """Return every image file, or these files, see `SqlAlchemyCatalog.known_files`."""
         return self.catalog.known_files(files)
 
-    def add_root(self, folder: Path, options: ReadingOptions | None = None) -> int:
+    def add_root(self, folder: Place, options: ReadingOptions | None = None) -> int:
         """Return the id of the root `folder`, which is added, with its options, if it is new."""
         for root_id, path in self.roots().items():
             if path == folder:
@@ -165,7 +166,9 @@ class Store(StoreReader):
         with self.catalog.transaction() as change:
             return change.add_root(self._to_stored_root(folder), kept)
 
-    def _to_stored_root(self, folder: Path) -> str:
+    def _to_stored_root(self, folder: Place) -> str:
+        if isinstance(folder, Remote):
+            return str(folder)
         beside = folder.is_relative_to(self.path.parent)
         return (folder.relative_to(self.path.parent) if beside else folder).as_posix()
 
@@ -185,7 +188,7 @@ class Store(StoreReader):
         with self.catalog.transaction() as change:
             change.change_root(root_id, **values)
 
-    def move_root(self, root_id: int, folder: Path) -> None:
+    def move_root(self, root_id: int, folder: Place) -> None:
         """Note that a root, with all its images, is at another place."""
         with self.catalog.transaction() as change:
             change.change_root(root_id, path=self._to_stored_root(folder))

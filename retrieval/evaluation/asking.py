@@ -74,7 +74,7 @@ def find_file(store: StoreReader, path: Path) -> ImageInfo | None:
     info = store.find_image(path)
     if info is not None:
         return info
-    for root in store.roots().values():
+    for root in (place for place in store.roots().values() if isinstance(place, Path)):
         real = Path(os.path.realpath(root))
         if real != root and path.is_relative_to(real):
             return store.find_image(root / path.relative_to(real))

@@ -11,6 +11,7 @@ from typing import Any
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
+from indexer.sources.place import Place
 
 SCHEMA = Path(__file__).with_name("manifest.schema.json")
 ENTRY = re.compile(r"^(?!/)(?!([^\u0000]*/)?\.{0,2}(/|$))[^\u0000]+$")  # as in the schema
@@ -77,7 +78,7 @@ class Manifest:
         """The database as a set."""
         return frozenset(self.database)
 
-    def find_entry(self, path: Path) -> str | None:
+    def find_entry(self, path: Place) -> str | None:
         """Return the database entry that `path` ends with, the longest if several do, or None."""
         if path not in self._found:
             tails = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
@@ -89,7 +90,7 @@ class Manifest:
         return {e for query in self.queries for e in query.positives - self.entries}
 
     @cached_property
-    def _found(self) -> dict[Path, str | None]:
+    def _found(self) -> dict[Place, str | None]:
         """Entries by path: every query of a large collection finds the same paths again."""
         return {}
 

@@ -11,6 +11,7 @@ from indexer import build
 from indexer.build import Builder, index_photos
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.run import BuildOptions, IndexingStopped
+from indexer.sources.place import as_path
 from indexer.store.store import Store
 from retrieval.query import Query
 from tests.colour_grid import colour_spec
@@ -275,7 +276,7 @@ def test_a_renamed_root_keeps_its_vectors(desk: Desk) -> None:
     report = desk.index(renamed)
     assert (report.moved, report.added, report.removed) == (12, 1, 0)
     assert desk.loads == loads + 1  # for the new one only
-    paths = [info.path for info in desk.store.image_infos(range(1, 50)).values()]
+    paths = [as_path(info.path) for info in desk.store.image_infos(range(1, 50)).values()]
     assert len(paths) == len(set(paths)) == 13
     assert all(path.is_relative_to(renamed) and path.exists() for path in paths)
     hits = desk.search().search(Query(path=renamed / "0" / "03.png", k=None))

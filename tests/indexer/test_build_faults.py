@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from indexer import build, pipeline
+from indexer import build, fetching, pipeline
 from indexer.arrays import Pixels
 from indexer.features.engines.protocols import Activations
 from indexer.images.decode import LoadedImage, load_image
@@ -94,7 +94,7 @@ def test_what_cannot_be_read_for_now_is_tried_at_every_run(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "FileIO", refuse)
+        patch.setattr(fetching, "FileIO", refuse)
         report = desk.index()
     assert (report.unchanged, len(report.failed)) == (1, 2)
     assert desk.paths() == ["a.png", "b.png"]  # as it was known before
@@ -139,7 +139,7 @@ def test_files_too_large_to_be_held_are_read_twice(
     for i, colour in enumerate(shades(3)):
         plain(desk.photos / f"{i}.png", colour)
     (desk.photos / "3.png").write_bytes(b"x" * 100)
-    monkeypatch.setattr(pipeline, "HELD_BYTES", 10)
+    monkeypatch.setattr(fetching, "HELD_BYTES", 10)
     report = desk.index()
     assert (report.added, len(report.failed)) == (3, 1)
     desk.check_vectors()

@@ -22,6 +22,7 @@ from indexer.features.extractor import ImageFeatures
 from indexer.optimize import optimize_store, update_indexes
 from indexer.progress import Progress
 from indexer.remove import remove_images
+from indexer.sources.place import as_path
 from indexer.store.catalog.protocol import SegmentEntry
 from indexer.store.catalog.tables import RemovedRow, SegmentRow
 from indexer.store.catalog.transaction import CatalogTransaction
@@ -81,7 +82,7 @@ def answers(store: Store, indexes: dict[str, VectorIndex] | None = None) -> Answ
     extractor = colour_extractor(spec=store.spec, adaptation=store.adaptation())
     found: list[tuple[IdArray, FloatArray]] = []
     for name in ("0.png", "8.png"):
-        [features] = extractor.extract([Image.open(photos / name)])
+        [features] = extractor.extract([Image.open(as_path(photos) / name)])
         assert isinstance(features, ImageFeatures)
         for kind in ("conv", "fc"):
             [match] = indexes[kind].search(features.vectors[kind], 5)

@@ -16,7 +16,9 @@ from indexer.features.engines.protocols import Activations, T
 from indexer.features.extractor import FeatureExtractor
 from indexer.images.budget import Budget
 from indexer.pipeline import Pipeline
-from indexer.scan import ScanOptions, Task, scan_places
+from indexer.scan import scan_places
+from indexer.sources.place import as_path
+from indexer.tasks import ScanOptions, Task
 from tests.colour_grid import ColourGridEngine
 from tests.desk import Desk
 from tests.pictures import plain, shades
@@ -132,9 +134,9 @@ def test_the_bytes_decide_whether_a_file_is_known(desk: Desk) -> None:
 
 def test_files_that_vanish_or_cannot_be_read_have_a_reason(desk: Desk) -> None:
     tasks = tasks_of(desk, 3)
-    tasks[0].path.unlink()
-    tasks[2].path.unlink()
-    tasks[2].path.mkdir()
+    as_path(tasks[0].path).unlink()
+    as_path(tasks[2].path).unlink()
+    as_path(tasks[2].path).mkdir()
     [items] = Pipeline(desk.extractor, lambda *_: False).run(tasks)
     reasons = [item.reason for item in items]
     assert reasons[0] == "vanished during the run"

@@ -15,6 +15,7 @@ from indexer.arrays import FloatArray
 from indexer.features.local import LocalFeatures
 from indexer.features.regions import Region
 from indexer.features.windows import WindowLayout, to_regions
+from indexer.sources.place import as_path
 from indexer.store.statistics import summarize
 from retrieval.boxes import anchor_boxes, vote_box, vote_boxes
 from retrieval.picture import Picture
@@ -255,7 +256,7 @@ def test_reranking_when_the_files_of_all_the_first_hits_are_gone(tmp_path: Path)
     desk = noisy_desk(tmp_path, count=30)
     asked = Query(data=(desk.photos / "0.png").read_bytes(), search="region", rerank=True, k=None)
     for hit in desk.search().search(asked)[:25]:
-        hit.path.unlink()
+        as_path(hit.path).unlink()
     assert len(desk.search().search(asked)) == 30
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from indexer.errors import InvalidQueryError, InvalidRegionError, StoreError
 from indexer.features.regions import Region
+from indexer.sources.place import as_path
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from retrieval.describe import QueryVectors, describe_queries
@@ -139,7 +140,7 @@ def test_an_image_of_the_store_and_its_file_give_the_same_hits(sample: Sample) -
     for box in (None, Region(20, 20, 220, 220)):
         by_path = Query(path=info.path, box=box, search="region", k=7)
         by_id = Query(image_id=info.id, box=box, search="region", k=7)
-        by_bytes = Query(data=info.path.read_bytes(), box=box, search="region", k=7)
+        by_bytes = Query(data=as_path(info.path).read_bytes(), box=box, search="region", k=7)
         expected = sample.search.search(by_path)
         assert len(expected) == 7
         assert sample.search.search(by_id) == sample.search.search(by_bytes) == expected

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -12,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
+from indexer.sources.place import as_path
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
@@ -99,7 +99,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, _own_folders: None) -> Sear
 @pytest.mark.parametrize("number", range(len(LOGOS)))
 def test_each_is_first_for_itself_by_a_margin(engine: SearchEngine, number: int) -> None:
     [root] = engine.store.roots().values()
-    own = Path(root) / f"{number:02}.png"
+    own = as_path(root) / f"{number:02}.png"
     first, second = engine.search(Query(path=own, k=2))
     assert first.path == own
     assert first.score - second.score >= MARGIN

@@ -74,7 +74,7 @@ def test_private_addresses_need_the_option(cbir: Run, album: Album, web: Web) ->
     ("url", "said"),
     [
         ("file:///etc/passwd", "only http and https are fetched"),
-        ("s3://bucket/cat.jpg", "only http and https are fetched"),
+        ("ftp://host/cat.jpg", "only http and https are fetched"),
         ("https://", "is not a valid URL"),
         ("HTTP://[::1", "is not a valid URL"),
     ],

@@ -18,11 +18,12 @@ PUBLIC = "93.184.215.14"
 
 @dataclass
 class Web:
-    """What a server answers, by path, and what it was asked."""
+    """What a server answers, by path, and what it was asked; `heads` are those for HEAD."""
 
     port: int
     answers: dict[str, Answer] = field(default_factory=dict)
     asked: list[tuple[str, Message]] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
 
     def url(self, path: str, host: str = "127.0.0.1", scheme: str = "http") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
@@ -39,6 +40,10 @@ def serving(tls: SSLContext | None = None) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             web.asked.append((self.path, self.headers))
+            web.answers.get(self.path, sends(b"", status=404))(self)
+
+        def do_HEAD(self) -> None:
+            web.heads.append(self.path)
             web.answers.get(self.path, sends(b"", status=404))(self)
 
         def log_message(self, *_: object) -> None:
@@ -64,14 +69,19 @@ def serving(tls: SSLContext | None = None) -> Iterator[Web]:
         server.server_close()
 
 
-def sends(body: bytes, *, status: int = 200, announced: int | None = None) -> Answer:
-    """Answer with a body, announced by its length or by another one."""
+def sends(
+    body: bytes, *, status: int = 200, announced: int | None = None, kind: str | None = None
+) -> Answer:
+    """Answer with a body of a kind, announced by its length or by another one."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(status)
         handler.send_header("Content-Length", str(len(body) if announced is None else announced))
+        if kind is not None:
+            handler.send_header("Content-Type", kind)
         handler.end_headers()
-        handler.wfile.write(body)
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
 
     return answer
 

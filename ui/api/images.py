@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from indexer.errors import InaccessibleImageError
 from indexer.images.page_paths import find_page
 from indexer.remove import remove_images
 from indexer.store.filters import find_ids
@@ -20,7 +21,7 @@ from ui.api.models import IMAGE_ID, ImageChoice, ImageModel, ImagePage, Put, Rem
 from ui.api.problems import NotFoundError, responses
 from ui.api.searching import filter_of
 from ui.api.service import Service, service_of
-from ui.gallery import SCREEN_PX, as_jpeg
+from ui.gallery import SCREEN_PX, as_jpeg, state_of
 
 router = APIRouter(tags=["images"])
 
@@ -207,10 +208,10 @@ def _picture(
     """Answer with a picture, or that the one which the client has is the same."""
     info = _info(service, image_id)
     try:
-        stat = find_page(info.path)[0].stat()
-    except OSError as error:
+        state = state_of(info.path)
+    except InaccessibleImageError as error:
         raise NotFoundError(f"The file {info.path.name} is gone.") from error
-    tag = f'"{image_id}-{stat.st_size:x}-{stat.st_mtime_ns:x}-{size}"'
+    tag = f'"{image_id}-{state}-{size}"'
     headers = {"ETag": tag, "Cache-Control": KEPT}
     if tag in [given.strip() for given in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path as FilePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from indexer.errors import OutsideRootsError
+from indexer.errors import OutsideRootsError, UnreachableError
+from indexer.sources.place import Place, absolute, is_below, to_place
 from ui.api.models import JobList, JobModel, JobRequest
 from ui.api.problems import responses
 from ui.api.service import Service, service_of
@@ -82,16 +81,23 @@ async def stop_job(number: Number, request: Request) -> JobModel:
 
 
 def _start(service: Service, asked: JobRequest) -> JobModel:
-    roots = [str(root) for root in service.opened.engine.store.roots().values()]
-    places = [FilePath(os.path.abspath(place)) for place in asked.places]
+    roots = service.opened.engine.store.roots().values()
+    places = [_place(text) for text in asked.places]
     for place in places:
-        if not any(place.is_relative_to(root) for root in roots):
+        if not any(is_below(place, root) for root in roots):
             raise OutsideRootsError(
                 f"{place} lies outside the folders that the store knows; add it on the server "
                 "with cbir index."
             )
     number = service.start_job(places)
     return model_of(number, service.job(number))
+
+
+def _place(text: str) -> Place:
+    try:
+        return absolute(to_place(text))
+    except UnreachableError as error:
+        raise OutsideRootsError(str(error)) from error
 
 
 def model_of(number: int, job: IndexingJob) -> JobModel:

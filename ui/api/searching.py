@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
+from indexer.sources.place import named
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
 from retrieval.query import Hit, Query
@@ -177,7 +177,7 @@ def _allowed(store: StoreReader, asked: SearchOptions) -> frozenset[int] | None:
 def filter_of(choice: ImageChoice) -> ImageFilter:
     """Return the filter that is asked for."""
     return ImageFilter(
-        folder=None if choice.folder is None else Path(choice.folder),
+        folder=None if choice.folder is None else named(choice.folder),
         name=choice.name,
         since=choice.since,
         until=choice.until,

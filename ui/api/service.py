@@ -13,6 +13,7 @@ from typing import TypeVar
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from indexer.sources.place import Place
 from ui.api.limits import Limits, Places
 from ui.api.problems import (
     AtWorkError,
@@ -73,7 +74,7 @@ class Service:
             raise NotOfferedError("This server takes no images; start it with --uploads FOLDER.")
         return self._uploads
 
-    def key_of(self, path: Path) -> str | None:
+    def key_of(self, path: Place) -> str | None:
         """Return the key that an image was put by, if any."""
         return None if self._uploads is None else self._uploads.key_of(path)
 
@@ -84,7 +85,7 @@ class Service:
             raise NotFoundError(f"There is no job {number}.")
         return job
 
-    def start_job(self, places: Sequence[Path]) -> int:
+    def start_job(self, places: Sequence[Place]) -> int:
         """Start a run that indexes, and return its number; raises `AtWorkError`."""
         with self._starting:
             if any(job.running for job in self.jobs.values()):

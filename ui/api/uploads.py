@@ -23,6 +23,7 @@ from indexer.images.decode import load_image
 from indexer.images.find import SUFFIXES
 from indexer.remove import remove_images
 from indexer.run import IndexingStopped
+from indexer.sources.place import Place
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from indexer.store.store import Store
@@ -84,7 +85,7 @@ class Uploads:
 
     # --- keys ---------------------------------------------------------------------------------
 
-    def key_of(self, path: Path) -> str | None:
+    def key_of(self, path: Place) -> str | None:
         """Return the key that an image was put by, None for any other image."""
         return unquote(path.stem) if path.parent == self.folder else None
 

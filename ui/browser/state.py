@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -14,6 +13,7 @@ from indexer.errors import CbirError
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
+from indexer.sources.place import named
 from indexer.store.filters import ImageFilter
 from retrieval.query import Hit, Query
 from ui.browser.session import allowed_ids, require_wanted, session, tag_counts, turn
@@ -174,7 +174,7 @@ def wanted_images() -> ImageFilter:
     values, folder = st.session_state, st.session_state.get("folder")
     since, until = values.get("since"), values.get("until")
     return ImageFilter(
-        folder=Path(folder) if folder else None,
+        folder=named(folder) if folder else None,
         name=(values.get("name") or "").strip(),
         since=since if isinstance(since, dt.date) else None,
         until=until if isinstance(until, dt.date) else None,

@@ -20,6 +20,7 @@ from indexer.choices import (
 )
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec, read_choices
+from indexer.sources.place import to_place
 from ui.cli.indexing import (
     catching_interrupts,
     extractor_loader,
@@ -44,9 +45,10 @@ def _listed(values: tuple[float, ...]) -> str:
 def index(
     context: typer.Context,
     photos: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            help="Folders, searched recursively, or image files.",
+            help="Folders, searched recursively, or image files; also at s3://, gs:// and https:// "
+            "URLs, and zip or tar archives by name.",
             show_default="all that the store knows",
         ),
     ] = None,
@@ -231,10 +233,12 @@ def index(
 
     Unchanged files are not read again. Ctrl-C is safe: run the same command to continue. How a
     folder is read is remembered with it; a .cbirignore in it, in the syntax of .gitignore, says
-    what is left out.
+    what is left out. Archives that lie in a folder are passed over: name them, as in
+    cbir index shards/*.tar.
     """
     if join:
-        join_into(context, photos, store, catalog=catalog, vectors=vectors, as_json=as_json)
+        parts = None if photos is None else [Path(photo) for photo in photos]
+        join_into(context, parts, store, catalog=catalog, vectors=vectors, as_json=as_json)
         return
     started = time.monotonic()
     from indexer.build import index_photos
@@ -259,6 +263,7 @@ def index(
     choices |= {name: value for name, value in given.items() if value is not None}
     chosen = choices.pop("backbone", None)
     network = backbone or chosen
+    places = [to_place(photo) for photo in photos or ()]
     options = BuildOptions(
         max_pixels=None if max_megapixels is None else round(max_megapixels * 1e6),
         exclude=None if exclude is None else tuple(glob for glob in exclude if glob),
@@ -288,8 +293,6 @@ def index(
             opened.keep_keypoints(keypoints)
         load_extractor = (extractor_on_ray if ray else extractor_loader)(opened, engine)
         with ConsoleProgress() as progress:
-            report = index_photos(
-                opened, photos or [], load_extractor, options, progress, interrupted
-            )
+            report = index_photos(opened, places, load_extractor, options, progress, interrupted)
         report.elapsed_s = time.monotonic() - started  # with loading libraries and network
         say_report(report, opened, as_json=as_json)

@@ -33,7 +33,9 @@ def localize(
             help="The query image: a file, an http or https URL, or - for standard input.",
         ),
     ],
-    target: Annotated[Path, typer.Argument(help="The image to look in, indexed or not.")],
+    target: Annotated[
+        str, typer.Argument(help="The image to look in, indexed or not: a file or a URL.")
+    ],
     store: StoreOption = None,
     box: Annotated[
         str | None, typer.Option(help="Query with this box X0,Y0,X1,Y1 of the upright image.")
@@ -83,7 +85,14 @@ def localize(
         damaged=damaged,
         oversize=oversize,
     )
-    looked_in = load_image(target, max_pixels=max_pixels, damaged=damaged, oversize=oversize)
+    there = read_source(target, allow_private=allow_private)
+    looked_in = load_image(
+        there["path"] if "path" in there else there["data"],
+        name=there.get("name"),
+        max_pixels=max_pixels,
+        damaged=damaged,
+        oversize=oversize,
+    )
     found = find(searcher.collection, asked, looked_in.image)
     files: dict[str, Path] = {}
     if out is not None:
@@ -105,7 +114,7 @@ def localize(
                 "path": source_name(asked),
                 "box": list(region.as_tuple()) if region else None,
             },
-            "target": str(target),
+            "target": there.get("name", target),
             "box": list(place.as_tuple()),
             "score": round(found.score, 6),
             "quad": quad_as_list(quad),

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.errors import UnreachableError
+from indexer.sources.place import WEB, Remote, is_url, to_place
 from ui.cli.shell import say
 
 if TYPE_CHECKING:  # a query by image does not load it for this
     from indexer.store.reader import StoreReader
 
 STDIN = "-"
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
+KEPT_APART = ("s3", "gs", "zip", "tar")  # not of the web: buckets, and archives
 
 PrivateOption = Annotated[
     bool,
@@ -29,16 +29,19 @@ PrivateOption = Annotated[
 def read_source(image: str, *, allow_private: bool = False) -> dict[str, Any]:
     """Return the fields of a `Query` for an image: a path, - for standard input, or a URL.
 
-    Raises `FetchError` for a URL that cannot be fetched.
+    Raises `FetchError` for a URL of the web that cannot be fetched, and `UnreachableError`.
     """
     if image == STDIN:
         return {"data": sys.stdin.buffer.read()}
-    if URL.match(image):
+    if is_url(image) and image.partition("://")[0].lower() not in KEPT_APART:
         from ui.fetch import fetch, without_credentials
 
         data = fetch(image, allow_private=allow_private)
         return {"data": data, "name": without_credentials(image)}
-    return {"path": Path(image)}
+    place = to_place(image)
+    if isinstance(place, Remote) and place.scheme in WEB:
+        raise UnreachableError(f"{place}: fetch the archive first, and query with the file.")
+    return {"path": place}
 
 
 def say_classes(store: StoreReader, text: str) -> None:

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -91,7 +90,10 @@ def info(store: StoreOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def remove(
     photos: Annotated[
-        list[Path], typer.Argument(help="Indexed images, or folders: all indexed images below.")
+        list[str],
+        typer.Argument(
+            help="Indexed images, or folders, archives or URLs: all indexed images below."
+        ),
     ],
     exclude: Annotated[
         bool | None,
@@ -106,14 +108,17 @@ def remove(
 ) -> None:
     """Remove images from the index; the files themselves are not touched."""
     from indexer.remove import remove_images
+    from indexer.sources.access import may_exist
+    from indexer.sources.place import to_place
 
-    there = [place for place in photos if place.exists()]
+    places = [to_place(photo) for photo in photos]
+    there = [place for place in places if may_exist(place)]
     if exclude is None and there and not as_json and is_terminal():
         from ui.printable import printable
 
         names = printable(", ".join(map(str, there)))
         exclude = typer.confirm(f"{names}: still there. Leave out of later runs of index, too?")
-    removed = remove_images(open_store(store), photos, exclude=bool(exclude))
+    removed = remove_images(open_store(store), places, exclude=bool(exclude))
     if as_json:
         say(json.dumps({"removed": removed, "excluded": bool(exclude)}))
         return
@@ -125,15 +130,18 @@ def remove(
 
 @app.command()
 def relocate(
-    old: Annotated[Path, typer.Argument(help="Where the store knows images: a folder or a file.")],
-    new: Annotated[Path, typer.Argument(help="Where they are now.")],
+    old: Annotated[
+        str, typer.Argument(help="Where the store knows images: a folder, a file or a URL.")
+    ],
+    new: Annotated[str, typer.Argument(help="Where they are now.")],
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say that photos were moved or a drive was renamed; nothing is read or indexed again."""
     from indexer.relocate import relocate_images
+    from indexer.sources.place import to_place
 
-    report = relocate_images(open_store(store), old, new)
+    report = relocate_images(open_store(store), to_place(old), to_place(new))
     if as_json:
         say(json.dumps(dataclasses.asdict(report)))
         return

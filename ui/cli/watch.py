@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.errors import NoImagesError, StoreLockedError
+from indexer.sources.place import Place, Remote, absolute, to_place
 from ui.cli.shell import EngineOption, JsonOption, StoreOption, app, say
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -21,7 +22,7 @@ SETTLE_S = 2.0
 @app.command()
 def watch(
     photos: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             help="Folders to watch.", show_default="all that the store knows", metavar="[PHOTOS]..."
         ),
@@ -45,9 +46,10 @@ def watch(
     from ui.progress import ConsoleProgress
 
     configure_images()
-    places = photos or []
+    places = [to_place(photo) for photo in photos or ()]
     try:
         with catching_interrupts() as interrupted, open_or_create(store, None, {}) as opened:
+            _refuse_urls(opened, places)
             load_extractor = extractor_loader(opened, engine)
 
             def update(*, is_first: bool = False) -> None:
@@ -85,10 +87,25 @@ def _follow(changes: Iterator[bool], update: Callable[[], None]) -> None:
             say(f"Warning: {error}", err=True)
 
 
-def _folders(store: Store, places: Sequence[Path]) -> list[Path]:
-    """Return the folders to watch; raises `NoImagesError` where none of them is there."""
-    known = [place.absolute() for place in places] or list(store.roots().values())
-    folders = [folder if folder.is_dir() else folder.parent for folder in known]
+def _refuse_urls(store: Store, places: Sequence[Place]) -> None:
+    """Raise `NoImagesError` for a URL to be watched."""
+    known = places or [*store.roots().values()]
+    remote = [place for place in known if isinstance(place, Remote)]
+    if remote and (places or len(remote) == len(known)):
+        raise NoImagesError(
+            f"{remote[0]} cannot be watched: nobody tells of changes there. Run cbir index at "
+            "times instead, for example by cron."
+        )
+
+
+def _folders(store: Store, places: Sequence[Place]) -> list[Path]:
+    """Return the folders to watch; raises `NoImagesError` where none of them is there.
+
+    URLs of the store are left out.
+    """
+    known = [absolute(place) for place in places] or [*store.roots().values()]
+    local = [place for place in known if isinstance(place, Path)]
+    folders = [folder if folder.is_dir() else folder.parent for folder in local]
     there = sorted({folder for folder in folders if folder.is_dir()})
     if not there:
         raise NoImagesError("None of the folders to watch is there.")

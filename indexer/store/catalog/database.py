@@ -11,6 +11,7 @@ from sqlalchemy import Connection, exc
 from sqlalchemy.engine import Engine
 
 from indexer.errors import StoreError
+from indexer.sources.place import Place
 
 
 class Database(Protocol):
@@ -42,7 +43,7 @@ class Database(Protocol):
         Raises `StoreError` where the lock was lost with its connection.
         """
 
-    def locked(self, places: Sequence[Path] | None = None) -> AbstractContextManager[None]:
+    def locked(self, places: Sequence[Place] | None = None) -> AbstractContextManager[None]:
         """Hold the writer's lock; raises `StoreLockedError`, and `StoreError`.
 
         With `places`, others may hold theirs for other places, neither in these nor above them, at

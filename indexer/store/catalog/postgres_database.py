@@ -14,6 +14,7 @@ from sqlalchemy import Connection, create_engine, event, exc, inspect, make_url,
 from sqlalchemy.engine import URL, Engine
 
 from indexer.errors import StoreCorruptError, StoreError, StoreLockedError
+from indexer.sources.place import Place
 from indexer.store.catalog.tables import Base, SpecRow
 
 DRIVERS = ("postgresql", "postgres")
@@ -84,7 +85,7 @@ class PostgresDatabase:
         return self._writer
 
     @contextmanager
-    def locked(self, places: Sequence[Path] | None = None) -> Iterator[None]:
+    def locked(self, places: Sequence[Place] | None = None) -> Iterator[None]:
         try:
             connection = self.engine.connect()
         except exc.DBAPIError as error:
@@ -110,7 +111,7 @@ class PostgresDatabase:
             if is_alone and not writer.invalidated:
                 self._ask(writer, "SELECT pg_advisory_unlock(:key)", self._key())
 
-    def _lock(self, connection: Connection, places: Sequence[Path] | None) -> None:
+    def _lock(self, connection: Connection, places: Sequence[Place] | None) -> None:
         if places is None:
             self._wait_for(connection, self._key(), f"is writing to {self.store}")
             return
@@ -122,7 +123,7 @@ class PostgresDatabase:
                 self._wait_for(connection, self._key(folder), doing, shares=True)
             self._wait_for(connection, self._key(place), doing)
 
-    def _key(self, place: Path | None = None) -> int:
+    def _key(self, place: Place | None = None) -> int:
         """Return the number of the lock of the store, or of a folder in it."""
         name = self.schema if place is None else f"{self.schema}\0{place}"
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()

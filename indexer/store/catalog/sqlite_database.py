@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from indexer.errors import StoreError, StoreLockedError
+from indexer.sources.place import Place
 from indexer.store.catalog.connection import (
     LOCK,
     catalog_error,
@@ -59,7 +60,7 @@ class SqliteDatabase:
         return self.engine
 
     @contextmanager
-    def locked(self, places: Sequence[Path] | None = None) -> Iterator[None]:
+    def locked(self, places: Sequence[Place] | None = None) -> Iterator[None]:
         del places  # one lock for all
         lock = FileLock(self.store / LOCK, timeout=0)
         try:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from indexer.features.extractor import ImageFeatures
 from indexer.images.facts import ImageFacts
+from indexer.sources.place import path_below
 from indexer.store.filters import ImageFilter, find_ids, folders, images_at
 from indexer.store.records import Entry, FileState
 from indexer.store.statistics import count_images
@@ -43,7 +44,7 @@ class Shelf:
 
     def find(self, wanted: ImageFilter) -> list[str]:
         infos = self.store.image_infos(find_ids(self.store, wanted))
-        return sorted(i.path.relative_to(self.folder).as_posix() for i in infos.values())
+        return sorted(path_below(self.folder, i.path) for i in infos.values())
 
     def below(self, folder: str) -> list[str]:
         return self.find(ImageFilter(folder=self.folder / folder))
@@ -170,7 +171,7 @@ def test_images_at_a_place(shelf: Shelf) -> None:
     def found(place: str) -> dict[str, bool]:
         by_id = images_at(shelf.store, shelf.folder / place)
         infos = shelf.store.image_infos(by_id)
-        return {infos[i].path.relative_to(shelf.folder).as_posix(): by_id[i] for i in by_id}
+        return {path_below(shelf.folder, infos[i].path): by_id[i] for i in by_id}
 
     assert found("photos/2023/b.jpg") == {"photos/2023/b.jpg": True}
     assert found("photos/2023") == {

@@ -10,6 +10,7 @@ import pytest
 from indexer.errors import StoreError
 from indexer.features.regions import Region
 from indexer.remove import remove_images
+from indexer.sources.place import Place
 from indexer.store.catalog.protocol import Catalog
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.sqlite_reader import SqliteReader
@@ -41,7 +42,7 @@ def add_root(catalog: SqlAlchemyCatalog) -> None:
         change.add_root("more")
 
 
-def found(store: Store) -> list[tuple[Path, float, Region]]:
+def found(store: Store) -> list[tuple[Place, float, Region]]:
     """The images nearest to the first region of the fourth, with scores and boxes."""
     kind = store.find_kind("conv", "region")
     index = store.vector_index(kind)

@@ -1,0 +1,107 @@
+"""Photos elsewhere: how fast they are indexed from S3, beside the same photos from a folder.
+
+Run: python -m benchmarks.elsewhere PHOTOS [--count 600] [--rounds 2] [--json]
+The photos are put on a server of S3 on this machine (moto, in a process of its own), and indexed
+from a folder and from there, alternately, with one network that is loaded and warm. Printed are the
+images a second of each round, their ratio, the processor time that the server took for itself of
+the machine that both share, and whether the stores are equal, vectors bit for bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.collections import photos_in
+from indexer.build import Builder
+from indexer.features.extractor import FeatureExtractor
+from indexer.features.spec import FeatureSpec
+from indexer.sources.place import Place, to_place
+from indexer.store.store import Store
+from tests import s3
+
+WARM = 32  # photos
+
+
+def main() -> None:
+    """Print a row for each round, and one for all."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--count", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, s3.running_server() as server:
+        os.environ.update(s3.environment(server.port))
+        folder = Path(scratch) / "photos"
+        folder.mkdir()
+        for photo in photos_in(arguments.photos)[: arguments.count]:
+            shutil.copy(photo, folder)
+        bucket = s3.Bucket(server.port, "bench")
+        bucket.ask("PUT")
+        bucket.put_folder(folder, "photos")
+        rows = compare(folder, to_place("s3://bench/photos"), server.cpu_s, arguments.rounds)
+    for row in rows:
+        print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
+
+
+def compare(
+    local: Path, remote: Place, server_s: Callable[[], float], rounds: int
+) -> list[dict[str, Any]]:
+    """Return the rates of both places in turn, their ratio, and whether the stores are equal."""
+    spec = FeatureSpec.create()
+    extractor = FeatureExtractor(spec)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as warm:
+        few = Path(warm) / "few"
+        few.mkdir()
+        for photo in sorted(local.iterdir())[:WARM]:
+            shutil.copy(photo, few)
+        index(few, extractor)
+    is_equal = True
+    for number in range(1, rounds + 1):
+        here, own = index(local, extractor)
+        before = server_s()
+        there, others = index(remote, extractor)
+        is_equal &= own == others
+        rows.append(
+            {
+                "round": number,
+                "folder_images_per_s": round(here, 1),
+                "s3_images_per_s": round(there, 1),
+                "ratio": round(there / here, 3),
+                "server_cpu_ms_an_image": round(1000 * (server_s() - before) / len(own), 1),
+            }
+        )
+    middle = statistics.median(row["ratio"] for row in rows)
+    return [*rows, {"ratio": round(middle, 3), "images": len(own), "stores_are_equal": is_equal}]
+
+
+def index(place: Place, extractor: FeatureExtractor) -> tuple[float, dict[str, tuple[bytes, ...]]]:
+    """Index a place into a new store; return the images a second, and all vectors by path."""
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Store.create(Path(scratch) / ".cbir", extractor.spec)
+        report = Builder(store, lambda: extractor).run([place])
+        indexes = [store.vector_index(kind) for kind in store.spec.kinds]
+        found = {
+            row.file.path: (
+                row.file.content_hash,
+                *(rows.rows_of_image(row.id)[1].tobytes() for rows in indexes),
+            )
+            for row in store.known_files().values()
+        }
+        store.close()
+        return report.images_per_s, found
+
+
+if __name__ == "__main__":
+    main()
