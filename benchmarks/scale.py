@@ -33,6 +33,7 @@ from indexer.store.layout import CATALOG
 from indexer.store.reader import StoreReader
 from indexer.store.store import Store
 from indexer.store.vectors.ivf import IvfIndex, factory_string
+from indexer.store.vectors.local_store import LocalVectorStore
 
 KIND = "region"
 QUERIES = 60
@@ -96,6 +97,7 @@ def join(folder: Path, values: dict[str, float]) -> Store:
 
 def build_index(store: Store, values: dict[str, float]) -> IvfIndex:
     """Build the IVF index of the region vectors, step by step."""
+    assert isinstance(store.vectors, LocalVectorStore)
     rows = store.vectors.rows(KIND)
     with timed(values, "train_s"):
         ivf = IvfIndex.train_cells(rows, "compact")
@@ -106,7 +108,8 @@ def build_index(store: Store, values: dict[str, float]) -> IvfIndex:
         ivf.calibrate(rows)
     with store.writing():
         store.index_type = "compact"
-        store.replace_ivf(KIND, ivf, len(rows))
+        with store.catalog.transaction() as change:
+            store.vectors.replace_ivf(change, KIND, ivf, len(rows))
     return ivf
 
 
