@@ -1,6 +1,6 @@
 """Give the readers of files whatever Hypothesis thinks of: only a `CbirError` may come out.
 
-    python -m benchmarks.fuzz [--minutes 5] [batch manifest labels concept store ...]
+    python -m benchmarks.fuzz [--minutes 5] [batch manifest labels concept filter store ...]
 
 Each target gets random files, and valid ones that are cut, spliced and changed. A target ends at
 the first other exception, with the example that Hypothesis has made as small as it can.
@@ -224,6 +224,33 @@ _CONCEPT_ARGS: Arguments = (
     ),
 )
 
+# --- filters ----------------------------------------------------------------------------------
+
+_WORDS = (
+    *("name", "path", "folder", "camera", "format", "date", "width", "size", "pages", "tag", "x"),
+    *(":", "=", "!=", "<", "<=", ">", ">=", "and", "or", "not", "(", ")", " ", '"', "\\"),
+    *("cat", "2019", "2019-06", "9999-12", "1e308", "2.5MB", "_", "%", "*", "?", "/", "..", "é"),
+)
+
+
+def try_filter(text: str) -> None:
+    """Find the images that meet a filter."""
+    with suppress(CbirError), closing(Store.open(_store())) as store:
+        find_ids(store, ImageFilter(where=text))
+
+
+_FILTER_ARGS: Arguments = (
+    st.one_of(
+        st.text(max_size=60),
+        st.lists(st.sampled_from(_WORDS) | _texts, max_size=14).map("".join),
+        st.lists(st.sampled_from(_WORDS) | _texts, max_size=14).map(" ".join),
+        st.lists(
+            st.tuples(*(st.sampled_from(_WORDS[i:j]) for i, j in ((0, 11), (11, 18), (26, 39)))),
+            max_size=6,
+        ).map(lambda parts: " ".join(map("".join, parts))),
+    ),
+)
+
 # --- stores -----------------------------------------------------------------------------------
 
 _COLUMNS = (
@@ -311,6 +338,7 @@ TARGETS: dict[str, tuple[Callable[..., None], Arguments]] = {
     "manifest": (try_manifest, _MANIFEST_ARGS),
     "labels": (try_labels, _LABELS_ARGS),
     "concept": (try_concept, _CONCEPT_ARGS),
+    "filter": (try_filter, _FILTER_ARGS),
     "store": (try_store, (harms(),)),
 }
 

@@ -10,6 +10,7 @@
     ├── InvalidRegionError          a box that does not lie inside its image
     ├── InvalidQueryError           a query that cannot be answered
     │   └── BlankQueryError         it shows nothing but one even colour
+    ├── InvalidFilterError          a filter that cannot be read, or names what is not there
     ├── FetchError                  a URL that cannot be fetched: URL, reason
     ├── InvalidLabelsError          a labels file that is not valid
     ├── ConceptError                a concept cannot be taught
@@ -91,6 +92,10 @@ class InvalidQueryError(CbirError):
 
 class BlankQueryError(InvalidQueryError):
     """A query shows nothing but one even colour, so there is nothing to compare."""
+
+
+class InvalidFilterError(CbirError):
+    """A filter of images that cannot be read, or that names what the store does not have."""
 
 
 class FetchError(CbirError):

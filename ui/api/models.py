@@ -47,6 +47,11 @@ class ImageChoice(BaseModel):
     tags: Annotated[list[str], Field(fail_fast=True)] = Field(
         [], description="names of tags that an image must all have"
     )
+    where: str = Field(
+        "",
+        description="a filter in the language of docs/filters.md",
+        examples=["folder:2019/* and width>2000"],
+    )
 
 
 class SearchOptions(BaseModel):
