@@ -16,6 +16,7 @@
     ├── ConceptError                a concept cannot be taught
     │   ├── UnknownConceptError     no concept, and so no tag, of that name
     │   └── InvalidConceptError     a concept file that is not valid
+    ├── AnnotationError             a table of annotations, or a field, that cannot be used
     ├── OutsideRootsError           an image outside the folders of photos
     ├── ClusterError                Ray, or a cluster of it, that cannot be used
     ├── SettingError                an environment variable with a useless value
@@ -121,6 +122,10 @@ class UnknownConceptError(ConceptError):
 
 class InvalidConceptError(ConceptError):
     """The concept file is not valid."""
+
+
+class AnnotationError(CbirError):
+    """A table of annotations that is not valid, or a field that a store cannot have."""
 
 
 class OutsideRootsError(CbirError):

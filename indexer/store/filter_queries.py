@@ -27,10 +27,10 @@ from sqlalchemy.orm import InstrumentedAttribute
 from indexer.errors import InvalidFilterError
 from indexer.images.page_paths import PAGE
 from indexer.store.catalog.column_types import PathText
-from indexer.store.catalog.tables import ConceptRow, ImageRow, TagRow
-from indexer.store.catalog.text_matching import equals, is_pattern, matches
+from indexer.store.catalog.tables import AnnotationRow, ConceptRow, ImageRow, TagRow
+from indexer.store.catalog.text_matching import equals, folded, folded_value, is_pattern, matches
 from indexer.store.filter_language import AllOf, Comparison, Condition, Negation
-from indexer.store.filter_values import require_bytes, require_number, require_span
+from indexer.store.filter_values import read_number, require_bytes, require_number, require_span
 
 Clause = ColumnElement[bool]
 
@@ -64,12 +64,19 @@ FIELDS = ("folder", "date", "tag", *TEXTS, *NUMBERS)
 class FilterCompiler:
     """Makes clauses of conditions, for a store whose folders of photos are `roots`.
 
-    `tags` are the names of its concepts. Photos without what is compared meet no comparison.
+    `tags` are the names of its concepts, and `fields` those of the user's own, with their ids.
+    Photos without what is compared meet no comparison.
     """
 
-    def __init__(self, roots: Mapping[int, Path], tags: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        roots: Mapping[int, Path],
+        tags: Callable[[], Iterable[str]],
+        fields: Callable[[], Mapping[str, int]],
+    ) -> None:
         self._roots = roots
         self._tags = tags
+        self._fields = fields
 
     def compile(self, condition: Condition) -> Clause:
         """Return the clause of a condition; raises `InvalidFilterError`."""
@@ -93,7 +100,17 @@ class FilterCompiler:
             return self._compare_folder(asked)
         if field == "tag":
             return self._compare_tag(asked)
-        raise InvalidFilterError(f"Photos have no {asked.field!r}. There are: {', '.join(FIELDS)}.")
+        return self._compare_own(field, asked)
+
+    def _compare_own(self, field: str, asked: Comparison) -> Clause:
+        own = self._fields()
+        known = {name.casefold(): field_id for name, field_id in own.items()}
+        if field not in known:
+            raise InvalidFilterError(
+                f"Photos have no field {asked.field!r}. There are: {', '.join([*FIELDS, *own])}."
+            )
+        says_it = select(AnnotationRow.image_id).where(AnnotationRow.field_id == known[field])
+        return ImageRow.id.in_(says_it.where(_compare_annotation(asked)))
 
     def _compare_folder(self, asked: Comparison) -> Clause:
         require_no_order(asked)
@@ -125,6 +142,23 @@ def _compare_text(field: str, asked: Comparison) -> Clause:
     if asked.operator == ":":
         return matches(column, asked.value)
     same = equals(column, asked.value)
+    return not_(same) if asked.operator == "!=" else same
+
+
+def _compare_annotation(asked: Comparison) -> Clause:
+    """Compare as a number what is one, unless it was quoted, and as a text anything else."""
+    number = None if asked.is_text else read_number(asked.value)
+    text: Any = AnnotationRow.text
+    if asked.operator == ":":
+        return matches(text, asked.value)
+    if asked.operator in _ORDERS:
+        if number is not None:
+            return compare_number(AnnotationRow.number, asked, number)
+        clause: Clause = _ORDERS[asked.operator](folded(text), folded_value(asked.value))
+        return clause
+    same = equals(text, asked.value)
+    if number is not None:
+        same = or_(same, func.coalesce(AnnotationRow.number == number, false()))
     return not_(same) if asked.operator == "!=" else same
 
 

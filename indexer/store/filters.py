@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from sqlalchemy import func, select
 
+from indexer.store.annotations import read_fields
 from indexer.store.catalog.column_types import PathText
 from indexer.store.catalog.tables import ImageRow
 from indexer.store.filter_language import Comparison, Condition, parse_filter
@@ -65,7 +66,9 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
         query = query.where(lies_at(wanted.folder, store.roots()))
     if wanted.tags:
         read_concepts(store, wanted.tags)
-    compiler = FilterCompiler(store.roots(), lambda: read_concepts(store))
+    compiler = FilterCompiler(
+        store.roots(), lambda: read_concepts(store), lambda: read_fields(store, with_values=True)
+    )
     for condition in wanted.conditions():
         query = query.where(compiler.compile(condition))
     with store.catalog.session() as session:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection
@@ -15,10 +16,38 @@ from indexer.store.catalog.statements import ask, execute
 from indexer.store.trust import NO_SEAL, seal
 
 REGIONS_AT_A_TIME = 100_000
-TAG_COLUMNS = "image_id, concept_id, probability"
-TAG_TYPES = (int, int, int | float)
-CONCEPT_COLUMNS = "id, name, json"
-CONCEPT_TYPES = (int, str, str)
+
+
+class CheckedTable(NamedTuple):
+    """A table whose rows have checksums: its columns, the first `keys` of which are its key."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[type | UnionType, ...]
+    keys: int
+
+    @property
+    def query(self) -> str:
+        """What asks for all rows, each with its checksum last."""
+        return f"SELECT {', '.join(self.columns)}, checksum FROM {self.name}"
+
+    @property
+    def condition(self) -> str:
+        """What a row meets, with a question mark for each part of its key."""
+        return " AND ".join(f"{column} = ?" for column in self.columns[: self.keys])
+
+
+CONCEPTS = CheckedTable("concepts", ("id", "name", "json"), (int, str, str), 1)
+TAGS = CheckedTable("tags", ("image_id", "concept_id", "probability"), (int, int, int | float), 2)
+FIELDS = CheckedTable("fields", ("id", "name"), (int, str), 1)
+ANNOTATIONS = CheckedTable(
+    "annotations",
+    ("image_id", "field_id", "text", "number"),
+    (int, int, str, int | float | None),
+    2,
+)
+CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS)
+"""The tables of what people and their tables say of images."""
 
 
 def write_image_checksums(
@@ -33,13 +62,10 @@ def write_image_checksums(
 def write_all_checksums(connection: Connection) -> None:
     """Write the checksums of all rows, as they are: for a catalogue that has none."""
     write_image_checksums(connection)
-    for table, columns in (("concepts", CONCEPT_COLUMNS), ("tags", TAG_COLUMNS)):
-        rows = list(ask(connection, f"SELECT {columns} FROM {table}"))
-        if table == "concepts":
-            _write(connection, "UPDATE concepts SET checksum = ? WHERE id = ?", rows)
-        else:
-            update = "UPDATE tags SET checksum = ? WHERE image_id = ? AND concept_id = ?"
-            _write(connection, update, rows, key=2)
+    for table in CHECKED:
+        rows = [row[:-1] for row in ask(connection, table.query)]
+        update = f"UPDATE {table.name} SET checksum = ? WHERE {table.condition}"
+        _write(connection, update, rows, key=table.keys)
     _write_region_checksums(connection)
 
 

@@ -25,7 +25,8 @@ class _Casefold(GenericFunction[str]):
 
 @compiles(_Casefold, "postgresql")
 def _lower(element: Any, compiler: Any, **options: Any) -> str:
-    return f'lower(({compiler.process(element.clauses, **options)}) COLLATE "und-x-icu")'
+    text = compiler.process(element.clauses, **options)
+    return f'(lower(({text}) COLLATE "und-x-icu") COLLATE "C")'
 
 
 def teach_casefold(connection: sqlite3.Connection) -> None:
@@ -44,14 +45,14 @@ def folded(text: ColumnElement[Any]) -> ColumnElement[str]:
 
 def equals(text: ColumnElement[Any], value: str) -> ColumnElement[bool]:
     """Whether a text is this one, in any case."""
-    return folded(text) == _folded_value(value)
+    return folded(text) == folded_value(value)
 
 
 def matches(text: ColumnElement[Any], pattern: str) -> ColumnElement[bool]:
     """Whether a text has this part, or is like a pattern with * and ?, in any case."""
     if not is_pattern(pattern):
         pattern = f"*{pattern}*"
-    return folded(text).like(_folded_value(_to_like(pattern)), escape=ESCAPE)
+    return folded(text).like(folded_value(_to_like(pattern)), escape=ESCAPE)
 
 
 def is_pattern(text: str) -> bool:
@@ -65,5 +66,6 @@ def _to_like(pattern: str) -> str:
     return pattern.replace("*", "%").replace("?", "_")
 
 
-def _folded_value(value: str) -> ColumnElement[str]:
+def folded_value(value: str) -> ColumnElement[str]:
+    """Return a value as it is compared."""
     return _Casefold(literal(to_stored(value), String))

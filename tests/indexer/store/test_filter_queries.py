@@ -116,7 +116,7 @@ def test_a_folder_by_its_absolute_path(store: Store) -> None:
 @pytest.mark.parametrize(
     ("where", "why"),
     [
-        ("colour:red", "no 'colour'. There are: folder, date, tag, name"),
+        ("colour:red", "no field 'colour'. There are: folder, date, tag, name"),
         ("tag:dog", "no tag 'dog'; there are cat"),
         ("width:wide", "a number, not with 'wide'"),
         ("width>1e400", "a number"),
