@@ -29,6 +29,7 @@ from indexer.build import index_photos
 from indexer.errors import CbirError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
+from indexer.store.annotations import annotate
 from indexer.store.catalog.checksums import write_all_checksums, write_state
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.filters import ImageFilter, find_ids
@@ -177,6 +178,7 @@ def _store() -> Path:
     with store.writing():
         save_concept(store, "cat", "{}")
         replace_tags(store, {"cat": {1: 0.5}})
+        annotate(store, {"sku": {1: "A1"}, "price": {1: "2.50"}})
     store.close()
     return folder / ".cbir"
 
@@ -262,6 +264,8 @@ _COLUMNS = (
     ("lists", "kind form rows trained_rows nprobe recall checksum"),
     ("concepts", "name json"),
     ("tags", "image_id concept_id probability"),
+    ("fields", "id name"),
+    ("annotations", "image_id field_id text number"),
     ("removed", "image_id"),
 )
 _places = st.sampled_from([(t, c) for t, columns in _COLUMNS for c in columns.split()])
@@ -328,7 +332,8 @@ def _use(store: Store) -> None:
         if kind.scope == "region":
             store.regions(index.search(query, 5)[0].ids.tolist())
     store.known_files()
-    find_ids(store, ImageFilter(name="1", tags=("cat",)))
+    find_ids(store, ImageFilter(name="1", tags=("cat",), where="sku:a and price<3"))
+    store.reader.annotations([1, 2])
     with store.writing():
         store.remove([1])
 

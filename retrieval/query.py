@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,7 @@ class Hit:
 
     `confidence` is the probability that none of the images searched would score as high by chance,
     None in a store too small to tell; for a proved hit it is that of the proof. `verdict` says in
-    a word what that means.
+    a word what that means. `annotations` are what fields of the user's own say of the image.
     """
 
     rank: int
@@ -170,6 +171,7 @@ class Hit:
     inverted: bool = False
     confidence: float | None = None
     verdict: Verdict | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_missing(self) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
 from indexer.errors import AnnotationError
 from indexer.store.catalog.annotation_rows import remove_field, set_annotations
-from indexer.store.catalog.questions import parts_of
 from indexer.store.catalog.tables import AnnotationRow, FieldRow
 from indexer.store.filter_queries import FIELDS
 from indexer.store.filter_values import MOST, read_number
@@ -30,20 +29,14 @@ def read_fields(store: StoreReader, *, with_values: bool = False) -> dict[str, i
         return {row.name: row.id for row in rows}
 
 
-def annotations_of(store: StoreReader, image_ids: Collection[int]) -> dict[int, dict[str, str]]:
-    """Return what fields say of images, by id and by name; images without any are left out."""
-    names = {field_id: name for name, field_id in read_fields(store).items()}
-    if not names:
-        return {}
-    store.catalog.require_intact("annotations")
-    found: dict[int, dict[str, str]] = {}
+def read_annotations(store: StoreReader) -> dict[str, dict[int, str]]:
+    """Return all that fields say, by name and by the id of the image."""
+    names = {field_id: name for name, field_id in read_fields(store, with_values=True).items()}
+    found: dict[str, dict[int, str]] = {name: {} for name in names.values()}
     columns = (AnnotationRow.image_id, AnnotationRow.field_id, AnnotationRow.text)
-    order = (AnnotationRow.image_id, AnnotationRow.field_id)
     with store.catalog.session() as session:
-        for part in parts_of([*image_ids]):
-            query = select(*columns).where(AnnotationRow.image_id.in_(part)).order_by(*order)
-            for image_id, field_id, text in session.execute(query):
-                found.setdefault(image_id, {})[names[field_id]] = text
+        for image_id, field_id, text in session.execute(select(*columns)):
+            found[names[field_id]][image_id] = text
     return found
 
 

@@ -124,6 +124,9 @@ class HitModel(BaseModel):
     inliers: int | None
     mirrored: bool
     inverted: bool
+    annotations: dict[str, str] = Field(
+        description="what fields of your own say of it", examples=[{"sku": "A-1042"}]
+    )
 
     @classmethod
     def of(cls, hit: Hit, key: str | None) -> HitModel:
@@ -141,6 +144,7 @@ class HitModel(BaseModel):
             inliers=hit.inliers,
             mirrored=hit.mirrored,
             inverted=hit.inverted,
+            annotations=dict(hit.annotations),
         )
 
 

@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import UnionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection
 
 from indexer.store.catalog.questions import IMAGE_COLUMNS
-from indexer.store.catalog.row_checksums import region_checksums, row_checksum
+from indexer.store.catalog.row_checksums import CHECKED, region_checksums, row_checksum
 from indexer.store.catalog.state import read_checksum
 from indexer.store.catalog.statements import ask, execute
 from indexer.store.trust import NO_SEAL, seal
 
 REGIONS_AT_A_TIME = 100_000
-
-
-class CheckedTable(NamedTuple):
-    """A table whose rows have checksums: its columns, the first `keys` of which are its key."""
-
-    name: str
-    columns: tuple[str, ...]
-    types: tuple[type | UnionType, ...]
-    keys: int
-
-    @property
-    def query(self) -> str:
-        """What asks for all rows, each with its checksum last."""
-        return f"SELECT {', '.join(self.columns)}, checksum FROM {self.name}"
-
-    @property
-    def condition(self) -> str:
-        """What a row meets, with a question mark for each part of its key."""
-        return " AND ".join(f"{column} = ?" for column in self.columns[: self.keys])
-
-
-CONCEPTS = CheckedTable("concepts", ("id", "name", "json"), (int, str, str), 1)
-TAGS = CheckedTable("tags", ("image_id", "concept_id", "probability"), (int, int, int | float), 2)
-FIELDS = CheckedTable("fields", ("id", "name"), (int, str), 1)
-ANNOTATIONS = CheckedTable(
-    "annotations",
-    ("image_id", "field_id", "text", "number"),
-    (int, int, str, int | float | None),
-    2,
-)
-CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS)
-"""The tables of what people and their tables say of images."""
 
 
 def write_image_checksums(

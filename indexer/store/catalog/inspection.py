@@ -9,9 +9,17 @@ import numpy as np
 from indexer.arrays import IdArray
 from indexer.errors import StoreCorruptError
 from indexer.progress import Progress, no_progress
-from indexer.store.catalog.checksums import ANNOTATIONS, CONCEPTS, FIELDS, TAGS, CheckedTable
 from indexer.store.catalog.questions import ALL_IMAGES, AskWith, stays_below
-from indexer.store.catalog.row_checksums import are_intact, are_sound, row_checksum
+from indexer.store.catalog.row_checksums import (
+    ANNOTATIONS,
+    CONCEPTS,
+    FIELDS,
+    TAGS,
+    CheckedTable,
+    are_intact,
+    are_sound,
+    row_checksum,
+)
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.state import read_state
 

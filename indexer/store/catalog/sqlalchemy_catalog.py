@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from indexer.errors import StoreCorruptError, StoreVersionError
 from indexer.images.facts import ImageFacts
 from indexer.images.page_paths import PAGE
-from indexer.store.catalog.checksums import CHECKED, write_all_checksums, write_state
+from indexer.store.catalog.checksums import write_all_checksums, write_state
 from indexer.store.catalog.database import Database
 from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.catalog.questions import (
@@ -26,7 +26,7 @@ from indexer.store.catalog.questions import (
     parts_of,
     places,
 )
-from indexer.store.catalog.row_checksums import are_sound
+from indexer.store.catalog.row_checksums import CHECKED, are_sound
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.sqlite_database import SqliteDatabase
 from indexer.store.catalog.state import read_state
