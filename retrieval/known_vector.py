@@ -1,4 +1,4 @@
-"""The vectors of queries that have one already: of texts, of images of the store, and given ones."""
+"""The vectors of queries that have one already: a text, an image of the store, a given vector."""
 
 from __future__ import annotations
 
