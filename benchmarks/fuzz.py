@@ -1,6 +1,6 @@
 """Give the readers of files whatever Hypothesis thinks of: only a `CbirError` may come out.
 
-    python -m benchmarks.fuzz [--minutes 5] [batch manifest labels concept store ...]
+    python -m benchmarks.fuzz [--minutes 5] [batch manifest labels concept filter store ...]
 
 Each target gets random files, and valid ones that are cut, spliced and changed. A target ends at
 the first other exception, with the example that Hypothesis has made as small as it can.
@@ -29,6 +29,7 @@ from indexer.build import index_photos
 from indexer.errors import CbirError
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
+from indexer.store.annotations import annotate
 from indexer.store.catalog.checksums import write_all_checksums, write_state
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.filters import ImageFilter, find_ids
@@ -177,6 +178,7 @@ def _store() -> Path:
     with store.writing():
         save_concept(store, "cat", "{}")
         replace_tags(store, {"cat": {1: 0.5}})
+        annotate(store, {"sku": {1: "A1"}, "price": {1: "2.50"}})
     store.close()
     return folder / ".cbir"
 
@@ -224,6 +226,33 @@ _CONCEPT_ARGS: Arguments = (
     ),
 )
 
+# --- filters ----------------------------------------------------------------------------------
+
+_WORDS = (
+    *("name", "path", "folder", "camera", "format", "date", "width", "size", "pages", "tag", "x"),
+    *(":", "=", "!=", "<", "<=", ">", ">=", "and", "or", "not", "(", ")", " ", '"', "\\"),
+    *("cat", "2019", "2019-06", "9999-12", "1e308", "2.5MB", "_", "%", "*", "?", "/", "..", "é"),
+)
+
+
+def try_filter(text: str) -> None:
+    """Find the images that meet a filter."""
+    with suppress(CbirError), closing(Store.open(_store())) as store:
+        find_ids(store, ImageFilter(where=text))
+
+
+_FILTER_ARGS: Arguments = (
+    st.one_of(
+        st.text(max_size=60),
+        st.lists(st.sampled_from(_WORDS) | _texts, max_size=14).map("".join),
+        st.lists(st.sampled_from(_WORDS) | _texts, max_size=14).map(" ".join),
+        st.lists(
+            st.tuples(*(st.sampled_from(_WORDS[i:j]) for i, j in ((0, 11), (11, 18), (26, 39)))),
+            max_size=6,
+        ).map(lambda parts: " ".join(map("".join, parts))),
+    ),
+)
+
 # --- stores -----------------------------------------------------------------------------------
 
 _COLUMNS = (
@@ -235,6 +264,8 @@ _COLUMNS = (
     ("lists", "kind form rows trained_rows nprobe recall checksum"),
     ("concepts", "name json"),
     ("tags", "image_id concept_id probability"),
+    ("fields", "id name"),
+    ("annotations", "image_id field_id text number"),
     ("removed", "image_id"),
 )
 _places = st.sampled_from([(t, c) for t, columns in _COLUMNS for c in columns.split()])
@@ -301,7 +332,8 @@ def _use(store: Store) -> None:
         if kind.scope == "region":
             store.regions(index.search(query, 5)[0].ids.tolist())
     store.known_files()
-    find_ids(store, ImageFilter(name="1", tags=("cat",)))
+    find_ids(store, ImageFilter(name="1", tags=("cat",), where="sku:a and price<3"))
+    store.reader.annotations([1, 2])
     with store.writing():
         store.remove([1])
 
@@ -311,6 +343,7 @@ TARGETS: dict[str, tuple[Callable[..., None], Arguments]] = {
     "manifest": (try_manifest, _MANIFEST_ARGS),
     "labels": (try_labels, _LABELS_ARGS),
     "concept": (try_concept, _CONCEPT_ARGS),
+    "filter": (try_filter, _FILTER_ARGS),
     "store": (try_store, (harms(),)),
 }
 

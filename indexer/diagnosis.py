@@ -120,6 +120,8 @@ def _note_catalog(found: Diagnosis) -> None:
         (len(faults.images), "images have damaged rows in the catalogue"),
         (len(faults.concepts), "concepts are damaged and have to be taught again"),
         (len(faults.tags), "tags are damaged"),
+        (len(faults.fields), "fields are damaged and have to be annotated again"),
+        (len(faults.annotations), "annotations are damaged"),
     ):
         if count:
             found.note("damage", f"{count} {what}.")

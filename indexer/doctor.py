@@ -87,6 +87,8 @@ class Doctor:
             update_indexes(store, self.progress)
             if diagnosis.catalog.concepts:
                 done.append("The damaged concepts are gone: teach them again.")
+            if diagnosis.catalog.fields or diagnosis.catalog.annotations:
+                done.append("Damaged annotations are gone: annotate these images again.")
             return done
         finally:
             store.close()

@@ -11,11 +11,13 @@
     ├── InvalidRegionError          a box that does not lie inside its image
     ├── InvalidQueryError           a query that cannot be answered
     │   └── BlankQueryError         it shows nothing but one even colour
+    ├── InvalidFilterError          a filter that cannot be read, or names what is not there
     ├── FetchError                  a URL that cannot be fetched: URL, reason
     ├── InvalidLabelsError          a labels file that is not valid
     ├── ConceptError                a concept cannot be taught
     │   ├── UnknownConceptError     no concept, and so no tag, of that name
     │   └── InvalidConceptError     a concept file that is not valid
+    ├── AnnotationError             a table of annotations, or a field, that cannot be used
     ├── OutsideRootsError           an image outside the folders of photos
     ├── ClusterError                Ray, or a cluster of it, that cannot be used
     ├── SettingError                an environment variable with a useless value
@@ -98,6 +100,10 @@ class BlankQueryError(InvalidQueryError):
     """A query shows nothing but one even colour, so there is nothing to compare."""
 
 
+class InvalidFilterError(CbirError):
+    """A filter of images that cannot be read, or that names what the store does not have."""
+
+
 class FetchError(CbirError):
     """A URL cannot be fetched; `url` is without user and password."""
 
@@ -121,6 +127,10 @@ class UnknownConceptError(ConceptError):
 
 class InvalidConceptError(ConceptError):
     """The concept file is not valid."""
+
+
+class AnnotationError(CbirError):
+    """A table of annotations that is not valid, or a field that a store cannot have."""
 
 
 class OutsideRootsError(CbirError):

@@ -13,6 +13,7 @@ from indexer.optimize import update_indexes
 from indexer.parts import require_same_concepts, require_same_dimensions
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, IndexingStopped, IndexReport
+from indexer.store.annotations import annotate, read_annotations
 from indexer.store.contents import StoreContents
 from indexer.store.layout import KEYPOINTS
 from indexer.store.reader import StoreReader
@@ -42,6 +43,7 @@ def join_stores(
         with whole.writing():
             joiner.join_images()
             joiner.join_tags()
+            joiner.join_annotations()
         update_indexes(whole, progress)
         if whole.keeps_keypoints:
             joiner.copy_keypoints()
@@ -162,6 +164,17 @@ class _Joiner:
                 others = {i: p for i, p in tags[name].items() if i not in own}
                 tags[name] = others | {ids[i]: p for i, p in probabilities.items() if i in ids}
         replace_tags(self.whole, tags)
+
+    def join_annotations(self) -> None:
+        """Bring over what fields of the user's own say; of an image, the last part decides."""
+        for part, ids in zip(self.parts, self._ids, strict=True):
+            found = read_annotations(part.store)
+            if found:
+                table = {
+                    name: {ids[i]: text for i, text in values.items() if i in ids}
+                    for name, values in found.items()
+                }
+                annotate(self.whole, table)
 
     def copy_keypoints(self) -> None:
         """Copy the keypoints that the parts keep."""

@@ -22,18 +22,17 @@ from indexer.features.preprocess import NetworkInput
 from indexer.features.regions import Region
 from indexer.features.windows import to_boxes
 from indexer.images.ground import is_blank
-from retrieval.class_names import require_classes, text_vector
 from retrieval.collection import Collection
+from retrieval.known_vector import NOTHING, known_vector
 from retrieval.picture import DECODERS
 from retrieval.query import Query
-from retrieval.query_image import crop, load_query, unknown_image
+from retrieval.query_image import crop, load_query
 
 # A query is compared with regions as described at these multiples of the network's native size: an
 # object's scale in the query and in the photo is unknown, so a small and a large view both count.
 QUERY_SCALES = (0.71, 1.0)
 SLIDING_QUERY_SCALES = (0.8, 1.0)  # of the size at which the windows entered
 QUARTER_TURNS = 4  # in which a query with `turns` is described
-NOTHING = "The query image shows nothing but one even colour: there is nothing to find."
 TIGHTENED = -0.1  # a box is also described without its margin: people draw it with room to spare
 
 
@@ -63,12 +62,25 @@ def describe_queries(
 ) -> list[QueryVectors | CbirError]:
     """Return the vectors of each query, or why it has none; they are forwarded together.
 
-    With `turns`, there are three more, of its quarter turns.
+    With `turns`, there are three more, of its quarter turns. The vectors of further queries are
+    added to a query's own by their weights.
     """
-    ways = [
-        [query, replace(query, search="image", rerank=False)] if query.counts_whole else [query]
+    asked = [
+        part
+        for query in queries
+        for part in (query, *(replace(other, turns=query.turns) for other, _ in query.also))
+    ]
+    found = iter(_describe_each(collection, asked))
+    return [
+        _combine(next(found), [(next(found), weight) for _, weight in query.also])
         for query in queries
     ]
+
+
+def _describe_each(
+    collection: Collection, queries: Sequence[Query]
+) -> list[QueryVectors | CbirError]:
+    ways = [[query, _as_whole(query)] if query.counts_whole else [query] for query in queries]
     answers: list[QueryVectors | CbirError] = []
     for found in _describe(collection, ways):
         good = [vectors for vectors in found if not isinstance(vectors, CbirError)]
@@ -77,8 +89,35 @@ def describe_queries(
     return answers
 
 
+def _as_whole(query: Query) -> Query:
+    return replace(query, search="image", rerank=False, also=())
+
+
+def _combine(
+    first: QueryVectors | CbirError, others: Sequence[tuple[QueryVectors | CbirError, float]]
+) -> QueryVectors | CbirError:
+    """Return the weighted sum of vectors, at unit length, turn by turn."""
+    if isinstance(first, CbirError) or not others:
+        return first
+    own, whole = first.own, first.whole
+    for other, weight in others:
+        if isinstance(other, CbirError):  # a blank one has no copies to be found
+            return InvalidQueryError(str(other)) if isinstance(other, BlankQueryError) else other
+        own = own + np.float32(weight) * other.own
+        if whole is not None and other.whole is not None:
+            whole = whole + np.float32(weight) * other.whole
+    try:
+        return QueryVectors(_unit_rows(own), None if whole is None else _unit_rows(whole))
+    except DegenerateFeatureError:
+        return InvalidQueryError("The images cancel each other out: nothing is left to ask with.")
+
+
 _Views = list[NetworkInput] | tuple[FloatArray]
 """The views of a query, turned one way, or the vector that it has already."""
+
+
+def _unit_rows(rows: FloatArray) -> FloatArray:
+    return np.stack([unit_vector(row) for row in rows])
 
 
 def _describe(
@@ -173,45 +212,9 @@ def _join(vectors: Sequence[FloatArray | CbirError]) -> FloatArray | CbirError:
         return error
 
 
-def _stored_vector(collection: Collection, query: Query) -> tuple[FloatArray] | None:
-    """Return the vector of a query that has one, None for any other.
-
-    It is given, or that of a text, or of a whole image of the store.
-    """
-    if query.text is not None:
-        return (text_vector(require_classes(collection.store), query.text),)
-    kind = collection.store.find_kind(query.feature, query.search)
-    if query.vector is not None:
-        return (_given_vector(query.vector, kind.name, collection.index(kind).dimension),)
-    if query.image_id is None or query.box is not None or kind.scope == "region":
-        return None
-    try:
-        _, vectors = collection.index(kind).rows_of_image(query.image_id)
-    except KeyError as error:
-        if collection.info(query.image_id) is not None:
-            raise BlankQueryError(NOTHING) from error
-        raise unknown_image(query.image_id) from error
-    return (vectors[0],)
-
-
-def _given_vector(values: Sequence[float], kind: str, dimension: int) -> FloatArray:
-    """Return the vector of a query at unit length; raises `InvalidQueryError`."""
-    if len(values) != dimension:
-        raise InvalidQueryError(
-            f"The query vector has {len(values)} numbers; the {kind} vectors of this store have "
-            f"{dimension}."
-        )
-    try:
-        return unit_vector(np.array(values, np.float32))
-    except DegenerateFeatureError as error:
-        raise InvalidQueryError(
-            "The query vector is zero, or a number in it is not finite: it has no direction."
-        ) from error
-
-
 def _views_of_ways(collection: Collection, ways: Sequence[Query]) -> list[list[_Views]]:
     """Return the views of a query that is asked in several ways: by way, by turn."""
-    stored = _stored_vector(collection, ways[0])
+    stored = known_vector(collection, ways[0])
     if stored and not ways[0].turns:
         return [[stored]]
     turns = [_load_content(collection, ways[0])]

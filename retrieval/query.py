@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from indexer.choices import (
@@ -46,7 +48,12 @@ class Query:
     `min_confidence` are left out. `allowed` restricts the hits to these image ids, inside the
     search. A query image of more than `max_pixels` is refused, unless `oversize` is reduce and its
     format can be read at a smaller size, and so is one whose file calls its pixels damaged, unless
-    `damaged` is take. Raises `InvalidQueryError` for impossible combinations.
+    `damaged` is take.
+
+    `also` are further queries, each with a weight: their vectors are added to this one's, and those
+    of negative weight are taken away from it (Rocchio 1971, with unit vectors). They have the same
+    feature and search; only their source, box and context count. Raises `InvalidQueryError` for
+    impossible combinations.
     """
 
     path: Place | None = None
@@ -69,6 +76,7 @@ class Query:
     damaged: Damaged = "skip"
     name: str | None = None
     oversize: Oversize = "skip"
+    also: tuple[tuple[Query, float], ...] = ()
 
     @property
     def counts_whole(self) -> bool:
@@ -123,10 +131,25 @@ class Query:
             )
         if self.text is not None:
             self._check_text(self.text)
+        self._check_also()
         if self.vector is not None and (self.box or self.turns or self.verify or self.rerank):
             raise InvalidQueryError(
                 "A vector has no box, no keypoints to verify or to re-rank by, and no turns."
             )
+
+    def _check_also(self) -> None:
+        for other, weight in self.also:
+            if not (math.isfinite(weight) and weight):
+                raise InvalidQueryError(f"A weight is a number other than 0, not {weight}.")
+            if self.turns and other.vector is not None:
+                raise InvalidQueryError("A vector cannot be turned; leave the turns out.")
+            if other.also:
+                raise InvalidQueryError("A further query cannot have further queries itself.")
+            if (other.search, other.feature) != (self.search, self.feature):
+                raise InvalidQueryError(
+                    f"All queries of a search compare alike: this one {self.search}s by "
+                    f"{self.feature}, a further one {other.search}s by {other.feature}."
+                )
 
     def _check_text(self, text: str) -> None:
         if not text.strip():
@@ -157,7 +180,7 @@ class Hit:
 
     `confidence` is the probability that none of the images searched would score as high by chance,
     None in a store too small to tell; for a proved hit it is that of the proof. `verdict` says in
-    a word what that means.
+    a word what that means. `annotations` are what fields of the user's own say of the image.
     """
 
     rank: int
@@ -171,6 +194,7 @@ class Hit:
     inverted: bool = False
     confidence: float | None = None
     verdict: Verdict | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def is_missing(self) -> bool:

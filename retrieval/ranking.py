@@ -111,10 +111,11 @@ def copies_of_blank(collection: Collection, query: Query) -> list[Hit]:
         for info in _copies(collection, query)
         if query.allowed is None or info.id in query.allowed
     ]
-    return [
+    hits = [
         Hit(rank, info.id, info.path, 1.0, confidence=1.0, verdict="same picture")
         for rank, info in enumerate(found[: query.k], 1)
     ]
+    return with_annotations(collection, hits)
 
 
 def _apply(
@@ -156,7 +157,15 @@ def _to_hits(
         ]
         kept = [hit for hit in hits if (hit.confidence or 0.0) >= query.min_confidence]
         answers.append([replace(hit, rank=rank) for rank, hit in enumerate(kept, 1)])
-    return answers
+    return [with_annotations(collection, hits) for hits in answers]
+
+
+def with_annotations(collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
+    """Return hits with what fields of the user's own say of their images."""
+    said = collection.store.reader.annotations([hit.image_id for hit in hits])
+    return (
+        [replace(hit, annotations=said.get(hit.image_id, {})) for hit in hits] if said else [*hits]
+    )
 
 
 def _to_hit(query: Query, candidate: Candidate, info: ImageInfo, confidence: float | None) -> Hit:

@@ -26,6 +26,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "sqlite3": "indexer/store/",
     "alembic": "indexer/store/",
     "filelock": "indexer/store/",
+    "lark": "indexer/store/filter_language.py",
     "torch": TORCH,
     "torchvision": TORCH,
     "timm": TORCH,

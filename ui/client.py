@@ -205,4 +205,5 @@ def _hit(fields: dict[str, Any]) -> Hit:
         inverted=fields["inverted"],
         confidence=fields["confidence"],
         verdict=fields["verdict"],
+        annotations=fields["annotations"],
     )

@@ -50,6 +50,7 @@ def hit_as_dict(hit: Hit, *, missing: bool | None = None) -> dict[str, Any]:
         "mirrored": hit.mirrored,
         "inverted": hit.inverted,
         "missing": hit.is_missing if missing is None else missing,
+        **({"annotations": dict(hit.annotations)} if hit.annotations else {}),
     }
 
 
@@ -80,6 +81,8 @@ def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> bytes:
     out = io.StringIO()
     names = ["rank", "image_id", "path", "score", "confidence", "verdict", "box", "inliers"]
     with_id = any(query_id is not None for query_id, _ in answers)
+    fields = dict.fromkeys(name for _, hits in answers for hit in hits for name in hit.annotations)
+    names += [name for name in fields if name not in (*names, "query")]
     writer = csv.DictWriter(
         out,
         (["query"] if with_id else []) + names,
@@ -89,7 +92,7 @@ def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> bytes:
     writer.writeheader()
     for query_id, hits in answers:
         for hit in hits:
-            row = hit_as_dict(hit) | {"box": str(hit.region or "")}
+            row = {**hit.annotations, **hit_as_dict(hit), "box": str(hit.region or "")}
             writer.writerow(row | ({"query": query_id} if with_id else {}))
     return out.getvalue().encode("utf-8", "surrogateescape")
 
@@ -126,7 +129,10 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
         ends = hit.verdict != "weak" and any(h.verdict == "weak" for h in following)
         gone = f" ({GONE})" if hit.is_missing else ""
         name = printable(shorten(hit.path)) + gone
-        table.add_row(*row, escape(name), end_section=ends)
+        said = "".join(
+            f"\n{printable(name)}: {printable(text)}" for name, text in hit.annotations.items()
+        )
+        table.add_row(*row, escape(name + said), end_section=ends)
     if hits:
         console.print(table)
     if not hits:

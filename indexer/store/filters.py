@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy import func, select
 
-from indexer.images.page_paths import PAGE
 from indexer.sources.place import Place, Remote, archive_of, is_below, path_below
+from indexer.store.annotations import read_fields
 from indexer.store.catalog.column_types import PathText
-from indexer.store.catalog.tables import ConceptRow, ImageRow, TagRow
+from indexer.store.catalog.tables import ImageRow
+from indexer.store.filter_language import Comparison, Condition, parse_filter
+from indexer.store.filter_queries import FilterCompiler, lies_at
 from indexer.store.reader import StoreReader
 from indexer.store.records import KnownFile
 from indexer.store.tags import read_concepts
@@ -26,7 +27,7 @@ class ImageFilter:
     `folder` is an absolute path or a URL, subfolders included. `name` is a part of the file name,
     or a pattern with * and ?, in any case. `since` and `until` are days, both inclusive, on which
     the photo was taken; photos without a date pass neither. `tags` are names that an image must all
-    have.
+    have. `where` is a filter in the language of `filter_language`.
     """
 
     folder: Place | None = None
@@ -34,39 +35,45 @@ class ImageFilter:
     since: dt.date | None = None
     until: dt.date | None = None
     tags: tuple[str, ...] = ()
+    where: str = ""
 
     def __bool__(self) -> bool:
         """Whether it restricts anything."""
         return self != ImageFilter()
 
+    def conditions(self) -> list[Condition]:
+        """Return what is asked for, but for the folder; raises `InvalidFilterError`."""
+        asked: list[Condition] = [Comparison("tag", "=", tag, is_text=True) for tag in self.tags]
+        if self.name:
+            asked.append(Comparison("name", ":", self.name))
+        if self.since is not None:
+            asked.append(Comparison("date", ">=", self.since.isoformat()))
+        if self.until is not None:
+            asked.append(Comparison("date", "<=", self.until.isoformat()))
+        if self.where:
+            asked.append(parse_filter(self.where))
+        return asked
+
 
 def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
     """Return the ids of the readable images that pass a filter, ascending.
 
-    Raises `UnknownConceptError` for a tag that the store does not know.
+    Raises `UnknownConceptError` for a tag that the store does not know, and `InvalidFilterError`.
     """
     if wanted != ImageFilter(tags=wanted.tags):
         store.catalog.require_intact("images")
     query = select(ImageRow.id).where(ImageRow.state == "ok").order_by(ImageRow.id)
-    if wanted.since is not None:
-        query = query.where(ImageRow.taken_at >= dt.datetime.combine(wanted.since, dt.time.min))
-    if wanted.until is not None:
-        query = query.where(ImageRow.taken_at <= dt.datetime.combine(wanted.until, dt.time.max))
     if wanted.folder is not None:
-        query = query.where(_lies_at(wanted.folder, store.roots()))
+        query = query.where(lies_at(wanted.folder, store.roots()))
     if wanted.tags:
         read_concepts(store, wanted.tags)
-    for tag in wanted.tags:
-        tagged = select(TagRow.image_id).join(ConceptRow, ConceptRow.id == TagRow.concept_id)
-        query = query.where(ImageRow.id.in_(tagged.where(ConceptRow.name == tag)))
+    compiler = FilterCompiler(
+        store.roots(), lambda: read_concepts(store), lambda: read_fields(store, with_values=True)
+    )
+    for condition in wanted.conditions():
+        query = query.where(compiler.compile(condition))
     with store.catalog.session() as session:
-        if not wanted.name:
-            return list(session.scalars(query))
-        rows = session.execute(query.add_columns(ImageRow.path)).all()
-    name = wanted.name.casefold()
-    pattern = name.replace("[", "[[]")  # a bracket means itself
-    pattern = pattern if {"*", "?"} & set(name) else f"*{pattern}*"
-    return [id_ for id_, path in rows if fnmatchcase(path.rsplit("/", 1)[-1].casefold(), pattern)]
+        return list(session.scalars(query))
 
 
 def known_among(store: StoreReader, places: Sequence[Place]) -> dict[tuple[int, str], KnownFile]:
@@ -108,26 +115,9 @@ def images_at(store: StoreReader, place: Place) -> dict[int, bool]:
             return {row.id: row.reason is None for row in files.values()}
     store.catalog.require_intact("images")
     good = (ImageRow.state != "failed").label("good")
-    query = select(ImageRow.id, good).where(_lies_at(place, store.roots()))
+    query = select(ImageRow.id, good).where(lies_at(place, store.roots()))
     with store.catalog.session() as session:
         return {row.id: row.good for row in session.execute(query)}
-
-
-def _lies_at(place: Place, roots: Mapping[int, Place]) -> ColumnElement[bool]:
-    conditions = []
-    for root_id, root in roots.items():
-        in_root = ImageRow.root_id == root_id
-        if is_below(root, place):
-            conditions.append(in_root)
-        elif is_below(place, root):
-            path = path_below(root, place)
-            below = [f"{path}/", f"{path}{PAGE}"]
-            starts = [
-                func.substr(ImageRow.path, 1, len(start), type_=PathText) == start
-                for start in below
-            ]
-            conditions.append(and_(in_root, or_(ImageRow.path == path, *starts)))
-    return or_(false(), *conditions)
 
 
 def folders(store: StoreReader) -> list[Place]:

@@ -11,8 +11,10 @@ from indexer.store.catalog.inspection import CatalogFaults
 from indexer.store.catalog.repairs import (
     fail_images,
     forget_concepts,
+    forget_fields,
     forget_images,
     forget_tags,
+    forget_values,
 )
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalogs import locked
@@ -62,6 +64,8 @@ def take_out(
         fail_images(change.connection, again, LOST)
         forget_tags(change.connection, catalog.tags)
         forget_concepts(change.connection, catalog.concepts)
+        forget_values(change.connection, catalog.annotations)
+        forget_fields(change.connection, catalog.fields)
     store.spec = spec
     return again
 

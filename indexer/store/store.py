@@ -203,10 +203,8 @@ class Store(StoreReader):
         """Make these images live, all or none: vectors first, then one catalogue transaction."""
         if not entries:
             return
-        replaced = [e.replaces for e in entries if e.replaces is not None]
         with self.catalog.transaction() as change:
-            change.remove_images(replaced)
-            ids = change.add_images(entries)
+            ids = change.replace_images(entries)
             described = [
                 _Described(id_, features)
                 for id_, entry in zip(ids, entries, strict=True)
@@ -215,7 +213,7 @@ class Store(StoreReader):
             if described:
                 self._append_vectors(change, described)
         self._drop_removed()
-        self.derived.delete(replaced)
+        self.derived.delete([e.replaces for e in entries if e.replaces is not None])
 
     def _append_vectors(self, change: CatalogTransaction, images: Sequence[_Described]) -> None:
         image_ids = np.array([image.id for image in images], np.int64)

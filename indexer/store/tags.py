@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import func, select
 
 from indexer.errors import UnknownConceptError
+from indexer.store.catalog.concept_rows import remove_concept, set_concept, set_tags
 from indexer.store.catalog.tables import ConceptRow, TagRow
 from indexer.store.reader import StoreReader
 
@@ -16,7 +17,7 @@ def read_concepts(store: StoreReader, names: Collection[str] = ()) -> dict[str, 
 
     Raises `UnknownConceptError`, naming those there are.
     """
-    store.catalog.require_intact("tags")
+    store.catalog.require_intact("tags", "concepts")
     query = select(ConceptRow.name, ConceptRow.json).order_by(ConceptRow.name)
     with store.catalog.session() as session:
         known = {row.name: row.json for row in session.execute(query)}
@@ -36,14 +37,14 @@ def save_concept(store: StoreReader, name: str, json: str) -> None:
     Only for who holds the writer's lock, see `Store.writing`, as all that changes a store.
     """
     with store.catalog.transaction() as change:
-        change.set_concept(name, json)
+        set_concept(change.connection, name, json)
 
 
 def delete_concept(store: StoreReader, name: str) -> None:
     """Delete a concept and its tags; raises `UnknownConceptError`."""
     read_concepts(store, [name])
     with store.catalog.transaction() as change:
-        change.remove_concept(name)
+        remove_concept(change.connection, name)
 
 
 def replace_tags(store: StoreReader, tags: Mapping[str, Mapping[int, float]]) -> None:
@@ -53,12 +54,12 @@ def replace_tags(store: StoreReader, tags: Mapping[str, Mapping[int, float]]) ->
     """
     with store.catalog.transaction() as change:
         for name, probabilities in tags.items():
-            change.replace_tags(name, probabilities)
+            set_tags(change.connection, name, probabilities)
 
 
 def count_tags(store: StoreReader) -> dict[str, int]:
     """Return how many images have each concept as a tag, by name, sorted."""
-    store.catalog.require_intact("tags")
+    store.catalog.require_intact("tags", "concepts")
     query = (
         select(ConceptRow.name, func.count(TagRow.image_id))
         .join_from(ConceptRow, TagRow, TagRow.concept_id == ConceptRow.id, isouter=True)
@@ -71,7 +72,7 @@ def count_tags(store: StoreReader) -> dict[str, int]:
 
 def read_tags(store: StoreReader) -> dict[str, dict[int, float]]:
     """Return the images that have each concept as a tag, by id, with their probabilities."""
-    store.catalog.require_intact("tags")
+    store.catalog.require_intact("tags", "concepts")
     tags: dict[str, dict[int, float]] = {name: {} for name in read_concepts(store)}
     query = select(ConceptRow.name, TagRow.image_id, TagRow.probability).join(
         TagRow, TagRow.concept_id == ConceptRow.id
@@ -84,7 +85,7 @@ def read_tags(store: StoreReader) -> dict[str, dict[int, float]]:
 
 def tags_of(store: StoreReader, image_id: int) -> dict[str, float]:
     """Return the tags of an image with their probabilities, the most probable first."""
-    store.catalog.require_intact("tags")
+    store.catalog.require_intact("tags", "concepts")
     query = (
         select(ConceptRow.name, TagRow.probability)
         .join_from(TagRow, ConceptRow, TagRow.concept_id == ConceptRow.id)

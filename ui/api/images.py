@@ -57,9 +57,12 @@ async def list_images(
     since: dt.date | None = None,
     until: dt.date | None = None,
     tag: Annotated[list[str] | None, Query(description="may be given several times")] = None,
+    where: str = "",
 ) -> ImagePage:
     """List the images, or those that pass a filter, a page at a time."""
-    choice = ImageChoice(folder=folder, name=name, since=since, until=until, tags=tag or [])
+    choice = ImageChoice(
+        folder=folder, name=name, since=since, until=until, tags=tag or [], where=where
+    )
     service = service_of(request)
 
     def find() -> ImagePage:

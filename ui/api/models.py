@@ -47,6 +47,11 @@ class ImageChoice(BaseModel):
     tags: Annotated[list[str], Field(fail_fast=True)] = Field(
         [], description="names of tags that an image must all have"
     )
+    where: str = Field(
+        "",
+        description="a filter in the language of docs/filters.md",
+        examples=["folder:2019/* and width>2000"],
+    )
 
 
 class SearchOptions(BaseModel):
@@ -119,6 +124,9 @@ class HitModel(BaseModel):
     inliers: int | None
     mirrored: bool
     inverted: bool
+    annotations: dict[str, str] = Field(
+        description="what fields of your own say of it", examples=[{"sku": "A-1042"}]
+    )
 
     @classmethod
     def of(cls, hit: Hit, key: str | None) -> HitModel:
@@ -136,6 +144,7 @@ class HitModel(BaseModel):
             inliers=hit.inliers,
             mirrored=hit.mirrored,
             inverted=hit.inverted,
+            annotations=dict(hit.annotations),
         )
 
 

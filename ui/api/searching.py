@@ -182,6 +182,7 @@ def filter_of(choice: ImageChoice) -> ImageFilter:
         since=choice.since,
         until=choice.until,
         tags=tuple(choice.tags),
+        where=choice.where,
     )
 
 

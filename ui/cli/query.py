@@ -93,6 +93,13 @@ def query(
         list[str] | None,
         typer.Option(help="Find only images that have this tag; given again, those that have all."),
     ] = None,
+    where: Annotated[
+        str,
+        typer.Option(
+            help="Find only images that meet this, such as 'folder:2019/* and date>=2019-06 and "
+            "width>2000'; docs/filters.md has the language."
+        ),
+    ] = "",
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -143,7 +150,7 @@ def query(
         "max_pixels": limit_of(searcher.store, max_megapixels),
         "damaged": damaged,
         "oversize": oversize,
-        "allowed": _tagged(searcher, tag) if tag else None,
+        "allowed": _chosen(searcher, tag or [], where) if tag or where else None,
     }
     if batch:
         with _showing_progress(searcher, settings):
@@ -178,12 +185,14 @@ def query(
         ) from error
 
 
-def _tagged(searcher: SearchEngine, tags: Sequence[str]) -> frozenset[int]:
-    """Return the images that have all these tags."""
+def _chosen(searcher: SearchEngine, tags: Sequence[str], where: str) -> frozenset[int]:
+    """Return the images that have all these tags, and meet a filter."""
     from indexer.store.filters import ImageFilter, find_ids
 
-    found = frozenset(find_ids(searcher.store, ImageFilter(tags=tuple(tags))))
-    if not found:
+    found = frozenset(find_ids(searcher.store, ImageFilter(tags=tuple(tags), where=where)))
+    if not found and where:
+        say("No image meets the filter.", err=True)
+    elif not found:
         say("No image has these tags; cbir tag gives them to images.", err=True)
     return found
 

@@ -9,16 +9,12 @@ import numpy as np
 from sqlalchemy import Connection
 
 from indexer.store.catalog.questions import IMAGE_COLUMNS
-from indexer.store.catalog.row_checksums import region_checksums, row_checksum
+from indexer.store.catalog.row_checksums import CHECKED, region_checksums, row_checksum
 from indexer.store.catalog.state import read_checksum
 from indexer.store.catalog.statements import ask, execute
 from indexer.store.trust import NO_SEAL, seal
 
 REGIONS_AT_A_TIME = 100_000
-TAG_COLUMNS = "image_id, concept_id, probability"
-TAG_TYPES = (int, int, int | float)
-CONCEPT_COLUMNS = "id, name, json"
-CONCEPT_TYPES = (int, str, str)
 
 
 def write_image_checksums(
@@ -33,13 +29,10 @@ def write_image_checksums(
 def write_all_checksums(connection: Connection) -> None:
     """Write the checksums of all rows, as they are: for a catalogue that has none."""
     write_image_checksums(connection)
-    for table, columns in (("concepts", CONCEPT_COLUMNS), ("tags", TAG_COLUMNS)):
-        rows = list(ask(connection, f"SELECT {columns} FROM {table}"))
-        if table == "concepts":
-            _write(connection, "UPDATE concepts SET checksum = ? WHERE id = ?", rows)
-        else:
-            update = "UPDATE tags SET checksum = ? WHERE image_id = ? AND concept_id = ?"
-            _write(connection, update, rows, key=2)
+    for table in CHECKED:
+        rows = [row[:-1] for row in ask(connection, table.query)]
+        update = f"UPDATE {table.name} SET checksum = ? WHERE {table.condition}"
+        _write(connection, update, rows, key=table.keys)
     _write_region_checksums(connection)
 
 

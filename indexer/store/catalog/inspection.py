@@ -9,9 +9,17 @@ import numpy as np
 from indexer.arrays import IdArray
 from indexer.errors import StoreCorruptError
 from indexer.progress import Progress, no_progress
-from indexer.store.catalog.checksums import CONCEPT_COLUMNS, CONCEPT_TYPES, TAG_COLUMNS, TAG_TYPES
 from indexer.store.catalog.questions import ALL_IMAGES, AskWith, stays_below
-from indexer.store.catalog.row_checksums import are_intact, are_sound, row_checksum
+from indexer.store.catalog.row_checksums import (
+    ANNOTATIONS,
+    CONCEPTS,
+    FIELDS,
+    TAGS,
+    CheckedTable,
+    are_intact,
+    are_sound,
+    row_checksum,
+)
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.state import read_state
 
@@ -23,8 +31,9 @@ class CatalogFaults:
     """What is wrong with a catalogue, and what it says that vectors are compared with.
 
     `structure` is what the database itself finds, `has_bad_state` whether its small tables do not
-    agree with their checksum. `images` are those whose rows are damaged, or those of their regions,
-    and `concepts` and `tags` are ids. `described` (N,) are the intact images with vectors, and
+    agree with their checksum. `images` are those whose rows are damaged, or those of their regions;
+    `concepts` and `fields` are ids, and `tags` and `annotations` those of an image and of one of
+    them. `described` (N,) are the intact images with vectors, and
     `regions` (R, 2) the ids of regions and their images, both ascending.
     """
 
@@ -33,6 +42,8 @@ class CatalogFaults:
     images: set[int] = field(default_factory=set)
     concepts: set[int] = field(default_factory=set)
     tags: set[tuple[int, int]] = field(default_factory=set)
+    fields: set[int] = field(default_factory=set)
+    annotations: set[tuple[int, int]] = field(default_factory=set)
     described: IdArray = field(default_factory=lambda: np.empty(0, np.int64))
     regions: IdArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
@@ -46,7 +57,10 @@ def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress
             faults.structure = catalog.faults()
             _check_images(ask, faults)
             _check_regions(ask, faults, progress)
-            _check_tags(ask, faults)
+            faults.concepts = {key for (key,) in _unsound(ask, CONCEPTS)}
+            faults.tags = {(image, concept) for image, concept in _unsound(ask, TAGS)}
+            faults.fields = {key for (key,) in _unsound(ask, FIELDS)}
+            faults.annotations = {(image, own) for image, own in _unsound(ask, ANNOTATIONS)}
     except StoreCorruptError as error:
         faults.structure = faults.structure or [str(error)]
         return faults
@@ -88,10 +102,7 @@ def _check_regions(ask: AskWith, faults: CatalogFaults, progress: Progress) -> N
     faults.regions = np.concatenate(found)
 
 
-def _check_tags(ask: AskWith, faults: CatalogFaults) -> None:
-    for row in ask(f"SELECT {CONCEPT_COLUMNS}, checksum FROM concepts", ()):
-        if not are_sound([row], CONCEPT_TYPES):
-            faults.concepts.add(int(row[0]))
-    for row in ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ()):
-        if not are_sound([row], TAG_TYPES):
-            faults.tags.add((row[0], row[1]))
+def _unsound(ask: AskWith, table: CheckedTable) -> list[tuple[int, ...]]:
+    """Return the keys of rows that do not agree with their checksums."""
+    rows = ask(table.query, ())
+    return [tuple(row[: table.keys]) for row in rows if not are_sound([row], table.types)]

@@ -123,5 +123,11 @@ class Catalog(Protocol):
         The box of a removed region is all zeros.
         """
 
+    def annotations(self, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+        """Return what fields of the user's own say of these images, by id and name of the field.
+
+        Images of which none says anything are left out.
+        """
+
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -15,7 +15,14 @@ from indexer.arrays import IdArray
 from indexer.errors import StoreCorruptError
 from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.catalog.protocol import CatalogState, ImageFields
-from indexer.store.catalog.row_checksums import are_intact, row_checksum
+from indexer.store.catalog.row_checksums import (
+    ANNOTATIONS,
+    FIELDS,
+    CheckedTable,
+    are_intact,
+    are_sound,
+    row_checksum,
+)
 from indexer.store.catalog.state import read_state
 
 IDS_A_STATEMENT = 500
@@ -89,6 +96,26 @@ class CatalogQuestions(ABC):
             for part in parts_of(ids):
                 found += ask(f"SELECT {columns} FROM regions WHERE id IN ({places(part)})", part)
         return self._in_order(ids, found)
+
+    def annotations(self, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+        found: dict[int, dict[str, str]] = {}
+        with self.moment() as ask:
+            fields = self._sound(FIELDS, ask(FIELDS.query, ()))
+            names = {row[0]: row[1] for row in sorted(fields, key=lambda row: int(row[0]))}
+            if not names:
+                return {}
+            for part in parts_of(ids):
+                where = f"WHERE image_id IN ({places(part)}) ORDER BY image_id, field_id"
+                rows = self._sound(ANNOTATIONS, ask(f"{ANNOTATIONS.query} {where}", part))
+                for image_id, field_id, text, *_ in rows:
+                    found.setdefault(image_id, {})[names[field_id]] = text
+        return found
+
+    def _sound(self, table: CheckedTable, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+        found = list(rows)
+        if not are_sound(found, table.types):
+            raise self.damaged(table.name)
+        return found
 
     def _in_order(self, ids: Sequence[int], found: Sequence[Sequence[int]]) -> IdArray:
         try:

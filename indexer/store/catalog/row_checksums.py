@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from types import UnionType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,6 +33,38 @@ def are_sound(rows: Iterable[Sequence[object]], types: Sequence[type | UnionType
         and all(isinstance(value, kind) for value, kind in zip(row[:-1], types, strict=True))
         for row in rows
     )
+
+
+class CheckedTable(NamedTuple):
+    """A table whose rows have checksums: its columns, the first `keys` of which are its key."""
+
+    name: str
+    columns: tuple[str, ...]
+    types: tuple[type | UnionType, ...]
+    keys: int
+
+    @property
+    def query(self) -> str:
+        """What asks for all rows, each with its checksum last."""
+        return f"SELECT {', '.join(self.columns)}, checksum FROM {self.name}"
+
+    @property
+    def condition(self) -> str:
+        """What a row meets, with a question mark for each part of its key."""
+        return " AND ".join(f"{column} = ?" for column in self.columns[: self.keys])
+
+
+CONCEPTS = CheckedTable("concepts", ("id", "name", "json"), (int, str, str), 1)
+TAGS = CheckedTable("tags", ("image_id", "concept_id", "probability"), (int, int, int | float), 2)
+FIELDS = CheckedTable("fields", ("id", "name"), (int, str), 1)
+ANNOTATIONS = CheckedTable(
+    "annotations",
+    ("image_id", "field_id", "text", "number"),
+    (int, int, str, int | float | None),
+    2,
+)
+CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS)
+"""The tables of what people and their tables say of images."""
 
 
 def region_checksums(rows: IdArray) -> IdArray:

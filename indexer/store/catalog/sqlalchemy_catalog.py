@@ -16,14 +16,7 @@ from sqlalchemy.orm import Session
 from indexer.errors import StoreCorruptError, StoreVersionError
 from indexer.images.facts import ImageFacts
 from indexer.images.page_paths import PAGE
-from indexer.store.catalog.checksums import (
-    CONCEPT_COLUMNS,
-    CONCEPT_TYPES,
-    TAG_COLUMNS,
-    TAG_TYPES,
-    write_all_checksums,
-    write_state,
-)
+from indexer.store.catalog.checksums import write_all_checksums, write_state
 from indexer.store.catalog.database import Database
 from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.catalog.questions import (
@@ -33,7 +26,7 @@ from indexer.store.catalog.questions import (
     parts_of,
     places,
 )
-from indexer.store.catalog.row_checksums import are_sound
+from indexer.store.catalog.row_checksums import CHECKED, are_sound
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.sqlite_database import SqliteDatabase
 from indexer.store.catalog.state import read_state
@@ -42,6 +35,7 @@ from indexer.store.catalog.tables import ImageRow
 from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.records import Entry, FileState, KnownFile
 
+FIRST_WITH_CHECKSUMS = "0008"
 COMMITS_BITS = 48  # of the number that commits are counted from
 
 
@@ -127,7 +121,7 @@ class SqlAlchemyCatalog(CatalogQuestions):
             raise self.damaged("images") from error
 
     def require_intact(self, *tables: str) -> None:
-        """Compare all rows of `images` or `tags` with their checksums, once a commit.
+        """Compare all rows of tables with their checksums, once a commit.
 
         For questions whose answer depends on rows that they do not return, such as filters.
         Raises `StoreCorruptError`.
@@ -140,10 +134,9 @@ class SqlAlchemyCatalog(CatalogQuestions):
                 if table == "images":
                     self.checked_images(ask(ALL_IMAGES, ()))
                 else:
-                    tags = ask(f"SELECT {TAG_COLUMNS}, checksum FROM tags", ())
-                    concepts = ask(f"SELECT {CONCEPT_COLUMNS}, checksum FROM concepts", ())
-                    if not (are_sound(tags, TAG_TYPES) and are_sound(concepts, CONCEPT_TYPES)):
-                        raise self.damaged("tags")
+                    [checked] = [known for known in CHECKED if known.name == table]
+                    if not are_sound(ask(checked.query, ()), checked.types):
+                        raise self.damaged(table)
                 self._intact[table] = commits
 
     def faults(self) -> list[str]:
@@ -232,9 +225,9 @@ class SqlAlchemyCatalog(CatalogQuestions):
                 f"versions up to {SCHEMA_VERSIONS[-1]}. Upgrade cbir to open it."
             )
         if version != SCHEMA_VERSIONS[-1]:
-            self._upgrade(is_new=False)
+            self._upgrade(is_new=False, has_checksums=version >= FIRST_WITH_CHECKSUMS)
 
-    def _upgrade(self, *, is_new: bool) -> None:
+    def _upgrade(self, *, is_new: bool, has_checksums: bool = False) -> None:
         from alembic import command
         from alembic.config import Config
 
@@ -244,8 +237,9 @@ class SqlAlchemyCatalog(CatalogQuestions):
             self.database.begin_upgrade(connection, is_new=is_new)
             config.attributes["connection"] = connection
             command.upgrade(config, SCHEMA_VERSIONS[-1])
-            write_all_checksums(connection)
-            write_state(connection, secrets.randbits(COMMITS_BITS), seals=is_new)
+            if not has_checksums:  # those that are there are kept: they tell of damage
+                write_all_checksums(connection)
+                write_state(connection, secrets.randbits(COMMITS_BITS), seals=is_new)
 
     def _read_version(self) -> str | None:
         query = "SELECT version_num FROM alembic_version"

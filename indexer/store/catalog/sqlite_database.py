@@ -22,6 +22,7 @@ from indexer.store.catalog.connection import (
     is_writable,
     unwritable,
 )
+from indexer.store.catalog.text_matching import teach_casefold
 from indexer.store.folder import open_folder
 
 
@@ -117,3 +118,4 @@ def _configure(connection: sqlite3.Connection, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+    teach_casefold(connection)

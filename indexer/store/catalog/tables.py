@@ -127,6 +127,28 @@ class TagRow(Base):
     checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class FieldRow(Base):
+    """A field of the user's own, such as a title or an inventory number."""
+
+    __tablename__ = "fields"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(TEXT, unique=True)
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AnnotationRow(Base):
+    """What a field says of an image: a text, and the number that it is, if any."""
+
+    __tablename__ = "annotations"
+    image_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False)
+    field_id: Mapped[int] = mapped_column(
+        ForeignKey("fields.id"), primary_key=True, autoincrement=False, index=True
+    )
+    text: Mapped[str] = mapped_column(MessageText)
+    number: Mapped[float | None]
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class RemovedRow(Base):
     """The id of a removed image whose vectors are still in a segment."""
 

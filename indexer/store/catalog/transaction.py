@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,14 +10,18 @@ from sqlalchemy import Connection, Table, bindparam, delete, insert, select, upd
 from sqlalchemy.orm import Session
 
 from indexer.arrays import IdArray
+from indexer.store.catalog.annotation_rows import (
+    add_annotations,
+    annotations_in,
+    forget_annotations,
+)
 from indexer.store.catalog.checksums import write_image_checksums
 from indexer.store.catalog.database import Database
 from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
 from indexer.store.catalog.questions import parts_of, places
-from indexer.store.catalog.row_checksums import region_checksums, row_checksum
+from indexer.store.catalog.row_checksums import region_checksums
 from indexer.store.catalog.statements import execute
 from indexer.store.catalog.tables import (
-    ConceptRow,
     ImageRow,
     IvfRow,
     RegionRow,
@@ -67,6 +71,21 @@ class CatalogTransaction:
     def remove_root(self, root_id: int) -> None:
         """Remove a folder of photos that has no images."""
         self._session.execute(delete(RootRow).where(RootRow.id == root_id))
+
+    def replace_images(self, entries: Sequence[Entry]) -> list[int]:
+        """Add images, see `add_images`, in place of those that they replace.
+
+        What fields of the user's own say of these stays with them.
+        """
+        places = {e.replaces: i for i, e in enumerate(entries) if e.replaces is not None}
+        said = annotations_in(self.connection, [*places])
+        self.remove_images([*places])
+        ids = self.add_images(entries)
+        add_annotations(
+            self.connection,
+            [(ids[places[old]], field, text, number) for old, field, text, number in said],
+        )
+        return ids
 
     def add_images(self, entries: Sequence[Entry]) -> list[int]:
         """Add images and return their ids, ascending and never used before."""
@@ -118,11 +137,12 @@ class CatalogTransaction:
                 write_image_checksums(connection, f"id IN ({places(part)})", part)
 
     def remove_images(self, ids: Sequence[int]) -> None:
-        """Remove images, their regions and tags; their vectors are hidden from now on."""
+        """Remove images, and all that is said of them; their vectors are hidden from now on."""
         for part in parts_of(ids):
             self._session.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
             self._session.execute(delete(RegionRow).where(RegionRow.image_id.in_(part)))
             self._session.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
+            forget_annotations(self.connection, part)
             known = set(
                 self._session.scalars(
                     select(RemovedRow.image_id).where(RemovedRow.image_id.in_(part))
@@ -138,38 +158,6 @@ class CatalogTransaction:
     def forget_removed(self) -> None:
         """Forget which images were removed, once no segment holds their vectors."""
         self._session.execute(delete(RemovedRow))
-
-    # --- concepts and tags --------------------------------------------------------------------
-
-    def set_concept(self, name: str, json: str) -> None:
-        """Add a concept, or replace the one of that name, whose tags go."""
-        self.remove_concept(name)
-        row = ConceptRow(name=name, json=json)
-        self._session.add(row)
-        self._session.flush()
-        row.checksum = row_checksum((row.id, name, json))
-        self._session.flush()
-
-    def remove_concept(self, name: str) -> None:
-        """Remove a concept, if there is one of that name, and its tags."""
-        self.replace_tags(name, {})
-        self._session.execute(delete(ConceptRow).where(ConceptRow.name == name))
-
-    def replace_tags(self, name: str, probabilities: Mapping[int, float]) -> None:
-        """Make a concept a tag of these images by id, and of no others."""
-        concept_id = self._session.scalar(select(ConceptRow.id).where(ConceptRow.name == name))
-        self._session.execute(delete(TagRow).where(TagRow.concept_id == concept_id))
-        rows = [
-            {
-                "image_id": image_id,
-                "concept_id": concept_id,
-                "probability": probability,
-                "checksum": row_checksum((image_id, concept_id, probability)),
-            }
-            for image_id, probability in probabilities.items()
-        ]
-        if rows:
-            self.connection.execute(insert(TagRow), rows)
 
     # --- vectors ------------------------------------------------------------------------------
 
