@@ -1,4 +1,8 @@
-"""Places: paths of this machine, and URLs that behave like them."""
+"""Places: paths of this machine, and URLs that behave like them.
+
+`UPath` of universal_pathlib does this and more, but it loads fsspec (0.2 s) wherever a path is
+named, and joins paths a tenth as fast.
+"""
 
 from __future__ import annotations
 
