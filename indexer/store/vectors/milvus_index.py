@@ -75,8 +75,12 @@ class MilvusIndex:
         while limit <= self._most:
             found = self._collection.nearest(query, limit, where)
             match = best_matches([rank_rows(query, found.ids, found.vectors)], k)
-            if len(found.ids) < limit or self._is_certain(match.scores, k, found):
+            if len(found.ids) == limit and self._is_certain(match.scores, k, found):
                 return match
+            if len(found.ids) < limit:
+                if self._are_all(found, where):
+                    return match
+                break
             limit = self._wider(limit)
         parts = [NONE]
         for page in self._collection.pages(where):
@@ -113,11 +117,13 @@ class MilvusIndex:
             limit = min(limit, MOST_HITS)
             found = self._collection.nearest(query, limit, rest, with_vectors=False)
             rows = self._collection.with_ids(found.ids[self._near_best(found)])
-            ranked, is_all = _rank_images(query, rows), len(found.ids) < limit
-            certain = ranked if is_all else ranked.take(self._are_certain(ranked.scores, found))
+            ranked, is_last = _rank_images(query, rows), len(found.ids) < limit
+            certain = ranked if is_last else ranked.take(self._are_certain(ranked.scores, found))
             best = best_image_matches([best, certain], len(best.ids) + len(certain.ids))
-            if is_all or len(best.ids) >= k:
+            if len(best.ids) >= k or (is_last and self._are_all(found, rest)):
                 return best_image_matches([best], k)
+            if is_last:
+                break
             if len(certain.ids):
                 rows_an_image = len(found.ids) / len(certain.ids)
                 limit = max(limit, round(rows_an_image * (k - len(best.ids))) + SPARE)
@@ -201,6 +207,13 @@ class MilvusIndex:
 
     def _wider(self, limit: int) -> int:
         return self._most if limit < self._most < WIDER * limit else WIDER * limit
+
+    def _are_all(self, found: FoundRows, where: str) -> bool:
+        """Whether there are no other rows for an expression: an approximate index may miss some."""
+        collection = self._collection
+        if collection.index_type == "exact":
+            return True
+        return collection.server.count(collection.name, where) <= len(found.ids)
 
     def _is_certain(self, scores: FloatArray, k: int, found: FoundRows) -> bool:
         """Whether nothing that was not found can be among the `k` best."""

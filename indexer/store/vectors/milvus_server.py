@@ -99,13 +99,19 @@ class MilvusServer:
                 self._call("load_collection", name, _async=True)
             self._wait(deadline, name, "loaded")
 
-    def build(self, name: str) -> None:
-        """Seal what was inserted, compact it, and return once its index is built."""
+    def build(self, name: str, *, reload: bool) -> None:
+        """Seal what was inserted, compact it, and return once its index is built.
+
+        With `reload` it is in use then, too, and the collection cannot be searched for a while.
+        """
         self._call("flush", name)
         self._call("compact", name)
         deadline = time.monotonic() + LOAD_S
         while self._call("describe_index", name, "vector")["state"] != "Finished":
             self._wait(deadline, name, "indexed")
+        if reload:
+            self._call("release_collection", name)
+            self.wait_loaded(name)
 
     # --- rows ---------------------------------------------------------------------------------
 

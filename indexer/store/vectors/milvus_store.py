@@ -33,6 +33,7 @@ from indexer.store.vectors.protocol import Begin, KindReport
 if TYPE_CHECKING:  # reading needs no SQLAlchemy, which takes long to import
     from indexer.store.catalog.transaction import CatalogTransaction
 
+LEAST_INDEXED = 1024  # rows of which Milvus builds an index; of fewer, a rough one in memory
 Function = Callable[[FloatArray], FloatArray]
 
 
@@ -170,7 +171,7 @@ class MilvusVectorStore:
         """
         collection = self._open(kind, self.catalog.state())
         rows = 0 if collection is None else collection.count()
-        wanted = find_index_type(index_type, rows)
+        wanted = find_index_type("exact" if rows < LEAST_INDEXED else index_type, rows)
         if collection is None or not rows:
             return KindReport(kind, rows, wanted, None, None)
         name, entry = collection.name, self.ivf_entry(kind)
@@ -179,7 +180,7 @@ class MilvusVectorStore:
         elif not retrain:
             return _report(kind, rows, wanted, entry)
         progress("building the index", 0, 0)
-        self.server.build(name)
+        self.server.build(name, reload=name != collection.name)
         found = find_nprobe(collection, name, wanted, progress)
         with begin() as change:
             change.drop_ivf(kind)
