@@ -221,7 +221,10 @@ def index(
     ] = False,
     rebuild: Annotated[
         bool,
-        typer.Option("--rebuild", help="Delete the store first and start again; photos are kept."),
+        typer.Option(
+            "--rebuild",
+            help="Delete the store first and start again, from PHOTOS or all that it held.",
+        ),
     ] = False,
     shard: ShardOption = None,
     join: JoinOption = False,
@@ -284,7 +287,12 @@ def index(
         reporting_stops(),
         catching_interrupts() as interrupted,
         open_or_create(
-            store, network, choices, catalog=catalog, vectors=vectors, rebuild=rebuild
+            store,
+            network,
+            choices,
+            catalog=catalog,
+            vectors=vectors,
+            rebuild=places if rebuild else None,
         ) as opened,
     ):
         if index_type is not None:
