@@ -105,6 +105,11 @@ class Client:
         found: dict[str, Any] = self._send("GET", f"/images/{image_id}")
         return found
 
+    def annotate(self, image_id: int, **values: str) -> dict[str, Any]:
+        """Let fields of your own say this of an image, and return what is known of it."""
+        found: dict[str, Any] = self._send("PUT", f"/images/{image_id}/annotations", json=values)
+        return found
+
     def put(self, key: str, image: Path | bytes, *, wait: bool = True) -> int | None:
         """Put an image under a key, and return its id once it is searchable.
 
@@ -168,6 +173,8 @@ def _asked(query: Query) -> dict[str, Any]:
     """Return how to search, as JSON has it."""
     if query.k is None:
         raise InvalidQueryError("A server needs to know how many hits at most: give the query k.")
+    if query.also:
+        raise InvalidQueryError("A server takes one query at a time, without further ones.")
     asked = {name: getattr(query, name) for name in FIELDS}
     if query.box is not None:
         asked["box"] = list(query.box.as_tuple())

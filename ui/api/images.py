@@ -14,8 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from indexer.errors import InaccessibleImageError
 from indexer.images.page_paths import find_page
 from indexer.remove import remove_images
+from indexer.store.annotations import annotate
 from indexer.store.filters import find_ids
 from indexer.store.records import ImageInfo
+from indexer.store.store import Store
 from indexer.store.tags import tags_of
 from ui.api.models import IMAGE_ID, ImageChoice, ImageModel, ImagePage, Put, Removed
 from ui.api.problems import NotFoundError, responses
@@ -31,6 +33,9 @@ MAX_PAGE = 1000
 KEPT = "private, no-cache"
 
 Id = Annotated[IMAGE_ID, Path(description="an image of the store")]
+Values = Annotated[
+    dict[str, str], Body(examples=[{"sku": "A-1042", "title": "Red mug"}], max_length=200)
+]
 Key = Annotated[
     str,
     Path(
@@ -159,6 +164,21 @@ async def remove_image(
     return Removed(removed=await service.change(remove))
 
 
+@router.put("/images/{image_id}/annotations", responses=responses(404))
+async def annotate_image(image_id: Id, values: Values, request: Request) -> ImageModel:
+    """Let fields of your own say this of an image; an empty text clears what one said."""
+    service = service_of(request)
+
+    def annotate_it(store: Store) -> None:
+        with store.writing():
+            if not store.image_infos([image_id]):
+                raise unknown_image(image_id)
+            annotate(store, {name: {image_id: text} for name, text in values.items()})
+
+    await service.change(lambda: service.writer.change(annotate_it))
+    return await run_in_threadpool(lambda: _model(service, _info(service, image_id)))
+
+
 @router.get(
     "/images/{image_id}/thumbnail",
     response_class=Response,
@@ -224,10 +244,17 @@ def _picture(
 def _info(service: Service, image_id: int) -> ImageInfo:
     info = service.opened.engine.store.image_infos([image_id]).get(image_id)
     if info is None:
-        raise NotFoundError(f"There is no image {image_id} in the store.")
+        raise unknown_image(image_id)
     return info
 
 
+def unknown_image(image_id: int) -> NotFoundError:
+    """Return the error of a request about an image that is not in the store."""
+    return NotFoundError(f"There is no image {image_id} in the store.")
+
+
 def _model(service: Service, info: ImageInfo) -> ImageModel:
-    tags = tags_of(service.opened.engine.store, info.id)
-    return ImageModel.of(info, service.key_of(info.path), tags)
+    store = service.opened.engine.store
+    annotations = store.reader.annotations([info.id]).get(info.id, {})
+    tags = tags_of(store, info.id)
+    return ImageModel.of(info, service.key_of(info.path), tags=tags, annotations=annotations)

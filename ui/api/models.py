@@ -35,6 +35,12 @@ BOX = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=4,
 BOX_TEXT = "left, upper, right and lower edge in pixels of the upright original, half-open"
 
 
+ANNOTATIONS = Annotated[
+    dict[str, str],
+    Field(description="what fields of your own say of it", examples=[{"sku": "A-1042"}]),
+]
+
+
 class ImageChoice(BaseModel):
     """Which images may be hits; what is left out does not restrict."""
 
@@ -124,9 +130,7 @@ class HitModel(BaseModel):
     inliers: int | None
     mirrored: bool
     inverted: bool
-    annotations: dict[str, str] = Field(
-        description="what fields of your own say of it", examples=[{"sku": "A-1042"}]
-    )
+    annotations: ANNOTATIONS
 
     @classmethod
     def of(cls, hit: Hit, key: str | None) -> HitModel:
@@ -210,10 +214,11 @@ class ImageModel(BaseModel):
     taken_at: dt.datetime | None
     camera: str | None
     tags: dict[str, float]
+    annotations: ANNOTATIONS
 
     @classmethod
-    def of(cls, info: ImageInfo, key: str | None, tags: dict[str, float]) -> ImageModel:
-        """Return an image as JSON has it."""
+    def of(cls, info: ImageInfo, key: str | None, **said: dict[str, Any]) -> ImageModel:
+        """Return an image as JSON has it, with what `tags` and `annotations` say of it."""
         return cls(
             image_id=info.id,
             path=str(info.path),
@@ -222,7 +227,7 @@ class ImageModel(BaseModel):
             height=info.height,
             taken_at=info.taken_at,
             camera=info.camera,
-            tags=tags,
+            **said,
         )
 
 

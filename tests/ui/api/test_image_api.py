@@ -43,6 +43,41 @@ def test_an_image_that_was_put_is_found_on_return(server: Server, http: httpx.Cl
     assert answer["hits"][0]["key"] == "SKU-1"
 
 
+def test_fields_of_ones_own_are_said_found_and_cleared(server: Server, http: httpx.Client) -> None:
+    with server.client() as client:
+        image_id = client.put("SKU-2", picture("white"))
+        assert image_id is not None
+        assert client.annotate(image_id, sku="A-2", price="9.50")["annotations"] == {
+            "sku": "A-2",
+            "price": "9.50",
+        }
+        [listed] = client.images(where="sku:a-* and price<10")
+        assert (listed["image_id"], listed["annotations"]["price"]) == (image_id, "9.50")
+        asked = {"image_id": image_id, "filter": {"where": "sku=A-2"}}
+        [hit] = http.post("/v1/search", json=asked).json()["hits"]
+        assert (hit["image_id"], hit["annotations"]["sku"]) == (image_id, "A-2")
+        [same, *_] = client.search(Query(image_id=image_id))
+        assert dict(same.annotations) == {"sku": "A-2", "price": "9.50"}
+        client.put("SKU-2", picture("white", 90))  # another picture of the same thing
+        assert [row["annotations"] for row in client.images(where="sku:A-2")] == [
+            {"sku": "A-2", "price": "9.50"}
+        ]
+        again = next(client.images(where="sku:A-2"))["image_id"]
+        assert client.annotate(again, price="")["annotations"] == {"sku": "A-2"}
+        client.remove("SKU-2")
+    for values, why in (({"date": "x"}, "itself knows"), ({"a": "\ud800"}, "not valid Unicode")):
+        answer = http.put(
+            "/v1/images/1/annotations",
+            content=json.dumps(values),
+            headers={"Content-Type": "application/json"},
+        )
+        assert answer.status_code == 422
+        assert why in answer.json()["detail"]
+    assert http.put("/v1/images/999999/annotations", json={"a": "b"}).status_code == 404
+    bad = http.get("/v1/images", params={"where": "sku<"})
+    assert (bad.status_code, bad.json()["error"]) == (422, "InvalidFilterError")
+
+
 def test_an_image_is_replaced_under_its_key(server: Server, http: httpx.Client) -> None:
     url = "/v1/images/by-key/replaced"
     first = http.put(url, content=picture("red"), headers={"Content-Type": "image/jpeg"})
