@@ -13,7 +13,7 @@ import typer
 from indexer.choices import Scope, TapKind
 from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.batch import read_batch
+from ui.cli.answering import UNLIKE, answer_batch, make_query, read_weights
 from ui.cli.shell import (
     CandidatesOption,
     DamagedOption,
@@ -29,9 +29,7 @@ from ui.cli.shell import (
     say,
     say_csv,
 )
-from ui.cli.source import PrivateOption, read_source, say_classes
-
-BATCH = 16  # queries that are forwarded and compared together
+from ui.cli.source import PrivateOption, say_classes
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
@@ -100,6 +98,21 @@ def query(
             "width>2000'; docs/filters.md has the language."
         ),
     ] = "",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Find what is like this image, too; may be given several times. IMAGE@0.5 counts "
+            "half."
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not",
+            help="Find what is unlike this image; may be given several times. It counts half; "
+            "IMAGE@1 counts whole.",
+        ),
+    ] = None,
     batch: Annotated[
         Path | None,
         typer.Option(
@@ -150,18 +163,19 @@ def query(
         "max_pixels": limit_of(searcher.store, max_megapixels),
         "damaged": damaged,
         "oversize": oversize,
+        "also": [*read_weights(also or (), 1.0), *read_weights(unlike or (), -UNLIKE)],
         "allowed": _chosen(searcher, tag or [], where) if tag or where else None,
     }
     if batch:
         with _showing_progress(searcher, settings):
-            _answer_batch(searcher, batch, settings, csv, allow_private)
+            answer_batch(searcher, batch, settings, csv, allow_private)
         return
     import time
 
     started = time.perf_counter()
     if text is not None:
         say_classes(searcher.store, text)
-    asked = _make_query(
+    asked = make_query(
         searcher, {"image": image, "text": text, "box": box}, settings, allow_private
     )
     with _showing_progress(searcher, settings):
@@ -209,22 +223,6 @@ def _showing_progress(searcher: SearchEngine, settings: dict[str, Any]) -> Itera
         yield
 
 
-def _make_query(
-    searcher: SearchEngine, line: dict[str, Any], settings: dict[str, Any], allow_private: bool
-) -> Query:
-    from indexer.features.regions import Region
-
-    box = line.get("box")
-    if box is not None and not isinstance(box, str):
-        box = ",".join(map(str, box)) if isinstance(box, list) else str(box)
-    region = None if box is None else Region.parse(box)
-    if line.get("text") is not None:
-        source: dict[str, Any] = {"text": line["text"]}
-    else:
-        source = read_source(line["image"], allow_private=allow_private)
-    return Query.for_store(searcher.store.spec, box=region, **source, **settings)
-
-
 def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv: bool) -> None:
     from ui import render
 
@@ -234,61 +232,3 @@ def _show(asked: Query, hits: list[Hit], elapsed_s: float, *, as_json: bool, csv
         say_csv(render.hits_as_csv([(None, hits)]))
     else:
         render.print_hits(asked, hits, elapsed_s)
-
-
-def _answer_batch(
-    searcher: SearchEngine,
-    batch: Path,
-    settings: dict[str, Any],
-    csv: bool,
-    allow_private: bool,
-) -> None:
-    from ui import render
-
-    answers: list[tuple[str | None, list[Hit]]] = []
-    failed = 0
-    gone: dict[int, bool] = {}  # looked at once, not for every query
-
-    def as_dict(hit: Hit) -> dict[str, Any]:
-        if hit.image_id not in gone:
-            gone[hit.image_id] = hit.is_missing
-        return render.hit_as_dict(hit, missing=gone[hit.image_id])
-
-    lines = list(read_batch(batch))
-    size = 1 if settings["rerank"] else BATCH
-    for start in range(0, len(lines), size):
-        part = lines[start : start + size]
-        answered = _answer(searcher, part, settings, allow_private)
-        for line, answer in zip(part, answered, strict=True):
-            if isinstance(answer, CbirError):
-                failed += 1
-                say(f"Query {line['id']}: {answer}", err=True)
-                if not csv:
-                    say(json.dumps({"id": line["id"], "hits": [], "error": str(answer)}))
-            elif csv:
-                answers.append((str(line["id"]), answer))
-            else:
-                found = [as_dict(hit) for hit in answer]
-                say(json.dumps({"id": line["id"], "hits": found}))
-    if csv:
-        say_csv(render.hits_as_csv(answers))
-    if failed:
-        say(f"{failed} queries could not be answered.", err=True)
-        raise typer.Exit(1)
-
-
-def _answer(
-    searcher: SearchEngine,
-    lines: Sequence[dict[str, Any]],
-    settings: dict[str, Any],
-    allow_private: bool,
-) -> list[list[Hit] | CbirError]:
-    """Answer a few queries together; a query that fails has its error as the answer."""
-    queries: list[Query | CbirError] = []
-    for line in lines:
-        try:
-            queries.append(_make_query(searcher, line, settings, allow_private))
-        except CbirError as error:
-            queries.append(error)
-    found = iter(searcher.search_many([q for q in queries if not isinstance(q, CbirError)]))
-    return [q if isinstance(q, CbirError) else next(found) for q in queries]
