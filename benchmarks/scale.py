@@ -1,6 +1,7 @@
 """A model of what collections take, up to a billion region vectors, and a check of it.
 
 Run: python -m benchmarks.scale PHOTOS [--images 2000 8000 32000] [--json]
+     python -m benchmarks.scale --servers
 Stores of three sizes are made of jittered vectors of the photos, joined, indexed by the `compact`
 type, and searched. The model is fitted to the first two and predicts the third; then it is fitted
 to all three and says what larger collections take. What it assumes is said in docs/scale.md: that
@@ -23,7 +24,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.collections import fill, photos_in, region_vectors
-from benchmarks.scale_model import GB, Estimate, Model, Prices, Size, estimate
+from benchmarks.scale_model import (
+    GB,
+    SERVER_INDEXES,
+    Estimate,
+    Model,
+    Prices,
+    Size,
+    describe_server,
+    estimate,
+)
 from indexer.arrays import FloatArray
 from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor
@@ -39,6 +49,7 @@ KIND = "region"
 QUERIES = 60
 K = 10
 WINDOWS = 49  # region vectors of an image, of the grid
+SERVED_ROWS = 50_000_000 * WINDOWS
 TARGETS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 
 
@@ -167,13 +178,21 @@ def show(estimates: Sequence[Estimate]) -> None:
 def main() -> None:
     """Measure three sizes, check the model on the largest, and print what it says of others."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("photos", type=Path, nargs="?")
+    parser.add_argument("--servers", action="store_true", help="only what indexes of Milvus take")
     parser.add_argument("--images", nargs="+", type=int, default=[2000, 8000, 32_000])
     parser.add_argument("--core-hour", type=float, default=0.05)
     parser.add_argument("--disk-gb-month", type=float, default=0.08)
     parser.add_argument("--memory-gb-month", type=float, default=4.0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    prices = Prices(arguments.core_hour, arguments.disk_gb_month, arguments.memory_gb_month)
+    if arguments.servers:
+        for index in SERVER_INDEXES:
+            print(describe_server(index, SERVED_ROWS, prices))
+        return
+    if arguments.photos is None:
+        parser.error("name a folder of photos")
     photos_in(arguments.photos)
     core_s, vectors = image_core_s(arguments.photos)
     held_out = len(vectors) // 10
@@ -186,7 +205,6 @@ def main() -> None:
         measured.append(values)
     ratios = check(sizes, measured)
     model, share = Model(sizes, measured), sizes[-1].scanned / sizes[-1].rows
-    prices = Prices(arguments.core_hour, arguments.disk_gb_month, arguments.memory_gb_month)
     estimates = []
     for rows in TARGETS:
         cells = cells_of(rows, vectors.shape[1])

@@ -6,6 +6,7 @@ grows, and the coefficients are fitted to what was measured, each size weighing 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -108,6 +109,37 @@ class Estimate:
     search_ms: float
     once: float
     a_month: float
+
+
+@dataclass(frozen=True)
+class ServerIndex:
+    """What an index of a server keeps of a vector, in bytes."""
+
+    name: str
+    memory: int
+    disk: int
+
+
+FLOATS = 4 * 384  # bytes of a vector
+SERVER_INDEXES = (
+    ServerIndex("HNSW", FLOATS + 192, 0),
+    ServerIndex("IVF_SQ8", 384 + 8, 0),
+    ServerIndex("IVF_PQ", 64 + 8, FLOATS),
+    ServerIndex("IVF_RABITQ", 48 + 384, 0),
+    ServerIndex("DISKANN", FLOATS // 8 + FLOATS // 10 + 1, 2048),
+    ServerIndex("DISKANN, lean", 60, 2048),
+)
+NODE_GB = 96  # of memory that a node of 128 GB gives to vectors
+
+
+def describe_server(index: ServerIndex, rows: int, prices: Prices) -> str:
+    """Return what so many vectors take on servers."""
+    memory_gb, disk_gb = index.memory * rows / GB, index.disk * rows / GB
+    a_month = memory_gb * prices.memory_gb_month + disk_gb * prices.disk_gb_month
+    return (
+        f"{index.name:14} memory {memory_gb:8,.0f} GB, disk {disk_gb:8,.0f} GB, "
+        f"{math.ceil(memory_gb / NODE_GB):3} nodes, a month {a_month:8,.0f}"
+    )
 
 
 CORES = 2  # of the process that joins and indexes
