@@ -32,13 +32,15 @@ class AnnotationTable:
 class AnnotationReport:
     """What a table did: its `fields`, the `images` annotated, and (line, path) that are no photo.
 
-    `repeated` counts rows of photos that have a later row, which counts.
+    `repeated` counts rows of photos that have a later row, which counts. `ambiguous` are (line,
+    path) that name photos in several folders, of which the first was taken.
     """
 
     fields: list[str]
     images: int = 0
     unknown: list[tuple[int, str]] = field(default_factory=list)
     repeated: int = 0
+    ambiguous: list[tuple[int, str]] = field(default_factory=list)
 
 
 def read_table(
@@ -126,9 +128,11 @@ def apply_table(store: Store, table: AnnotationTable) -> AnnotationReport:
     found = _Paths(store)
     values: dict[int, tuple[str, ...]] = {}
     for line, path, cells in table.rows:
-        ids = found.at(path, table.folder)
+        ids, *others = found.at(path, table.folder) or [[]]
         if not ids:
             report.unknown.append((line, path))
+        if others:
+            report.ambiguous.append((line, path))
         report.repeated += any(i in values for i in ids)
         values |= dict.fromkeys(ids, cells)
     report.images = len(values)
@@ -153,8 +157,8 @@ class _Paths:
             for name in {path, page_of(path)[0]}:
                 self._ids.setdefault((root_id, name), []).append(known.id)
 
-    def at(self, path: str, folder: Path) -> list[int]:
-        """Return the ids of the images at a path, in the first place where there are any."""
+    def at(self, path: str, folder: Path) -> list[list[int]]:
+        """Return the ids of the images at a path, for each folder where there are any."""
         path = path.strip()
         is_absolute = path.startswith("/") or "://" in path or Path(path).is_absolute()
         absolute = path if is_absolute else f"{folder}/{path}"
@@ -163,8 +167,8 @@ class _Paths:
         ]
         if not is_absolute:
             below += [(root_id, path) for root_id, _ in self._roots]
-        found = (self._ids.get((root_id, _tidy(name))) for root_id, name in below)
-        return next((ids for ids in found if ids), [])
+        found = [self._ids.get((root_id, _tidy(name)), []) for root_id, name in below]
+        return [ids for i, ids in enumerate(found) if ids and ids not in found[:i]]
 
 
 def _is_in(path: str, folder: str) -> bool:

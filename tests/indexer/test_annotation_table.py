@@ -75,6 +75,16 @@ def test_paths_are_found_where_they_may_be_meant(desk: Desk) -> None:
     assert report.unknown == [(5, "none.png"), (6, "/a.png"), (7, "")]
 
 
+def test_a_path_in_two_folders_is_told(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    Image.fromarray(noise(9, 40, 40)).save(tmp_path / "more" / "a.png")
+    desk.index(tmp_path / "more")
+    table = f"path,title\na.png,One\n{tmp_path / 'more' / 'a.png'},Two\nb.png,Three\n"
+    report = apply_table(desk.store, read_table(written(desk, table)))
+    assert (report.images, report.ambiguous, report.unknown) == (3, [(2, "a.png")], [])
+    assert titles(desk) == {"a.png": "One", "b.png": "Three"}
+
+
 def test_a_later_row_counts_and_an_empty_cell_clears(desk: Desk) -> None:
     table = read_table(written(desk, "path,title,year\na.png,One,1\na.png,Two,2\nb.png,Three,\n"))
     report = apply_table(desk.store, table)

@@ -52,6 +52,7 @@ def test_what_a_table_did_is_told(annotated: Result, photos: Path, run: Run) -> 
         "images": 3,
         "repeated": 0,
         "unknown": [{"line": 5, "path": "no.jpg"}],
+        "ambiguous": [],
     }
 
 

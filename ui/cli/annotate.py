@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from ui.printable import printable
 if TYPE_CHECKING:
     from indexer.annotation_table import AnnotationReport
 
-SHOWN_UNKNOWN = 10
+SHOWN = 10
 
 
 @app.command()
@@ -57,9 +58,12 @@ def annotate(
         with opened.writing():
             delete_field(opened, name)
     if as_json:
-        unknown = [{"line": line, "path": path} for line, path in report.unknown]
         counts = {"images": report.images, "repeated": report.repeated}
-        say(json.dumps({"fields": report.fields, **counts, "unknown": unknown}))
+        lists = {
+            name: [{"line": line, "path": path} for line, path in rows]
+            for name, rows in (("unknown", report.unknown), ("ambiguous", report.ambiguous))
+        }
+        say(json.dumps({"fields": report.fields} | counts | lists))
     elif table is None:
         say(f"Forgotten: {printable(', '.join(remove or ()))}.")
     else:
@@ -73,9 +77,15 @@ def _say_report(report: AnnotationReport) -> None:
         say(
             f"{report.repeated:,} rows are of photos that have a later row, which counts.", err=True
         )
-    if report.unknown:
-        say(f"{len(report.unknown):,} rows are of no photo in the store:", err=True)
-        for line, path in report.unknown[:SHOWN_UNKNOWN]:
+    _say_rows("are of no photo in the store", report.unknown)
+    ambiguous = "name photos in several folders, of which the first was taken; make them absolute"
+    _say_rows(ambiguous, report.ambiguous)
+
+
+def _say_rows(what: str, rows: Sequence[tuple[int, str]]) -> None:
+    if rows:
+        say(f"{len(rows):,} rows {what}:", err=True)
+        for line, path in rows[:SHOWN]:
             say(f"  line {line}: {printable(path)}", err=True)
-        if len(report.unknown) > SHOWN_UNKNOWN:
+        if len(rows) > SHOWN:
             say("  … (--json lists them all)", err=True)
