@@ -46,7 +46,7 @@ def _copy(path: Place, copies: ExitStack) -> tuple[Path, bytes]:
     """Copy a file from elsewhere; return the copy, and the SHA-256 of its bytes."""
     digest = hashlib.sha256()
     with source_of(path).open(path) as file:
-        copy = copies.enter_context(NamedTemporaryFile(prefix="cbir-"))  # noqa: SIM115  # it is one
+        copy = copies.enter_context(NamedTemporaryFile(prefix="cbir-"))  # noqa: SIM115  # `copies` closes it
         while part := file.read(COPIED_BYTES):
             digest.update(part)
             copy.write(part)

@@ -87,3 +87,11 @@ def place_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> Place:
     # A connection must not take its name for options.
     file = folder / "what?mode=ro #1.sqlite"
     return SqliteFile(file, SqliteReader if kind == "sqlite reader" else SqlAlchemyCatalog)
+
+
+def url_of(request: pytest.FixtureRequest) -> str | None:
+    """Return where a store of the parameter's kind has its catalogue: None is a file of its own."""
+    if request.param == "SQLite":
+        return None
+    server: Server = request.getfixturevalue("postgres")
+    return server.url

@@ -16,8 +16,8 @@ from indexer.store.annotations import annotate, delete_field, read_annotations, 
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.records import Entry, FileState
 from indexer.store.store import Store
+from tests.catalogs import url_of
 from tests.colour_grid import colour_spec
-from tests.postgres import Server
 
 TABLE = {
     "SKU": {1: "A-1", 2: "A-2", 3: "b_1", 4: "10"},
@@ -40,11 +40,7 @@ def store(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("shelf")
-    url = None
-    if request.param == "PostgreSQL":
-        server: Server = request.getfixturevalue("postgres")
-        url = server.url
-    made = Store.create(folder / ".cbir", colour_spec(), catalog_url=url)
+    made = Store.create(folder / ".cbir", colour_spec(), catalog_url=url_of(request))
     made.add_root(folder / "photos")
     (folder / "photos").mkdir()
     with made.writing():

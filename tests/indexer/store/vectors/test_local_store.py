@@ -12,48 +12,19 @@ import pytest
 from indexer.arrays import FloatArray, IdArray
 from indexer.errors import StoreCorruptError, StoreError
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.catalog.transaction import CatalogTransaction
 from indexer.store.vectors.ivf import IvfIndex
 from indexer.store.vectors.local_store import LocalVectorStore
-from tests.clusters import DIMENSION, WINDOWS, clustered, trained
+from tests.clusters import DIMENSION, WINDOWS, trained
+from tests.vector_stores import VectorPlace
 
 KIND, OTHER = "region", "conv"
 
 
 @dataclass
-class Shelf:
-    """A store of vectors, and the catalogue whose transactions make them live."""
+class Shelf(VectorPlace):
+    """Vectors in files."""
 
-    catalog: SqlAlchemyCatalog
     vectors: LocalVectorStore
-
-    def append(self, first_image: int, images: int, kind: str = KIND, seed: int = 1) -> FloatArray:
-        """Commit images of ten vectors each, and return these as they are stored."""
-        with self.catalog.transaction() as change:
-            return self.append_in(change, first_image, images, kind, seed)
-
-    def append_in(
-        self,
-        change: CatalogTransaction,
-        first_image: int,
-        images: int,
-        kind: str = KIND,
-        seed: int = 1,
-    ) -> FloatArray:
-        image_ids = np.repeat(np.arange(first_image, first_image + images), WINDOWS)
-        vectors = clustered(seed, len(image_ids))
-        self.vectors.append(change, kind, ids_of(first_image, images), image_ids, vectors)
-        self.vectors.sync()
-        return vectors.astype(np.float16).astype(np.float32)
-
-    def remove(self, *image_ids: int) -> None:
-        with self.catalog.transaction() as change:
-            change.remove_images(image_ids)
-
-    def live(self, kind: str = KIND) -> IdArray:
-        """The ids that can be found, in order; none where there are no vectors."""
-        index = self.vectors.open_index(kind)
-        return np.empty(0, np.int64) if index is None else index.live_ids()
 
     def stored(self, kind: str = KIND) -> FloatArray:
         """All vectors in order, those of removed images included."""
