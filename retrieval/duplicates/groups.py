@@ -1,0 +1,131 @@
+"""Groups of duplicates, made of the relations of pairs."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from retrieval.duplicates.relation import Relation
+
+GroupKind = Literal["bytes", "picture", "part"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """An image of a group, and how it is related to the first one of it.
+
+    `relation` is None for the first, and where only a third image relates the two.
+    """
+
+    image_id: int
+    relation: Relation | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images that belong together, the one to keep first.
+
+    Of kind `bytes`, all files have the same bytes; of `picture`, all show the same picture; of
+    `part`, all others show a part of the first.
+    """
+
+    kind: GroupKind
+    members: tuple[Member, ...]
+
+    @property
+    def image_ids(self) -> tuple[int, ...]:
+        """The images, the first one first."""
+        return tuple(member.image_id for member in self.members)
+
+
+def make_groups(
+    same_bytes: Collection[Sequence[int]],
+    relations: Collection[Relation],
+    order: Mapping[int, int],
+    kept: Collection[tuple[int, int]] = frozenset(),
+) -> list[Group]:
+    """Return the groups of images: those of whole pictures, then those of parts.
+
+    `same_bytes` are the ids of images with the same bytes, and `relations` those of one image of
+    each content. `order` tells of each image its place: the first of a group is the one to keep.
+    Whoever is the same picture as a third belongs together. Of those that show the same picture,
+    one stands for all in the groups of parts. `kept` are pairs, ascending, that count as unrelated.
+    """
+    relations = [r for r in relations if (min(r.pair), max(r.pair)) not in kept]
+    pictures = {r.pair: r for r in relations if r.kind == "picture"}
+    pairs = [pair for ids in same_bytes for pair in _identical_pairs(ids, kept)]
+    identical = {i: ids[0] for ids in same_bytes for i in ids}
+    whole = [sorted(ids, key=order.__getitem__) for ids in _components([*pairs, *pictures])]
+    first_of = {i: ids[0] for ids in whole for i in ids}
+    groups = [_whole_group(ids, identical, pictures) for ids in whole]
+    parts = _part_groups([r for r in relations if r.kind == "part"], first_of, order)
+    return [*sorted(groups, key=lambda g: order[g.image_ids[0]]), *parts]
+
+
+def _identical_pairs(
+    ids: Sequence[int], kept: Collection[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return pairs of images with the same bytes, enough to connect all that count as related."""
+    if not kept:
+        return [(ids[0], other) for other in ids[1:]]
+    return [pair for pair in itertools.combinations(sorted(ids), 2) if pair not in kept]
+
+
+def _components(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """Return the connected components of a graph with these edges."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not pairs:
+        return []
+    ids, places = np.unique(np.array(pairs, np.int64), return_inverse=True)
+    ends = places.reshape(-1, 2).T
+    graph = coo_array((np.ones(len(pairs)), (ends[0], ends[1])), shape=(len(ids), len(ids)))
+    _, labels = connected_components(graph, directed=False)
+    found: dict[int, list[int]] = defaultdict(list)
+    for image_id, label in zip(ids.tolist(), labels.tolist(), strict=True):
+        found[label].append(image_id)
+    return list(found.values())
+
+
+def _whole_group(
+    ids: Sequence[int],
+    identical: Mapping[int, int],
+    pictures: Mapping[tuple[int, int], Relation],
+) -> Group:
+    contents = [identical.get(i, i) for i in ids]
+    members = [Member(ids[0])]
+    for image_id, content in zip(ids[1:], contents[1:], strict=True):
+        pair = min(content, contents[0]), max(content, contents[0])
+        members.append(Member(image_id, pictures.get(pair)))
+    return Group("bytes" if len(set(contents)) == 1 else "picture", tuple(members))
+
+
+def _part_groups(
+    parts: Iterable[Relation], first_of: Mapping[int, int], order: Mapping[int, int]
+) -> list[Group]:
+    """Return a group for each picture of which others show a part."""
+    found: dict[int, dict[int, Relation]] = defaultdict(dict)
+    for relation in parts:
+        part = first_of.get(relation.first, relation.first)
+        whole = first_of.get(relation.second, relation.second)
+        if part != whole:
+            found[whole].setdefault(part, relation)
+    return [
+        Group(
+            "part",
+            (
+                Member(whole),
+                *(
+                    Member(part, own)
+                    for part, own in sorted(found[whole].items(), key=lambda i: order[i[0]])
+                ),
+            ),
+        )
+        for whole in sorted(found, key=order.__getitem__)
+    ]
