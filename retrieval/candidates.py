@@ -8,6 +8,7 @@ from itertools import chain
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.image_set import ImageSet
 from indexer.store.vectors.image_matches import (
     ImageMatches,
     Matches,
@@ -57,7 +58,7 @@ def _find_images(
 ) -> list[list[Candidate]]:
     index = collection.index(collection.store.find_kind(query.feature, "image"))
     rows = np.concatenate([v.own for v in vectors])
-    found = index.search(rows, _depth(query, index), _to_ids(query.allowed))
+    found = index.search(rows, _depth(query, index), query.allowed)
     return [
         [Candidate(i, score, None) for i, score in zip(ids.tolist(), scores.tolist(), strict=True)]
         for ids, scores in found
@@ -69,8 +70,7 @@ def _find_by_region(
 ) -> list[list[Candidate]]:
     index = collection.index(collection.store.find_kind(query.feature, "region"))
     rows, depth = np.concatenate([v.own for v in vectors]), _depth(query, index)
-    allowed = _to_ids(query.allowed)
-    found = index.search_images(rows, depth, allowed)
+    found = index.search_images(rows, depth, query.allowed)
     wholes = [v.whole for v in vectors if v.whole is not None]
     if wholes:
         images = collection.index(collection.store.find_kind(query.feature, "image"))
@@ -78,7 +78,11 @@ def _find_by_region(
         found = [
             _join(index, images, row, whole_row, matches, whole_matches)
             for row, whole_row, matches, whole_matches in zip(
-                rows, whole_rows, found, images.search(whole_rows, depth, allowed), strict=True
+                rows,
+                whole_rows,
+                found,
+                images.search(whole_rows, depth, query.allowed),
+                strict=True,
             )
         ]
     return [
@@ -97,11 +101,11 @@ def _join(
     """Return what is found by regions or as a whole, by the mean of both scores."""
     missing = np.setdiff1d(as_whole.ids, by_region.image_ids)
     if len(missing):
-        [more] = regions.search_images(vector[None], len(missing), missing)
+        [more] = regions.search_images(vector[None], len(missing), ImageSet(missing))
         by_region = best_image_matches([by_region, more], len(regions))
     missing = np.setdiff1d(by_region.image_ids, as_whole.ids)
     if len(missing):
-        [others] = images.search(whole[None], len(missing), missing)
+        [others] = images.search(whole[None], len(missing), ImageSet(missing))
         as_whole = best_matches([as_whole, others], len(images))
     ids, places, whole_places = np.intersect1d(
         by_region.image_ids, as_whole.ids, assume_unique=True, return_indices=True
@@ -174,7 +178,3 @@ def _best_windows(collection: Collection, matches: ImageMatches) -> list[Candida
         for image_id, region_id, score in zip(*columns, strict=True)
         if region_id in boxes  # else removed since the vectors were opened
     ]
-
-
-def _to_ids(allowed: frozenset[int] | None) -> IdArray | None:
-    return None if allowed is None else np.array(sorted(allowed), np.int64)

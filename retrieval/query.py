@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from indexer.choices import (
     MAX_PIXELS,
@@ -20,6 +20,7 @@ from indexer.choices import (
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
+from indexer.image_set import ImageSet
 from indexer.images.page_paths import find_page
 from indexer.sources.access import may_exist
 from indexer.sources.place import Place
@@ -28,6 +29,20 @@ CANDIDATES = 200
 
 Quad = tuple[tuple[float, float], ...]
 """Four corners x, y in pixels of an image."""
+
+
+class _Allowed:
+    """The field `allowed` of `Query`: it takes ids in any collection, and is an `ImageSet`."""
+
+    @overload
+    def __get__(self, query: None, owner: type[Query]) -> None: ...
+    @overload
+    def __get__(self, query: Query, owner: type[Query]) -> ImageSet | None: ...
+    def __get__(self, query: Query | None, owner: type[Query]) -> ImageSet | None:
+        return None if query is None else query.__dict__["allowed"]
+
+    def __set__(self, query: Query, ids: Iterable[int] | None) -> None:
+        query.__dict__["allowed"] = None if ids is None else ImageSet.of(ids)
 
 
 @dataclass(frozen=True)
@@ -46,9 +61,9 @@ class Query:
     the same object come first; `rerank` does that, and looks for more images like them: it needs a
     search of regions by conv features. `k` is how many hits at most; None is all. Hits below
     `min_confidence` are left out. `allowed` restricts the hits to these image ids, inside the
-    search. A query image of more than `max_pixels` is refused, unless `oversize` is reduce and its
-    format can be read at a smaller size, and so is one whose file calls its pixels damaged, unless
-    `damaged` is take.
+    search; any collection of them becomes an `ImageSet`. A query image of more than `max_pixels` is
+    refused, unless `oversize` is reduce and its format can be read at a smaller size, and so is one
+    whose file calls its pixels damaged, unless `damaged` is take.
 
     `also` are further queries, each with a weight: their vectors are added to this one's, and those
     of negative weight are taken away from it (Rocchio 1971, with unit vectors). They have the same
@@ -71,7 +86,7 @@ class Query:
     candidates: int = CANDIDATES
     k: int | None = 10
     min_confidence: float = 0.0
-    allowed: frozenset[int] | None = None
+    allowed: _Allowed = _Allowed()
     max_pixels: int = MAX_PIXELS
     damaged: Damaged = "skip"
     name: str | None = None

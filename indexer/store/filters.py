@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from sqlalchemy import func, select
 
+from indexer.image_set import ImageSet
 from indexer.sources.place import Place, Remote, archive_of, is_below, path_below
 from indexer.store.annotations import read_fields
 from indexer.store.catalog.column_types import PathText
@@ -18,6 +20,8 @@ from indexer.store.filter_queries import FilterCompiler, lies_at
 from indexer.store.reader import StoreReader
 from indexer.store.records import KnownFile
 from indexer.store.tags import read_concepts
+
+FETCHED = 65_536  # ids at a time, so that those of millions of images never are Python's own
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class ImageFilter:
         return asked
 
 
-def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
-    """Return the ids of the readable images that pass a filter, ascending.
+def find_ids(store: StoreReader, wanted: ImageFilter) -> ImageSet:
+    """Return the readable images that pass a filter.
 
     Raises `UnknownConceptError` for a tag that the store does not know, and `InvalidFilterError`.
     """
@@ -73,7 +77,9 @@ def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
     for condition in wanted.conditions():
         query = query.where(compiler.compile(condition))
     with store.catalog.session() as session:
-        return list(session.scalars(query))
+        found = session.scalars(query.execution_options(yield_per=FETCHED))
+        parts = [np.array(part, np.int64) for part in found.partitions()]
+    return ImageSet.of(np.concatenate([np.empty(0, np.int64), *parts]))
 
 
 def known_among(store: StoreReader, places: Sequence[Place]) -> dict[tuple[int, str], KnownFile]:

@@ -32,6 +32,7 @@ from ui.cli.shell import (
 from ui.cli.source import PrivateOption, say_classes
 
 if TYPE_CHECKING:
+    from indexer.image_set import ImageSet
     from retrieval.engine import SearchEngine
     from retrieval.query import Hit
 
@@ -199,11 +200,11 @@ def query(
         ) from error
 
 
-def _chosen(searcher: SearchEngine, tags: Sequence[str], where: str) -> frozenset[int]:
+def _chosen(searcher: SearchEngine, tags: Sequence[str], where: str) -> ImageSet:
     """Return the images that have all these tags, and meet a filter."""
     from indexer.store.filters import ImageFilter, find_ids
 
-    found = frozenset(find_ids(searcher.store, ImageFilter(tags=tuple(tags), where=where)))
+    found = find_ids(searcher.store, ImageFilter(tags=tuple(tags), where=where))
     if not found and where:
         say("No image meets the filter.", err=True)
     elif not found:

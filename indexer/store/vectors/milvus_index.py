@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from indexer.arrays import BoolArray, FloatArray, IdArray
+from indexer.image_set import ImageSet
 from indexer.store.vectors.image_matches import (
     ImageMatches,
     Matches,
@@ -55,7 +56,7 @@ class MilvusIndex:
 
     # --- search -------------------------------------------------------------------------------
 
-    def search(self, queries: FloatArray, k: int, allowed: IdArray | None = None) -> list[Matches]:
+    def search(self, queries: FloatArray, k: int, allowed: ImageSet | None = None) -> list[Matches]:
         queries = checked_queries(queries, k, self.dimension)
         images = self._images(allowed)
         few = self._few_rows(images, k)
@@ -90,7 +91,7 @@ class MilvusIndex:
     # --- search by image ----------------------------------------------------------------------
 
     def search_images(
-        self, queries: FloatArray, k: int, allowed: IdArray | None = None
+        self, queries: FloatArray, k: int, allowed: ImageSet | None = None
     ) -> list[ImageMatches]:
         queries = checked_queries(queries, k, self.dimension)
         images = self._images(allowed)
@@ -181,9 +182,9 @@ class MilvusIndex:
 
     # --- what they share ----------------------------------------------------------------------
 
-    def _images(self, allowed: IdArray | None) -> IdArray | None:
+    def _images(self, allowed: ImageSet | None) -> IdArray | None:
         """Return the images that may be found, ascending; None for all."""
-        return None if allowed is None else np.setdiff1d(allowed, self._collection.removed)
+        return None if allowed is None else allowed.without(self._collection.removed)
 
     def _few_rows(self, images: IdArray | None, k: int) -> FoundRows | None:
         """Return the rows of the images that may be found, where most of a few are wanted."""

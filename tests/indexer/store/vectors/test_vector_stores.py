@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.arrays import FloatArray, IdArray
+from indexer.arrays import FloatArray
 from indexer.errors import StoreChangedError, StoreError
+from indexer.image_set import ImageSet
 from indexer.store.vectors import milvus_collection, milvus_index
 from indexer.store.vectors.faults import WantedRows
 from indexer.store.vectors.local_index import LocalVectorIndex
@@ -173,7 +174,7 @@ def test_milvus_finds_what_is_found_in_memory(
     doubled: tuple[VectorPlace, LocalVectorIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, memory = doubled
-    some: IdArray = np.arange(1, IMAGES, 2)
+    some = ImageSet.of(range(1, IMAGES, 2))
     for limits, depths in LIMITS:
         for name, value in limits.items():
             for module in (milvus_index, milvus_collection):
@@ -185,7 +186,7 @@ def test_milvus_finds_what_is_found_in_memory(
             check_same(index.search(QUERIES, k, allowed), memory.search(QUERIES, k, allowed))
             found = index.search_images(QUERIES, k, allowed)
             check_same(found, memory.search_images(QUERIES, k, allowed))
-        few = np.array([3, 5], np.int64)
+        few = ImageSet.of([3, 5])
         check_same(index.search(QUERIES, 25, few), memory.search(QUERIES, 25, few))
         assert index.live_ids().tolist() == memory.live_ids().tolist()
         asked = np.array([99, 2, 3, 200, 2], np.int64)
