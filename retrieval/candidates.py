@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -19,6 +20,7 @@ from indexer.store.vectors.protocol import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.describe import QueryVectors
+from retrieval.fusion import DEPTH, fuse
 from retrieval.query import CANDIDATES, Query
 from retrieval.rerank.step import Candidate
 
@@ -31,12 +33,29 @@ def find_candidates(
     """Return the images that are most like each query, best first, ties by image id.
 
     The queries differ in what is asked for only, not in how it is searched. Of the turns of a
-    query, the one that is most like an image counts.
+    query, the one that is most like an image counts. What is found by other kinds is joined by
+    ranks.
 
-    Raises `StoreError` where the store has no vectors of the kind asked for.
+    Raises `StoreError` where the store has no vectors of a kind asked for.
     """
-    find = _find_by_region if queries[0].search == "region" else _find_images
-    turned = find(collection, queries[0], vectors)
+    first = queries[0]
+    if not vectors[0].others:
+        return _find(collection, first, vectors)
+    deep = None if first.k is None else max(first.k, first.candidates, DEPTH)
+    rankings = [_find(collection, replace(first, k=deep), vectors)]
+    for place, (other, _) in enumerate(first.fused):
+        asked = replace(other, k=deep, allowed=first.allowed)
+        rankings.append(_find(collection, asked, [v.others[place] for v in vectors]))
+    weights = [1.0, *(weight for _, weight in first.fused)]
+    return [fuse(of_one, weights) for of_one in zip(*rankings, strict=True)]
+
+
+def _find(
+    collection: Collection, query: Query, vectors: Sequence[QueryVectors]
+) -> list[list[Candidate]]:
+    """Return the images that are most like the vectors of each query, by the query's own kind."""
+    find = _find_by_region if query.search == "region" else _find_images
+    turned = find(collection, query, vectors)
     turns = len(vectors[0].own)
     return [_best_turns(turned[i : i + turns]) for i in range(0, len(turned), turns)]
 

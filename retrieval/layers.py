@@ -152,6 +152,7 @@ def _pool(collection: Collection, query: Query, size: int) -> list[int]:
             verify=False,
             rerank=False,
             min_confidence=0.0,
+            also=(),
             k=max(1, size // 5),
         )
         vector = describe_query(collection, near)

@@ -141,8 +141,9 @@ def _to_hits(
     kind = collection.store.find_kind(queries[0].feature, queries[0].search)
     counts_whole = queries[0].counts_whole
     whole = collection.store.find_kind(queries[0].feature, "image") if counts_whole else None
-    # What chance brings to the scores of images says nothing about those of a word.
-    chance = None if queries[0].text is not None else collection.chance_scores(kind, whole)
+    # What chance brings to the scores of images says nothing about those of a word, or about ranks.
+    told = queries[0].text is None and not queries[0].fused
+    chance = collection.chance_scores(kind, whole) if told else None
     allowed = queries[0].allowed
     images = len(allowed) if allowed is not None else collection.image_count
     tries = images * (QUARTER_TURNS if queries[0].turns else 1)
