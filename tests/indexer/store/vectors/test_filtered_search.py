@@ -14,6 +14,7 @@ from indexer.arrays import FloatArray, IdArray
 from indexer.choices import INDEX_TYPES, IndexType
 from indexer.image_set import ImageSet
 from indexer.store.vectors import ivf_search, local_index
+from indexer.store.vectors.image_matches import Matches
 from indexer.store.vectors.local_index import LocalVectorIndex
 from indexer.store.vectors.row_bitmap import RowBitmap
 from indexer.store.vectors.segments import Rows
@@ -73,10 +74,13 @@ def test_it_is_brute_force(
 ) -> None:
     allowed = some_images(count, seed)
     queries = clustered(seed, rows=2)
-    found = (index.search_images if by_image else index.search)(queries, k, allowed)
+    found: list[Matches] = index.search(queries, k, allowed)
+    if by_image:
+        by_images = index.search_images(queries, k, allowed)
+        found = [Matches(match.image_ids, match.scores) for match in by_images]
     for query, match in zip(queries, found, strict=True):
         true = brute_force(query, allowed, by_image=by_image)
-        ids = match[0].tolist()
+        ids = match.ids.tolist()
         best = sorted(true.values(), reverse=True)[:k]
         assert len(set(ids)) == len(ids) == len(best)
         assert set(ids) <= set(true)
@@ -103,7 +107,7 @@ def test_few_hits_are_lost_however_many_images_are_allowed(
         true = brute_force(query, allowed, by_image=False)
         best = sorted(true, key=lambda i: -true[i])[:10]
         hits, wanted = hits + len({*best} & {*match.ids.tolist()}), wanted + len(best)
-    assert hits >= (1.0 if index.ivf is None else 0.9) * wanted
+    assert hits >= (1.0 if index.ivf is None else 0.97) * wanted
 
 
 @given(st.lists(st.integers(1, 40), max_size=5), st.data())
