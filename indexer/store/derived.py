@@ -12,7 +12,7 @@ import xxhash
 
 from indexer.errors import StoreError
 from indexer.store.folder import StoreFolder, open_folder
-from indexer.store.layout import DERIVED, is_derived_file, is_collection_file
+from indexer.store.layout import DERIVED, is_collection_file, is_derived_file
 
 IMAGES_A_FOLDER = 1000
 _CHECKSUM_BYTES = 16  # at the end of each file: most formats of pictures ignore what follows

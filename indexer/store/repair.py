@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.progress import Progress, no_progress
-from indexer.store.catalog.inspection import CatalogFaults
 from indexer.store.catalog.decision_rows import forget_decisions
+from indexer.store.catalog.inspection import CatalogFaults
 from indexer.store.catalog.repairs import (
     fail_images,
     forget_concepts,

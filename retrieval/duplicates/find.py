@@ -11,11 +11,12 @@ import numpy as np
 
 from indexer.arrays import IdArray, one_blas_thread
 from indexer.features.local import LocalFeatures
+from indexer.image_set import ImageSet
 from indexer.keypoints import keypoints_of
 from indexer.progress import Progress, no_progress
 from indexer.store.records import ImageInfo
 from retrieval.collection import Collection
-from retrieval.duplicates.keypoint_hash import SAMPLED, KeypointHash
+from retrieval.duplicates.keypoint_hash import KeypointHash
 from retrieval.duplicates.keypoint_index import KeypointIndex
 from retrieval.duplicates.relation import FEW, Compared, Relation, relate, relate_plain
 from retrieval.picture import DECODERS
@@ -173,12 +174,15 @@ def _find_neighbours(reading: _Reading, progress: Progress) -> dict[Pair, set[bo
     few = np.array(sorted(reading.few), np.int64)
     if not len(few):
         return {}
+    among = ImageSet.of(few)
     found: dict[Pair, set[bool]] = {}
     for start in range(0, len(few), BATCH):
         progress("Comparing plain pictures", start, len(few))
         reading.require_wanted()
         places, _, vectors = index.rows_of_images(few[start : start + BATCH])
-        for place, matches in zip(places, index.search(vectors, NEIGHBOURS + 1, few), strict=True):
+        for place, matches in zip(
+            places, index.search(vectors, NEIGHBOURS + 1, among), strict=True
+        ):
             own = int(few[start + place])
             for other in matches.ids.tolist():
                 if other != own:

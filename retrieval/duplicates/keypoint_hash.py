@@ -71,13 +71,11 @@ class KeypointHash:
         return cells, _pack(sides[:, self.bits :])
 
     def _offsets(self, features: LocalFeatures) -> FloatArray:
-        found: FloatArray = (features.exact - self.mean) @ self.axes - self.medians
-        return found
+        return np.asarray((features.exact - self.mean) @ self.axes - self.medians, np.float32)
 
     def _cells(self, sides: npt.NDArray[np.bool_]) -> IdArray:
         weights = np.left_shift(1, np.arange(self.bits, dtype=np.int64))
-        cells: IdArray = sides[:, : self.bits] @ weights
-        return cells
+        return np.asarray(sides[:, : self.bits] @ weights, np.int64)
 
 
 def _sample(images: Iterable[LocalFeatures]) -> FloatArray:

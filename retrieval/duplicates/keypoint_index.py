@@ -85,9 +85,7 @@ class KeypointIndex:
         near = _distances(self._signatures[rows], signatures[keypoints]) <= MAX_DISTANCE
         return rows[near], keypoints[near]
 
-    def _poses(
-        self, query: LocalFeatures, rows: IdArray, keypoints: IdArray
-    ) -> FloatArray:
+    def _poses(self, query: LocalFeatures, rows: IdArray, keypoints: IdArray) -> FloatArray:
         """Return the turn, the scale and the centre x, y (M, 4) that each pair implies, in bins."""
         source = _frames(query)[keypoints]
         target = self._points[rows].astype(np.float32)
@@ -97,7 +95,7 @@ class KeypointIndex:
         x, y = (np.array(query.size) / (2 * query.unit_px) - source[:, :2]).T
         across = scales * (np.cos(angles) * x - np.sin(angles) * y)
         down = scales * (np.sin(angles) * x + np.cos(angles) * y)
-        places = (target[:, :2].T + [across, down]) / (PLACE * SIDE_PX)
+        places = (target[:, :2].T + np.stack([across, down])) / (PLACE * SIDE_PX)
         poses: FloatArray = np.stack([turns / DEGREES, octaves / OCTAVES, *places], axis=1)
         return poses
 
@@ -110,24 +108,22 @@ def largest_keypoints(features: LocalFeatures, count: int) -> LocalFeatures:
 
 def _frames(features: LocalFeatures) -> FloatArray:
     """Return x, y, the logarithm of the size, and the angle (N, 4) at the working size."""
-    points = features.points
-    frames = [points[:, 0], points[:, 1], np.ones(len(points)), points[:, 3]]
-    found = np.stack(frames, axis=1).astype(np.float32)
+    found: FloatArray = features.points.copy()
     found[:, :2] /= features.unit_px
-    found[:, 2] = np.log2(points[:, 2] / features.unit_px)
+    found[:, 2] = np.log2(found[:, 2] / features.unit_px)
     return found
 
 
-def _count_votes(
-    images: IdArray, poses: FloatArray, keypoints: IdArray
-) -> tuple[IdArray, IdArray]:
+def _count_votes(images: IdArray, poses: FloatArray, keypoints: IdArray) -> tuple[IdArray, IdArray]:
     """Return images (N,) and how many different keypoints (N,) of a query vote for one pose.
 
     The bins are laid twice, half a bin apart: a pose near the edge of a bin is well inside the
     other one.
     """
     owners, places = np.unique(images, return_inverse=True)
-    votes = [_number(places, poses + shift, keypoints, half) for half, shift in ((0, 0.0), (1, 0.5))]
+    votes = [
+        _number(places, poses + shift, keypoints, half) for half, shift in ((0, 0.0), (1, 0.5))
+    ]
     bins, counts = np.unique(np.unique(np.concatenate(votes)) // QUERY_POINTS, return_counts=True)
     own = bins // (2 * _ANGLES * _SCALES * _PLACES**2)
     best = np.zeros(len(owners), np.int64)

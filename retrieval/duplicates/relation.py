@@ -109,7 +109,7 @@ def _find_proof(
 
 def _judge(first: Compared, second: Compared, match: GeometricMatch) -> Relation | None:
     """Return the relation of two images that share keypoints, None where the pixels differ."""
-    back = np.linalg.inv(match.transform)
+    back = _inverse(match.transform)
     covers = (
         _covered(match.transform, first.features.size, second.features.size) >= COVERED,
         _covered(back, second.features.size, first.features.size) >= COVERED,
@@ -132,13 +132,17 @@ def _judge(first: Compared, second: Compared, match: GeometricMatch) -> Relation
 
 def _same_picture(one: Compared, other: Compared, transform: Transform, share: float) -> Relation:
     if one.image_id > other.image_id:
-        one, other, transform = other, one, np.linalg.inv(transform)
+        one, other, transform = other, one, _inverse(transform)
     return Relation("picture", one.image_id, other.image_id, share, *_pose(transform))
 
 
 def _agreement(part: Compared, whole: Compared, transform: Transform) -> float:
     picture, other = part.picture(), whole.picture()
     return agreement(picture, other, transform) if picture and other else 0.0
+
+
+def _inverse(transform: Transform) -> Transform:
+    return np.asarray(np.linalg.inv(transform), np.float64)
 
 
 def _covered(transform: Transform, size: tuple[int, int], other: tuple[int, int]) -> float:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from indexer.errors import InvalidQueryError
 from indexer.images.page_paths import page_of
 from indexer.progress import Progress, no_progress
 from indexer.store.decisions import Decisions, read_decisions
@@ -75,6 +76,16 @@ def read_duplicates(store: StoreReader, allowed: Collection[int] | None = None) 
     return _to_duplicates(store, files, _by_content(files), read_findings(store.derived))
 
 
+def groups_of(found: Duplicates, image_id: int) -> list[Group]:
+    """Return the groups that an image is in; raises `InvalidQueryError` where it is in none."""
+    groups = [g for g in (*found.groups, *found.decided) if image_id in g.image_ids]
+    if not groups:
+        raise InvalidQueryError(
+            f"Image {image_id} is in no group of duplicates. Search first: cbir duplicates"
+        )
+    return groups
+
+
 def _files(store: StoreReader, allowed: Collection[int] | None) -> list[KnownFile]:
     known = (row for row in store.catalog.known_files().values() if row.reason is None)
     return sorted(
@@ -97,9 +108,7 @@ def _to_duplicates(
     findings: Findings,
 ) -> Duplicates:
     sizes = {row.id: row.file.size_bytes for row in files}
-    relations = [
-        r for r in findings.relations.values() if r.first in sizes and r.second in sizes
-    ]
+    relations = [r for r in findings.relations.values() if r.first in sizes and r.second in sizes]
     same_bytes = [ids for ids in contents if len(ids) > 1]
     involved = {i for ids in same_bytes for i in ids} | {i for r in relations for i in r.pair}
     decisions = read_decisions(store)

@@ -34,8 +34,8 @@ class CatalogFaults:
     `structure` is what the database itself finds, `has_bad_state` whether its small tables do not
     agree with their checksum. `images` are those whose rows are damaged, or those of their regions;
     `concepts` and `fields` are ids, and `tags` and `annotations` those of an image and of one of
-    them; `decisions` are those of two images. `described` (N,) are the intact images with vectors, and
-    `regions` (R, 2) the ids of regions and their images, both ascending.
+    them; `decisions` are those of two images. `described` (N,) are the intact images with vectors,
+    and `regions` (R, 2) the ids of regions and their images, both ascending.
     """
 
     structure: list[str] = field(default_factory=list)

@@ -63,9 +63,7 @@ ANNOTATIONS = CheckedTable(
     (int, int, str, int | float | None),
     2,
 )
-DECISIONS = CheckedTable(
-    "decisions", ("first_id", "second_id", "verdict"), (int, int, str), 2
-)
+DECISIONS = CheckedTable("decisions", ("first_id", "second_id", "verdict"), (int, int, str), 2)
 CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS, DECISIONS)
 """The tables of what people, and their tables, say of images."""
 

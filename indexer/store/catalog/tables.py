@@ -158,9 +158,7 @@ class DecisionRow(Base):
 
     __tablename__ = "decisions"
     first_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False)
-    second_id: Mapped[int] = mapped_column(
-        INT64, primary_key=True, autoincrement=False, index=True
-    )
+    second_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False, index=True)
     verdict: Mapped[str] = mapped_column(String(8))
     checksum: Mapped[int | None] = mapped_column(BigInteger)
 

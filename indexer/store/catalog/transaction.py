@@ -15,9 +15,9 @@ from indexer.store.catalog.annotation_rows import (
     annotations_in,
     forget_annotations,
 )
-from indexer.store.catalog.decision_rows import forget_decisions_about
 from indexer.store.catalog.checksums import write_image_checksums
 from indexer.store.catalog.database import Database
+from indexer.store.catalog.decision_rows import forget_decisions_about
 from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
 from indexer.store.catalog.questions import parts_of, places
 from indexer.store.catalog.row_checksums import region_checksums
