@@ -128,7 +128,13 @@ def _print_recall(planted: Sequence[Planted], whole: set[Pair], parts: set[Pair]
 def enlarge(photos: Sequence[Path], images: int, scratch: Path) -> None:
     """Make a large store and time the steps of searching it for duplicates."""
     random = np.random.default_rng(0)
-    features = [find_local_features(load_image(photo).pixels, SIZE) for photo in photos]
+    (scratch / "originals").mkdir()
+    features, originals = [], []
+    for place, photo in enumerate(photos):
+        original = scratch / "originals" / f"{place}.jpg"
+        load_image(photo).image.resize(SIZE).save(original)
+        originals.append(original)
+        features.append(find_local_features(load_image(original).pixels))
     points = np.concatenate([f.points for f in features])
     descriptors = np.concatenate([f.descriptors for f in features])
     spec = FeatureSpec.create(regions="none")
@@ -141,7 +147,7 @@ def enlarge(photos: Sequence[Path], images: int, scratch: Path) -> None:
             place = root / str(i // 1000) / f"{i}.jpg"
             place.parent.mkdir(parents=True, exist_ok=True)
             is_copy = i % COPY_EVERY == 1
-            place.symlink_to(photos[(i - is_copy) % len(photos)].resolve())
+            place.symlink_to(originals[(i - is_copy) % len(originals)])
             if is_copy:
                 own = _noisy(last, random)
             else:

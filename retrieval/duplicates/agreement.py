@@ -14,17 +14,16 @@ from retrieval.transform import Transform
 
 SIDE = 64  # of a square of the area at which pictures are compared
 WINDOW = 7  # pixels on a side
-# Of Wang et al. 2004 for 8 bits, half of C2: contrast as faint as this is taken as noise.
-NOISE = (0.03 * 255) ** 2 / 2
-ALIKE = 0.5  # of a structure of 1
+NOISE = (0.03 * 255) ** 2  # C2 of Wang et al. 2004 for 8 bits: a variance this small is noise
+ALIKE = 0.5  # of a likeness of 1
 
 
 def agreement(picture: Picture, other: Picture, transform: Transform) -> float:
     """Return the share of a picture that is the same as what lies at its place in another.
 
-    At each place the structure of the grey values around it is compared (SSIM, Wang et al. 2004,
-    equation 10), so brightness, contrast and colours do not matter; places that are plain in both
-    tell nothing. `transform` leads from pixels of the image to those of the other. What lies
+    At each place the contrast and structure of the grey values around it are compared (SSIM, Wang
+    et al. 2004, equations 9 and 10 multiplied), so brightness, colours and a moderate change of
+    contrast do not matter; places that are plain in both tell nothing. `transform` leads from pixels of the image to those of the other. What lies
     outside the other is left out; 0 where nothing can be compared.
     """
     width, height = picture.size
@@ -33,9 +32,9 @@ def agreement(picture: Picture, other: Picture, transform: Transform) -> float:
     seen = _shrunk(other, _step(transform, picture, size))
     back = np.linalg.inv(_grid_to_pixels(other.size, (seen.shape[1], seen.shape[0])))
     matrix = back @ transform @ _grid_to_pixels(picture.size, size)
-    structure, is_plain = _structure(_grey(picture, size), _lay(seen, matrix, size))
+    likeness, is_plain = _likeness(_grey(picture, size), _lay(seen, matrix, size))
     counted = ~is_plain & (_lay(np.ones_like(seen), matrix, size, outside=0) > 0.99)
-    return float((structure[counted] >= ALIKE).mean()) if counted.any() else 0.0
+    return float((likeness[counted] >= ALIKE).mean()) if counted.any() else 0.0
 
 
 def _lay(
@@ -81,8 +80,8 @@ def _grid_to_pixels(full: tuple[int, int], size: tuple[int, int]) -> npt.NDArray
     return np.array([[x, 0, x / 2], [0, y, y / 2], [0, 0, 1]])
 
 
-def _structure(some: FloatArray, other: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return the structure term of SSIM at each pixel (h, w), and where both are plain."""
+def _likeness(some: FloatArray, other: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Return contrast times structure of SSIM at each pixel (h, w), and where both are plain."""
 
     def mean(values: FloatArray) -> FloatArray:
         return np.asarray(cv2.blur(values, (WINDOW, WINDOW)), np.float32)
@@ -93,5 +92,5 @@ def _structure(some: FloatArray, other: FloatArray) -> tuple[FloatArray, BoolArr
         np.maximum(mean(values * values) - own * own, 0)
         for values, own in zip((some, other), means, strict=True)
     )
-    structure: FloatArray = (covariance + NOISE) / (np.sqrt(first * second) + NOISE)
-    return structure, np.maximum(first, second) < NOISE
+    likeness: FloatArray = (2 * covariance + NOISE) / (first + second + NOISE)
+    return likeness, np.maximum(first, second) < NOISE / 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from indexer.errors import InvalidQueryError
-from indexer.images.page_paths import page_of
+from indexer.images.page_paths import find_page, page_of
 from indexer.progress import Progress, no_progress
+from indexer.sources.access import may_exist
 from indexer.store.decisions import Decisions, read_decisions
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo, KnownFile
@@ -63,7 +64,7 @@ def find_duplicates(
 
     contents = _by_content(files)
     try:
-        images = [ids[0] for ids in contents]
+        images = [_readable(collection.store, ids) for ids in contents]
         find_relations(collection, images, findings, progress=keep_at_times, stop=stop)
     finally:
         keep_findings(derived, findings)
@@ -99,6 +100,14 @@ def _by_content(files: Collection[KnownFile]) -> list[list[int]]:
     for row in files:
         found[row.file.content_hash, page_of(row.file.path)[1]].append(row.id)
     return list(found.values())
+
+
+def _readable(store: StoreReader, ids: Sequence[int]) -> int:
+    """Return the first of some images with the same bytes whose file is there, or else the first."""
+    if len(ids) == 1:
+        return ids[0]
+    infos = store.image_infos(ids)
+    return next((i for i in ids if i in infos and may_exist(find_page(infos[i].path)[0])), ids[0])
 
 
 def _to_duplicates(
