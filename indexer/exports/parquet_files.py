@@ -27,6 +27,7 @@ from indexer.store.folder import StoreFolder
 
 IMAGES = "images.parquet"
 GROUP_BYTES = 16 << 20  # of the rows that are written, or read, together
+MOST_GROUP_BYTES = 1 << 30
 IMAGES_A_STEP = 512
 BOX = ("x0", "y0", "x1", "y1")
 _TYPES = {int: pa.int64(), str: pa.string(), dt.datetime: pa.timestamp("us")}
@@ -139,6 +140,7 @@ class ParquetSource(ExportSource):
             with _explaining(name):
                 file = pq.ParquetFile(stream)
                 _require_schema(name, file.schema_arrow, schema)
+                _require_bounded(name, file.metadata)
                 batches = file.iter_batches(step)
             while True:
                 with _explaining(name):
@@ -166,6 +168,13 @@ def _require_schema(name: str, found: pa.Schema, wanted: pa.Schema) -> None:
     for own, other in zip(found, wanted, strict=True):
         if not own.type.equals(other.type):
             raise ExportError(f"the column {own.name} of {name} is {own.type}, not {other.type}")
+
+
+def _require_bounded(name: str, metadata: pq.FileMetaData) -> None:
+    """Raise `ExportError` for row groups that are too large to be read."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    if any(group.total_byte_size > MOST_GROUP_BYTES for group in groups):
+        raise ExportError(f"{name} has row groups of more than {MOST_GROUP_BYTES >> 20} MiB")
 
 
 @contextmanager

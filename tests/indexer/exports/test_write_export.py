@@ -150,7 +150,8 @@ def test_an_export_that_ends_early_leaves_nothing(
     monkeypatch.setattr(write, "STEP_IMAGES", 2)
     before = sorted(tmp_path.iterdir())
 
-    def fail(_step: str, done: int, _total: int, **_: int) -> None:
+    def fail(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        del step, total, failed  # the signature is that of `Progress`
         if done:
             raise fault
 
@@ -164,7 +165,8 @@ def test_a_store_that_changes_meanwhile(
 ) -> None:
     monkeypatch.setattr(write, "STEP_IMAGES", 2)
 
-    def change(_step: str, done: int, total: int, **_: int) -> None:
+    def change(step: str, done: int, total: int, *, failed: int = 0) -> None:
+        del step, failed  # the signature is that of `Progress`
         if done == total:
             other = Store.open(tmp_path / ".cbir")
             with other.writing():
