@@ -138,7 +138,8 @@ class ParquetSource(ExportSource):
     def _batches(self, name: str, schema: pa.Schema, step: int) -> Iterator[pa.RecordBatch]:
         with self._folder.read(name) as stream:
             with _explaining(name):
-                file = pq.ParquetFile(stream)
+                # Else all that was read stays in memory until the file is closed.
+                file = pq.ParquetFile(stream, pre_buffer=False)
                 _require_schema(name, file.schema_arrow, schema)
                 _require_bounded(name, file.metadata)
                 batches = file.iter_batches(step)

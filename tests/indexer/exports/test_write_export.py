@@ -186,3 +186,21 @@ def test_names_of_columns() -> None:
     lowered = [name.lower() for name in columns.values()]
     assert len(set(lowered)) == len(fields)
     assert not {"id", "tags"} & set(lowered)
+
+
+def test_an_export_of_somebody_elses_store_is_not_vouched_for(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.catalog.transaction() as change:
+        change.change_root(2, path="photos of theirs")  # below their own folder
+    export_store(store, tmp_path / "mine")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "of another account"))
+    opened = Store.open(tmp_path / ".cbir")
+    export_store(opened, tmp_path / "theirs")
+    opened.close()
+    seals = [
+        json.loads((tmp_path / name / "export.json").read_text("utf-8"))["seal"]
+        for name in ("mine", "theirs")
+    ]
+    assert seals[0]
+    assert seals[1] == ""
