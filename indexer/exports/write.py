@@ -58,6 +58,7 @@ def export_store(
     written. Raises `ExportError` where it cannot be made, `StoreError` for a kind that there is
     not, `InvalidFilterError`, and `StoreChangedError` where the store changes meanwhile.
     """
+    folder = Path(os.path.abspath(folder))  # "." has no name
     names = [store.kind(name).name for name in dict.fromkeys(kinds)] if kinds else None
     contents = StoreContents(store, names)
     known = sorted(row.id for row in contents.files)

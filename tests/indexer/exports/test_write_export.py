@@ -112,9 +112,13 @@ def test_a_store_without_images(tmp_path: Path) -> None:
     empty.close()
 
 
-def test_nothing_is_replaced_but_an_empty_folder(store: Store, tmp_path: Path) -> None:
+def test_nothing_is_replaced_but_an_empty_folder(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "out").mkdir()
-    export_store(store, tmp_path / "out")
+    monkeypatch.chdir(tmp_path / "out")
+    export_store(store, Path())
+    monkeypatch.chdir(tmp_path)
     before = sorted((tmp_path / "out").iterdir())
     (tmp_path / "file").touch()
     for taken in ("out", "file"):
