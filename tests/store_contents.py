@@ -11,7 +11,7 @@ from indexer.store.store import Store
 from indexer.store.tags import read_tags
 
 IMAGES = (
-    "SELECT i.id, r.path, i.path, size_bytes, mtime_ns, hex(content_hash), state, reason, width, "
+    "SELECT i.id, r.path, i.path, size_bytes, mtime_ns, content_hash, state, reason, width, "
     "height, format, taken_at, camera, ctime_ns, inode, pages FROM images i JOIN roots r "
     "ON r.id = i.root_id ORDER BY i.id"
 )
