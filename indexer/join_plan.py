@@ -214,43 +214,42 @@ def _order(place: _Place) -> tuple[object, ...]:
 
 
 def _file_to_join(
-    place: _Place, versions: Sequence[_Version], known: Sequence[KnownFile], rules: JoinRules
+    place: _Place, versions: Sequence[_Version], known: list[KnownFile], rules: JoinRules
 ) -> FileToJoin:
-    part, rows = versions[-1]
-    if rules.newest:
-        part, rows = max(versions, key=lambda version: _age(version[1]))  # the first of equals
-    hashes = _hashes(rows)
-    others = [number for number, own in versions if _hashes(own) != hashes]
-    is_older = False
-    if rules.newest and known and _hashes(known) != hashes:
-        is_older = _age(known) >= _age(rows)
-        others.append(WHOLE)
-    if is_older:
-        others = [number for number, own in versions if _hashes(own) != _hashes(known)]
-        rows = [row for row in rows if _page(row) in {_page(own) for own in known}]
+    if not rules.newest:
+        part, rows = versions[-1]
+        return FileToJoin(part, *place, _images_to_join(place, rows, known), _outdated(rows, known))
+    part, rows = max(versions, key=lambda version: _age(version[1]))  # the first of equals
+    is_older = bool(known) and _hashes(known) != _hashes(rows) and _age(known) >= _age(rows)
+    counted = _hashes(known if is_older else rows)
+    all_versions = [*versions, (WHOLE, known)] if known else versions
+    others = tuple(number for number, own in all_versions if _hashes(own) != counted)
+    if not is_older:
+        images = _images_to_join(place, rows, known)
+        return FileToJoin(part, *place, images, _outdated(rows, known), others)
     images = tuple(
-        dataclasses.replace(image, is_older=is_older)
+        dataclasses.replace(image, is_older=True)
         for image in _images_to_join(place, rows, known)
+        if image.known is not None
     )
+    return FileToJoin(WHOLE, *place, images, (), others)
+
+
+def _outdated(rows: Sequence[KnownFile], known: Sequence[KnownFile]) -> tuple[int, ...]:
+    """Return the pages that the whole has of another version of a file, and no part has."""
     pages = {_page(row) for row in rows}
-    outdated = tuple(
+    hashes = {row.file.content_hash for row in rows}
+    return tuple(
         row.id for row in known if _page(row) not in pages and row.file.content_hash not in hashes
-    )
-    return FileToJoin(
-        WHOLE if is_older else part,
-        *place,
-        images,
-        () if is_older else outdated,
-        tuple(others) if rules.newest else (),
     )
 
 
 def _images_to_join(
     place: _Place, rows: Sequence[KnownFile], known: Sequence[KnownFile]
-) -> list[ImageToJoin]:
+) -> tuple[ImageToJoin, ...]:
     root_id, path = place
     there = {_page(row): row for row in known}
-    return [
+    return tuple(
         ImageToJoin(
             row,
             dataclasses.replace(
@@ -259,11 +258,12 @@ def _images_to_join(
             there.get(_page(row)),
         )
         for row in rows
-    ]
+    )
 
 
 def _hashes(rows: Sequence[KnownFile]) -> set[bytes]:
-    return {row.file.content_hash for row in rows}
+    """Return what tells versions of a file apart; pages that could not be read have none."""
+    return {row.file.content_hash for row in rows if row.file.content_hash}
 
 
 def _age(rows: Sequence[KnownFile]) -> tuple[bool, int]:
