@@ -1,12 +1,15 @@
 """Queries that ask with several images: what a second one brings, and what one taken away removes.
 
 Run: python -m benchmarks.further MANIFEST --store STORE [--every 8] [--weights 0.25 0.5 0.75 1]
+     [--features]
 Each query is asked alone, then with another query of the same right answers, drawn once. The first
 table has the mean average precision of either alone, of the better one of each pair, and of both
 together. Then, of the queries that have wrong images of one kind twice or more in their first ten,
 an image of that kind is taken away, by each weight: how many of these are left, and the mean
 average precision. The images that are asked with do not count as answers. Kinds are known by the
-right answers of the manifest's queries.
+right answers of the manifest's queries. The last table has the mean average precision by conv
+features of regions, by fc features of whole images, and by both rankings joined; with --features it
+is all that is printed.
 """
 
 from __future__ import annotations
@@ -98,6 +101,24 @@ def compare_pairs(asker: Asker, every: int) -> dict[str, float]:
     }
 
 
+def compare_features(asker: Asker, every: int) -> dict[str, float]:
+    """Return mean average precisions by conv, by fc, and by both rankings joined."""
+    rows = []
+    for query in asker.manifest.queries[::every]:
+        by_conv = asker.query(query)
+        by_fc = replace(by_conv, search="image", feature="fc")
+        fused = replace(by_conv, also=((by_fc, 1.0),))
+        rows.append([asker.precision(asked, query) for asked in (by_conv, by_fc, fused)])
+    conv, fc, both = np.array(rows).mean(axis=0).tolist()
+    return {
+        "queries": len(rows),
+        "conv": conv,
+        "fc": fc,
+        "conv and fc": both,
+        "less than the better one": max(conv, fc) - both,
+    }
+
+
 def take_away(
     asker: Asker, every: int, weights: Sequence[float]
 ) -> dict[float, Mapping[str, float]]:
@@ -133,14 +154,23 @@ def take_away(
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--every", type=int, default=8)
     parser.add_argument("--weights", nargs="+", type=float, default=[0.25, 0.5, 0.75, 1.0])
+    parser.add_argument("--features", action="store_true", help="print the last table only")
     arguments = parser.parse_args()
     asker = Asker(SearchEngine.open(arguments.store), Manifest.read(arguments.manifest))
+    if not arguments.features:
+        print_images(asker, arguments)
+    for name, value in compare_features(asker, arguments.every).items():
+        print(f"{name:24} {value:8.3f}")
+
+
+def print_images(asker: Asker, arguments: argparse.Namespace) -> None:
+    """Print the tables of queries with two images."""
     for name, value in compare_pairs(asker, arguments.every).items():
         print(f"{name:24} {value:8.3f}")
     for weight, row in take_away(asker, arguments.every, arguments.weights).items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
 
 from indexer.arrays import FloatArray, IdArray, cosines
+from indexer.image_set import ImageSet
 from indexer.store.vectors.image_matches import (
     ImageMatches,
     Matches,
@@ -18,6 +20,7 @@ from indexer.store.vectors.protocol import VectorIndex
 from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.describe import QueryVectors
+from retrieval.fusion import DEPTH, fuse
 from retrieval.query import CANDIDATES, Query
 from retrieval.rerank.step import Candidate
 
@@ -30,12 +33,29 @@ def find_candidates(
     """Return the images that are most like each query, best first, ties by image id.
 
     The queries differ in what is asked for only, not in how it is searched. Of the turns of a
-    query, the one that is most like an image counts.
+    query, the one that is most like an image counts. What is found by other kinds is joined by
+    ranks.
 
-    Raises `StoreError` where the store has no vectors of the kind asked for.
+    Raises `StoreError` where the store has no vectors of a kind asked for.
     """
-    find = _find_by_region if queries[0].search == "region" else _find_images
-    turned = find(collection, queries[0], vectors)
+    first = queries[0]
+    if not vectors[0].others:
+        return _find(collection, first, vectors)
+    deep = None if first.k is None else max(first.k, first.candidates, DEPTH)
+    rankings = [_find(collection, replace(first, k=deep), vectors)]
+    for place, (other, _) in enumerate(first.fused):
+        asked = replace(other, k=deep, allowed=first.allowed)
+        rankings.append(_find(collection, asked, [v.others[place] for v in vectors]))
+    weights = [1.0, *(weight for _, weight in first.fused)]
+    return [fuse(of_one, weights) for of_one in zip(*rankings, strict=True)]
+
+
+def _find(
+    collection: Collection, query: Query, vectors: Sequence[QueryVectors]
+) -> list[list[Candidate]]:
+    """Return the images that are most like the vectors of each query, by the query's own kind."""
+    find = _find_by_region if query.search == "region" else _find_images
+    turned = find(collection, query, vectors)
     turns = len(vectors[0].own)
     return [_best_turns(turned[i : i + turns]) for i in range(0, len(turned), turns)]
 
@@ -57,7 +77,7 @@ def _find_images(
 ) -> list[list[Candidate]]:
     index = collection.index(collection.store.find_kind(query.feature, "image"))
     rows = np.concatenate([v.own for v in vectors])
-    found = index.search(rows, _depth(query, index), _to_ids(query.allowed))
+    found = index.search(rows, _depth(query, index), query.allowed)
     return [
         [Candidate(i, score, None) for i, score in zip(ids.tolist(), scores.tolist(), strict=True)]
         for ids, scores in found
@@ -69,8 +89,7 @@ def _find_by_region(
 ) -> list[list[Candidate]]:
     index = collection.index(collection.store.find_kind(query.feature, "region"))
     rows, depth = np.concatenate([v.own for v in vectors]), _depth(query, index)
-    allowed = _to_ids(query.allowed)
-    found = index.search_images(rows, depth, allowed)
+    found = index.search_images(rows, depth, query.allowed)
     wholes = [v.whole for v in vectors if v.whole is not None]
     if wholes:
         images = collection.index(collection.store.find_kind(query.feature, "image"))
@@ -78,7 +97,11 @@ def _find_by_region(
         found = [
             _join(index, images, row, whole_row, matches, whole_matches)
             for row, whole_row, matches, whole_matches in zip(
-                rows, whole_rows, found, images.search(whole_rows, depth, allowed), strict=True
+                rows,
+                whole_rows,
+                found,
+                images.search(whole_rows, depth, query.allowed),
+                strict=True,
             )
         ]
     return [
@@ -97,11 +120,11 @@ def _join(
     """Return what is found by regions or as a whole, by the mean of both scores."""
     missing = np.setdiff1d(as_whole.ids, by_region.image_ids)
     if len(missing):
-        [more] = regions.search_images(vector[None], len(missing), missing)
+        [more] = regions.search_images(vector[None], len(missing), ImageSet(missing))
         by_region = best_image_matches([by_region, more], len(regions))
     missing = np.setdiff1d(by_region.image_ids, as_whole.ids)
     if len(missing):
-        [others] = images.search(whole[None], len(missing), missing)
+        [others] = images.search(whole[None], len(missing), ImageSet(missing))
         as_whole = best_matches([as_whole, others], len(images))
     ids, places, whole_places = np.intersect1d(
         by_region.image_ids, as_whole.ids, assume_unique=True, return_indices=True
@@ -174,7 +197,3 @@ def _best_windows(collection: Collection, matches: ImageMatches) -> list[Candida
         for image_id, region_id, score in zip(*columns, strict=True)
         if region_id in boxes  # else removed since the vectors were opened
     ]
-
-
-def _to_ids(allowed: frozenset[int] | None) -> IdArray | None:
-    return None if allowed is None else np.array(sorted(allowed), np.int64)

@@ -21,6 +21,7 @@ from indexer.features.whitening import (
     VECTORS_PER_DIMENSION,
     principal_axes,
 )
+from indexer.images.page_paths import page_of
 from indexer.memory import Shelf
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import CatalogState
@@ -188,7 +189,18 @@ class Collection:
 
     def same_files(self, data: bytes, page: int | None = None) -> list[ImageInfo]:
         """Return the images whose files have these very bytes; that page of each, from 0."""
-        found = self.store.reader.images_of(hashlib.sha256(data).digest())
+        return self._same_files(hashlib.sha256(data).digest(), page)
+
+    def copies(self, image_id: int) -> list[ImageInfo]:
+        """Return an image of the store, and those with its very bytes; that page of each."""
+        return [
+            info
+            for row in self.store.reader.images([image_id])
+            for info in self._same_files(row.content_hash, page_of(row.path)[1])
+        ]
+
+    def _same_files(self, content_hash: bytes, page: int | None) -> list[ImageInfo]:
+        found = self.store.reader.images_of(content_hash)
         infos = self.store.image_infos(found)
         return [infos[i] for i in found if i in infos and infos[i].page == page]
 

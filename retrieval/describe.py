@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -41,11 +41,13 @@ class QueryVectors:
     """What a query is compared by: the vectors (T, D) of its turns, the first of it as it is.
 
     `own` are of the kind that is searched; `whole` are those of the whole image, where the query
-    is a whole picture that is searched by regions.
+    is a whole picture that is searched by regions. `others` are those of the further queries of
+    other kinds, see `Query.fused`.
     """
 
     own: FloatArray
     whole: FloatArray | None = None
+    others: tuple[QueryVectors, ...] = ()
 
 
 def describe_query(collection: Collection, query: Query) -> FloatArray:
@@ -62,19 +64,36 @@ def describe_queries(
 ) -> list[QueryVectors | CbirError]:
     """Return the vectors of each query, or why it has none; they are forwarded together.
 
-    With `turns`, there are three more, of its quarter turns. The vectors of further queries are
-    added to a query's own by their weights.
+    With `turns`, there are three more, of its quarter turns. The vectors of further queries of the
+    same kind are added to a query's own by their weights; those of other kinds are beside it.
     """
-    asked = [
-        part
-        for query in queries
-        for part in (query, *(replace(other, turns=query.turns) for other, _ in query.also))
-    ]
+    asked = [part for query in queries for part in _parts(query, turns=query.turns)]
     found = iter(_describe_each(collection, asked))
-    return [
-        _combine(next(found), [(next(found), weight) for _, weight in query.also])
-        for query in queries
-    ]
+    return [_collect(query, found) for query in queries]
+
+
+def _parts(query: Query, *, turns: bool) -> list[Query]:
+    """Return what is described for a query: itself, what is added to it, and its other kinds."""
+    turned = turns and query.text is None and query.vector is None
+    own = [replace(part, turns=turned) for part in (query, *(other for other, _ in query.added))]
+    return own + [part for other, _ in query.fused for part in _parts(other, turns=turns)]
+
+
+def _collect(query: Query, found: Iterator[QueryVectors | CbirError]) -> QueryVectors | CbirError:
+    """Return the vectors of a query, made of those of its parts, in their order."""
+    own = _combine(next(found), [(next(found), weight) for _, weight in query.added])
+    others = [_collect(other, found) for other, _ in query.fused]
+    failed = next((other for other in others if isinstance(other, CbirError)), None)
+    if isinstance(own, CbirError):
+        return own
+    if failed is not None:
+        return _of_another(failed)
+    return replace(own, others=tuple(o for o in others if not isinstance(o, CbirError)))
+
+
+def _of_another(error: CbirError) -> CbirError:
+    """Return the error of a further query: a blank one has no copies to be found."""
+    return InvalidQueryError(str(error)) if isinstance(error, BlankQueryError) else error
 
 
 def _describe_each(
@@ -85,7 +104,8 @@ def _describe_each(
     for found in _describe(collection, ways):
         good = [vectors for vectors in found if not isinstance(vectors, CbirError)]
         failed = [vectors for vectors in found if isinstance(vectors, CbirError)]
-        answers.append(failed[0] if failed else QueryVectors(*good))
+        whole = good[1] if len(good) > 1 else None
+        answers.append(failed[0] if failed else QueryVectors(good[0], whole))
     return answers
 
 
@@ -101,8 +121,8 @@ def _combine(
         return first
     own, whole = first.own, first.whole
     for other, weight in others:
-        if isinstance(other, CbirError):  # a blank one has no copies to be found
-            return InvalidQueryError(str(other)) if isinstance(other, BlankQueryError) else other
+        if isinstance(other, CbirError):
+            return _of_another(other)
         own = own + np.float32(weight) * other.own
         if whole is not None and other.whole is not None:
             whole = whole + np.float32(weight) * other.whole

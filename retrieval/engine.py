@@ -131,4 +131,5 @@ def _without_source(query: Query) -> Query:
     elif query.vector is not None:
         source = {"vector": ()}
     nothing = {"path": None, "data": None, "image_id": None, "text": None, "vector": None}
-    return replace(query, **(nothing | source), box=box, context=0.0, also=())
+    also = tuple((_without_source(other), weight) for other, weight in query.fused)
+    return replace(query, **(nothing | source), box=box, context=0.0, also=also)

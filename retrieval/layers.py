@@ -152,6 +152,7 @@ def _pool(collection: Collection, query: Query, size: int) -> list[int]:
             verify=False,
             rerank=False,
             min_confidence=0.0,
+            also=(),
             k=max(1, size // 5),
         )
         vector = describe_query(collection, near)
@@ -159,7 +160,7 @@ def _pool(collection: Collection, query: Query, size: int) -> list[int]:
         found |= dict.fromkeys(hit.image_id for hit in hits)
     others = index.live_ids()
     if query.allowed is not None:
-        others = np.intersect1d(others, np.array(sorted(query.allowed), np.int64))
+        others = others[query.allowed.has(others)]
     others = others[~np.isin(others, np.fromiter(found, np.int64, len(found)))]
     free = max(0, size - len(found))
     spread = np.linspace(0, len(others) - 1, min(free, len(others))).astype(np.int64)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, overload
 
 from indexer.choices import (
     MAX_PIXELS,
@@ -20,6 +20,7 @@ from indexer.choices import (
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
 from indexer.features.spec import FeatureSpec
+from indexer.image_set import ImageSet
 from indexer.images.page_paths import find_page
 from indexer.sources.access import may_exist
 from indexer.sources.place import Place
@@ -28,6 +29,20 @@ CANDIDATES = 200
 
 Quad = tuple[tuple[float, float], ...]
 """Four corners x, y in pixels of an image."""
+
+
+class _Allowed:
+    """The field `allowed` of `Query`: it takes ids in any collection, and is an `ImageSet`."""
+
+    @overload
+    def __get__(self, query: None, owner: type[Query]) -> None: ...
+    @overload
+    def __get__(self, query: Query, owner: type[Query]) -> ImageSet | None: ...
+    def __get__(self, query: Query | None, owner: type[Query]) -> ImageSet | None:
+        return None if query is None else query.__dict__["allowed"]
+
+    def __set__(self, query: Query, ids: Iterable[int] | None) -> None:
+        query.__dict__["allowed"] = None if ids is None else ImageSet.of(ids)
 
 
 @dataclass(frozen=True)
@@ -46,14 +61,15 @@ class Query:
     the same object come first; `rerank` does that, and looks for more images like them: it needs a
     search of regions by conv features. `k` is how many hits at most; None is all. Hits below
     `min_confidence` are left out. `allowed` restricts the hits to these image ids, inside the
-    search. A query image of more than `max_pixels` is refused, unless `oversize` is reduce and its
-    format can be read at a smaller size, and so is one whose file calls its pixels damaged, unless
-    `damaged` is take.
+    search; any collection of them becomes an `ImageSet`. A query image of more than `max_pixels` is
+    refused, unless `oversize` is reduce and its format can be read at a smaller size, and so is one
+    whose file calls its pixels damaged, unless `damaged` is take.
 
-    `also` are further queries, each with a weight: their vectors are added to this one's, and those
-    of negative weight are taken away from it (Rocchio 1971, with unit vectors). They have the same
-    feature and search; only their source, box and context count. Raises `InvalidQueryError` for
-    impossible combinations.
+    `also` are further queries, each with a weight; of them only the source, box, context, feature
+    and search count. The vectors of those of the same `kind` are added to this one's, and those of
+    negative weight are taken away from it (Rocchio 1971, with unit vectors). Each of another kind
+    ranks the images by itself, with what is added to it, and the rankings are joined by reciprocal
+    ranks, see `fusion`. Raises `InvalidQueryError` for impossible combinations.
     """
 
     path: Place | None = None
@@ -71,7 +87,7 @@ class Query:
     candidates: int = CANDIDATES
     k: int | None = 10
     min_confidence: float = 0.0
-    allowed: frozenset[int] | None = None
+    allowed: _Allowed = _Allowed()
     max_pixels: int = MAX_PIXELS
     damaged: Damaged = "skip"
     name: str | None = None
@@ -82,6 +98,21 @@ class Query:
     def counts_whole(self) -> bool:
         """Whether whole images count beside regions: the query is a whole picture itself."""
         return self.search == "region" and self.box is None and self.vector is None
+
+    @property
+    def kind(self) -> tuple[TapKind, Scope, bool]:
+        """What it is compared by: the feature and the search, and whether it is a text."""
+        return self.feature, self.search, self.text is not None
+
+    @property
+    def added(self) -> tuple[tuple[Query, float], ...]:
+        """Those of `also` that are of the same kind, so that their vectors are added."""
+        return tuple((other, weight) for other, weight in self.also if other.kind == self.kind)
+
+    @property
+    def fused(self) -> tuple[tuple[Query, float], ...]:
+        """Those of `also` that are of other kinds, so that their rankings are joined."""
+        return tuple((other, weight) for other, weight in self.also if other.kind != self.kind)
 
     @classmethod
     def for_store(cls, spec: FeatureSpec, *, search: Scope | None = None, **fields: Any) -> Query:
@@ -141,15 +172,28 @@ class Query:
         for other, weight in self.also:
             if not (math.isfinite(weight) and weight):
                 raise InvalidQueryError(f"A weight is a number other than 0, not {weight}.")
-            if self.turns and other.vector is not None:
+            if self.turns and other.vector is not None and other.kind == self.kind:
                 raise InvalidQueryError("A vector cannot be turned; leave the turns out.")
-            if other.also:
-                raise InvalidQueryError("A further query cannot have further queries itself.")
-            if (other.search, other.feature) != (self.search, self.feature):
+            if other.fused or (other.also and other.kind == self.kind):
                 raise InvalidQueryError(
-                    f"All queries of a search compare alike: this one {self.search}s by "
-                    f"{self.feature}, a further one {other.search}s by {other.feature}."
+                    "A further query cannot have further queries itself, unless it is of another "
+                    "kind, and they are of that."
                 )
+            if weight < 0 and other.kind != self.kind:
+                raise InvalidQueryError(
+                    "Only what is compared in the same way as the query can be taken away from "
+                    f"it, by {self.feature} features of the {self.search}: ranks say what is like "
+                    "something, not what is unlike it."
+                )
+        if self.fused and self.rerank:
+            raise InvalidQueryError(
+                "Re-ranking compares by one kind of vector; ask with one feature and without "
+                "words, or verify instead."
+            )
+        if self.fused and self.min_confidence:
+            raise InvalidQueryError(
+                "Hits by several rankings have no confidence; leave its least out."
+            )
 
     def _check_text(self, text: str) -> None:
         if not text.strip():
@@ -170,8 +214,9 @@ class Hit:
     """A found image; `rank` is from 1, `path` is absolute, or a URL.
 
     `score` is the cosine of the vectors, 1 for the same; of a region search without a box, the
-    mean of the best region's cosine and the whole image's. Verifying and
-    re-ranking change the order, not the scores. `region` is the matched box, None for a whole-image
+    mean of the best region's cosine and the whole image's. Of a query of several kinds it is made
+    of ranks, see `fusion`: 1 is first in all rankings. Verifying and re-ranking change the order,
+    not the scores. `region` is the matched box, None for a whole-image
     hit that is not proved.
 
     Where geometry proved the hit, `inliers` is how many keypoints agree and `quad` the outline of

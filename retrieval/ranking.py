@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from indexer.choices import Verdict
 from indexer.errors import CbirError
+from indexer.image_set import ImageSet
 from indexer.images.page_paths import find_page
 from indexer.memory import trim
 from indexer.sources.access import read_file
@@ -71,7 +72,7 @@ def _with_own(
     own = _own_images(collection, query)
     missing = own - {candidate.image_id for candidate in candidates}
     if missing:
-        alone = replace(query, allowed=missing, k=None)
+        alone = replace(query, allowed=ImageSet.of(missing), k=None)
         [found] = find_candidates(collection, [alone], [vectors])
         candidates = candidates + found
     if own:
@@ -83,16 +84,15 @@ def _with_own(
 def _own_images(collection: Collection, query: Query) -> frozenset[int]:
     """Return the images that are the query's own: the same file, or a copy of it."""
     if query.text is not None or query.vector is not None:
-        own: set[int] = set()
-    elif query.image_id is not None:
-        own = {query.image_id}
-    else:
-        own = {info.id for info in _copies(collection, query)}
-    return frozenset(own if query.allowed is None else own & query.allowed)
+        return frozenset()
+    own = {info.id for info in _copies(collection, query)}
+    return frozenset(i for i in own if query.allowed is None or i in query.allowed)
 
 
 def _copies(collection: Collection, query: Query) -> list[ImageInfo]:
     """Return the images that have the very bytes of a query's file."""
+    if query.image_id is not None:
+        return collection.copies(query.image_id)
     if query.path is None:
         return collection.same_files(query.data or b"")
     file, page = find_page(query.path)
@@ -104,7 +104,7 @@ def _copies(collection: Collection, query: Query) -> list[ImageInfo]:
 
 def copies_of_blank(collection: Collection, query: Query) -> list[Hit]:
     """Return the hits of a whole picture without content: the images that have its very bytes."""
-    if query.image_id is not None or query.box is not None:
+    if query.box is not None:
         return []
     found = [
         info
@@ -141,8 +141,9 @@ def _to_hits(
     kind = collection.store.find_kind(queries[0].feature, queries[0].search)
     counts_whole = queries[0].counts_whole
     whole = collection.store.find_kind(queries[0].feature, "image") if counts_whole else None
-    # What chance brings to the scores of images says nothing about those of a word.
-    chance = None if queries[0].text is not None else collection.chance_scores(kind, whole)
+    # What chance brings to the scores of images says nothing about those of a word, or about ranks.
+    told = queries[0].text is None and not queries[0].fused
+    chance = collection.chance_scores(kind, whole) if told else None
     allowed = queries[0].allowed
     images = len(allowed) if allowed is not None else collection.image_count
     tries = images * (QUARTER_TURNS if queries[0].turns else 1)

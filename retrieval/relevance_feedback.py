@@ -145,7 +145,7 @@ class RelevanceFeedback:
     def _search(self, collection: Collection, query: Query, labels: Labels) -> list[Hit]:
         concept = self._learn(collection, query, labels)
         # What was labelled decides, not the query alone.
-        plain = replace(query, turns=False, verify=False, min_confidence=0.0)
+        plain = replace(query, turns=False, verify=False, min_confidence=0.0, also=())
         [hits] = rank(collection, [plain], [QueryVectors(concept.direction[None])])
         return [
             replace(

@@ -179,7 +179,7 @@ def _asked(query: Query) -> dict[str, Any]:
     if query.box is not None:
         asked["box"] = list(query.box.as_tuple())
     if query.allowed is not None:
-        asked["allowed"] = sorted(query.allowed)
+        asked["allowed"] = list(query.allowed)
     return asked
 
 

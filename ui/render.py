@@ -68,9 +68,23 @@ def answer_as_dict(query: Query, hits: Sequence[Hit], elapsed_s: float) -> dict[
     return {
         "query": asked if query.text is None else asked | {"text": query.text},
         "search": query.search,
+        **({"scores": "reciprocal ranks"} if query.fused else {}),
         "elapsed_s": round(elapsed_s, 4),
         "hits": [hit_as_dict(hit) for hit in hits],
     }
+
+
+def searches(query: Query) -> str:
+    """Return by what a query is compared, such as "image search by conv + fc + sofa"."""
+    said = f"{query.search} search by {query.feature}"
+    for other, _ in query.fused:
+        if other.text is not None:
+            said += f" + {other.text}"
+        elif other.search == query.search:
+            said += f" + {other.feature}"
+        else:
+            said += f" + {other.search} search by {other.feature}"
+    return said
 
 
 def hits_as_csv(answers: Sequence[tuple[str | None, Sequence[Hit]]]) -> bytes:
@@ -106,9 +120,11 @@ def print_hits(query: Query, hits: Sequence[Hit], elapsed_s: float) -> None:
     console = Console()
     box = f", box {query.box}" if query.box else ""
     table = Table(
-        title=f"{escape(printable(source_name(query)))}{box} · {query.search} search by "
-        f"{query.feature} · {elapsed_s * 1000:.0f} ms",
+        title=f"{escape(printable(source_name(query)))}{box} · "
+        f"{escape(printable(searches(query)))} · {elapsed_s * 1000:.0f} ms",
         title_justify="left",
+        caption="Scores are made of ranks: 1 is first in all rankings." if query.fused else None,
+        caption_justify="left",
     )
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")

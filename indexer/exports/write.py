@@ -61,12 +61,12 @@ def export_store(
     folder = Path(os.path.abspath(folder))  # "." has no name
     names = [store.kind(name).name for name in dict.fromkeys(kinds)] if kinds else None
     contents = StoreContents(store, names)
-    known = sorted(row.id for row in contents.files)
     if where:
-        wanted = set(find_ids(store, ImageFilter(where=where)))
-        known = [image_id for image_id in known if image_id in wanted]
+        ids: list[int] = find_ids(store, ImageFilter(where=where)).ids.tolist()
+    else:
+        ids = sorted(row.id for row in contents.files)
     with _explaining(folder), _new_folder(folder) as part:
-        return _Exporter(contents, part, format).write(known, where, progress)
+        return _Exporter(contents, part, format).write(ids, where, progress)
 
 
 class _Exporter:

@@ -7,8 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from sqlalchemy import func, select
+import numpy as np
+from sqlalchemy import ColumnElement, String, cast, func, select
+from sqlalchemy.orm import Session
 
+from indexer.arrays import IdArray
+from indexer.image_set import ImageSet
 from indexer.sources.place import Place, Remote, archive_of, is_below, path_below
 from indexer.store.annotations import read_fields
 from indexer.store.catalog.column_types import PathText
@@ -18,6 +22,8 @@ from indexer.store.filter_queries import FilterCompiler, lies_at
 from indexer.store.reader import StoreReader
 from indexer.store.records import KnownFile
 from indexer.store.tags import read_concepts
+
+IDS_AT_ONCE = 10_000_000  # of a catalogue, as a text of at most some 100 MB
 
 
 @dataclass(frozen=True)
@@ -55,25 +61,42 @@ class ImageFilter:
         return asked
 
 
-def find_ids(store: StoreReader, wanted: ImageFilter) -> list[int]:
-    """Return the ids of the readable images that pass a filter, ascending.
+def find_ids(store: StoreReader, wanted: ImageFilter) -> ImageSet:
+    """Return the readable images that pass a filter.
 
     Raises `UnknownConceptError` for a tag that the store does not know, and `InvalidFilterError`.
     """
     if wanted != ImageFilter(tags=wanted.tags):
         store.catalog.require_intact("images")
-    query = select(ImageRow.id).where(ImageRow.state == "ok").order_by(ImageRow.id)
+    clauses = [ImageRow.state == "ok"]
     if wanted.folder is not None:
-        query = query.where(lies_at(wanted.folder, store.roots()))
+        clauses.append(lies_at(wanted.folder, store.roots()))
     if wanted.tags:
         read_concepts(store, wanted.tags)
     compiler = FilterCompiler(
         store.roots(), lambda: read_concepts(store), lambda: read_fields(store, with_values=True)
     )
-    for condition in wanted.conditions():
-        query = query.where(compiler.compile(condition))
+    clauses += [compiler.compile(condition) for condition in wanted.conditions()]
     with store.catalog.session() as session:
-        return list(session.scalars(query))
+        last = session.scalar(select(func.max(ImageRow.id))) or 0
+        parts = [
+            _ids_between(session, clauses, first, first + IDS_AT_ONCE)
+            for first in range(0, last + 1, IDS_AT_ONCE)
+        ]
+    return ImageSet.of(np.concatenate([np.empty(0, np.int64), *parts]))
+
+
+def _ids_between(
+    session: Session, clauses: Sequence[ColumnElement[bool]], first: int, stop: int
+) -> IdArray:
+    """Return the ids (N,) of the images from `first` to before `stop` that meet all clauses.
+
+    The database writes them as one text, which takes a tenth of the time of a row for each.
+    """
+    joined = func.aggregate_strings(cast(ImageRow.id, String), ",")
+    inside = (ImageRow.id >= first, ImageRow.id < stop)
+    text = session.scalar(select(joined).where(*inside, *clauses))
+    return np.fromstring(text or "", np.int64, sep=",")
 
 
 def known_among(store: StoreReader, places: Sequence[Place]) -> dict[tuple[int, str], KnownFile]:

@@ -18,6 +18,7 @@ from indexer.errors import (
     StoreError,
 )
 from indexer.features.regions import Region
+from indexer.image_set import ImageSet
 from indexer.images.accepted import load_accepted
 from indexer.progress import Progress, no_progress
 from indexer.store.reader import StoreReader
@@ -38,7 +39,7 @@ Answer = tuple[str, list[Hit] | CbirError]
 class Database:
     """The images of a manifest's database in a store, and the entries that could not be indexed."""
 
-    ids: frozenset[int]
+    ids: ImageSet
     unreadable: tuple[str, ...]
 
 
@@ -66,7 +67,7 @@ def find_database(store: StoreReader, manifest: Manifest) -> Database:
             f"in the store {store.path}, such as {manifest.folder / missing[0]}. Index "
             f"them first: cbir index {manifest.folder} --store {store.path}"
         )
-    return Database(frozenset(ids), tuple(sorted(set(unreadable))))
+    return Database(ImageSet.of(ids), tuple(sorted(set(unreadable))))
 
 
 def find_file(store: StoreReader, path: Path) -> ImageInfo | None:

@@ -100,12 +100,14 @@ def test_a_blank_query_finds_its_own_bytes_and_nothing_else(
         engine.search(Query(path=tmp_path / "new.png"))
 
 
-def test_a_blank_image_of_the_store_as_the_query(with_blanks: Desk) -> None:
+def test_a_blank_image_of_the_store_finds_what_its_file_finds(with_blanks: Desk) -> None:
     with_blanks.index()
     known = with_blanks.store.known_files().values()
     [blank] = [row.id for row in known if row.file.path == "white.png"]
-    with pytest.raises(BlankQueryError):
-        with_blanks.search().search(Query(image_id=blank))
+    engine = with_blanks.search()
+    by_file = engine.search(Query(path=with_blanks.photos / "white.png"))
+    assert engine.search(Query(image_id=blank)) == by_file
+    assert len(by_file) == 2
 
 
 def test_a_blank_image_that_gets_content_and_loses_it(desk: Desk) -> None:

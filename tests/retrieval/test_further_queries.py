@@ -24,6 +24,7 @@ from tests.desk import Desk
 from tests.pictures import noise
 
 COUNT = 8
+FC = Query(image_id=1, feature="fc")
 
 
 @pytest.fixture
@@ -108,8 +109,11 @@ def test_many_searches_answer_as_one_does(desk: Desk, engine: SearchEngine) -> N
     [
         ({"also": ((Query(image_id=1), 0.0),)}, "other than 0"),
         ({"also": ((Query(image_id=1), math.nan),)}, "other than 0"),
-        ({"also": ((Query(image_id=1, search="region"), 1.0),)}, "compare alike"),
-        ({"also": ((Query(image_id=1, feature="fc"), 1.0),)}, "compare alike"),
+        ({"also": ((Query(image_id=1, search="region"), -1.0),)}, "can be taken away"),
+        ({"also": ((Query(image_id=1, feature="fc"), -0.5),)}, "conv features of the image"),
+        ({"search": "region", "rerank": True, "also": ((FC, 1.0),)}, "Re-ranking compares"),
+        ({"min_confidence": 0.5, "also": ((FC, 1.0),)}, "have no confidence"),
+        ({"also": ((replace(FC, also=((Query(image_id=2), 1.0),)), 1.0),)}, "itself, unless"),
         ({"also": ((Query(image_id=1, also=((Query(image_id=2), 1.0),)), 1.0),)}, "itself"),
         ({"turns": True, "also": ((Query(vector=(1.0,)), 1.0),)}, "cannot be turned"),
     ],

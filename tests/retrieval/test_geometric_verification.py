@@ -127,6 +127,28 @@ def test_a_copy_of_the_file_is_the_same_picture(tmp_path: Path) -> None:
     desk.store.close()
 
 
+@pytest.mark.parametrize("search", ["image", "region"])
+@pytest.mark.parametrize("verify", [False, True])
+def test_an_image_of_the_store_and_its_file_have_the_same_copies(
+    tmp_path: Path, search: Scope, verify: bool
+) -> None:
+    desk = noisy_desk(tmp_path, count=20)
+    asked = desk.photos / "7.png"
+    (desk.photos / "a copy.png").write_bytes(asked.read_bytes())
+    desk.index()
+    engine = desk.search()
+    by_file = Query(path=asked, search=search, verify=verify, k=4)
+    by_id = replace(by_file, path=None, image_id=desk.id_of("7.png"))
+    for query in (by_file, by_id):
+        hits = engine.search(query)
+        assert sorted(names(hits)[:2]) == ["7.png", "a copy.png"]
+        assert [hit.verdict for hit in hits[:2]] == ["same picture"] * 2
+        assert "same picture" not in [hit.verdict for hit in hits[2:]]
+    few = replace(by_id, allowed={desk.id_of("a copy.png"), desk.id_of("3.png")})
+    assert names(engine.search(few)) == ["a copy.png", "3.png"]
+    desk.store.close()
+
+
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_only_the_candidates_are_looked_at(tmp_path: Path, candidates: int) -> None:
     desk = noisy_desk(tmp_path, count=8)

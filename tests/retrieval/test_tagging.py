@@ -185,7 +185,7 @@ def test_tagging_keeps_what_is_probable_enough(taught: Desk) -> None:
         assert sorted(tagging.probabilities) == sorted(expected)
         values = list(tagging.probabilities.values())
         assert values == sorted(values, reverse=True)
-        assert find_ids(taught.store, ImageFilter(tags=("odd",))) == sorted(expected)
+        assert [*find_ids(taught.store, ImageFilter(tags=("odd",)))] == sorted(expected)
 
 
 def test_k_hits_come_back_where_k_have_the_tag(taught: Desk) -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Body, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
@@ -72,10 +73,12 @@ async def list_images(
 
     def find() -> ImagePage:
         store = service.opened.engine.store
-        ids = [id_ for id_ in find_ids(store, filter_of(choice)) if id_ > after]
-        infos = store.image_infos(ids[:limit])
-        models = [_model(service, infos[id_]) for id_ in ids[:limit] if id_ in infos]
-        return ImagePage(images=models, after=ids[limit - 1] if len(ids) > limit else None)
+        found = find_ids(store, filter_of(choice)).ids
+        rest = found[np.searchsorted(found, after, side="right") :]
+        ids = rest[:limit].tolist()
+        infos = store.image_infos(ids)
+        models = [_model(service, infos[id_]) for id_ in ids if id_ in infos]
+        return ImagePage(images=models, after=ids[-1] if len(rest) > limit else None)
 
     return await run_in_threadpool(find)
 

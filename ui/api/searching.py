@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.features.regions import Region
+from indexer.image_set import ImageSet
 from indexer.sources.place import named
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
@@ -166,11 +167,11 @@ def make_query(store: StoreReader, asked: SearchOptions, source: dict[str, Any])
     )
 
 
-def _allowed(store: StoreReader, asked: SearchOptions) -> frozenset[int] | None:
-    chosen = None if asked.allowed is None else frozenset(asked.allowed)
+def _allowed(store: StoreReader, asked: SearchOptions) -> ImageSet | None:
+    chosen = None if asked.allowed is None else ImageSet.of(asked.allowed)
     if asked.filter is None:
         return chosen
-    passed = frozenset(find_ids(store, filter_of(asked.filter)))
+    passed = find_ids(store, filter_of(asked.filter))
     return passed if chosen is None else chosen & passed
 
 

@@ -22,7 +22,7 @@ def show() -> None:
         return
     try:
         query = state.make_query()
-        if query.allowed is not None and not query.allowed:
+        if query.allowed is not None and not len(query.allowed):
             st.info("No image matches the filters. Remove one of them.")
             return
         started = time.perf_counter()
@@ -68,12 +68,12 @@ def invite() -> None:
         "that part alone. Or start with an image of the collection:"
     )
     wanted = state.wanted_images()
-    ids = sorted(allowed_ids(wanted)) if wanted else all_ids()
-    if not ids:
+    ids = allowed_ids(wanted).ids if wanted else all_ids()
+    if not len(ids):
         st.info("No image matches the filters." if wanted else "The collection is empty.")
         return
     chosen = ids[:: max(1, len(ids) // SAMPLES)][:SAMPLES]
-    results.show(results.as_hits(chosen), "sample", score=lambda _hit: "", opens=False)
+    results.show(results.as_hits(chosen.tolist()), "sample", score=lambda _hit: "", opens=False)
 
 
 def _heading(count: int, page: int, pages: int, took_ms: float) -> None:

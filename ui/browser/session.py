@@ -10,8 +10,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from indexer.arrays import IdArray
 from indexer.choices import TapKind
 from indexer.features.spec import FeatureSpec
+from indexer.image_set import ImageSet
 from indexer.memory import Shelf
 from indexer.store.filters import ImageFilter, find_ids, folders
 from indexer.store.reader import StoreReader
@@ -24,8 +26,7 @@ from ui.browser.turns import Turns
 from ui.gallery import Gallery
 from ui.opened import catalog_identity, opened_store
 
-# About what Python takes for each, so that the memory of all that is kept stays bounded.
-ID_BYTES = 64
+# About what Python takes for one, so that the memory of all that is kept stays bounded.
 NAME_BYTES = 256
 
 
@@ -112,16 +113,16 @@ def tag_counts() -> dict[str, int]:
     )
 
 
-def allowed_ids(wanted: ImageFilter) -> frozenset[int]:
-    """Return the ids of the images that pass a filter."""
+def allowed_ids(wanted: ImageFilter) -> ImageSet:
+    """Return the images that pass a filter."""
     shared = session()
     return shared.kept.get(
         shared.as_of_now("allowed", wanted),
-        lambda: frozenset(find_ids(shared.store, wanted)),
-        lambda ids: ID_BYTES * len(ids),
+        lambda: find_ids(shared.store, wanted),
+        lambda found: found.nbytes,
     )
 
 
-def all_ids() -> list[int]:
-    """Return the ids of all images."""
-    return list(map(int, session().image_index().live_ids()))
+def all_ids() -> IdArray:
+    """Return the ids (N,) of all images."""
+    return session().image_index().live_ids()

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 BATCH = 16  # queries that are forwarded and compared together
 UNLIKE = 0.5  # what an image counts that hits are to be unlike; see benchmarks/further.py
-SHARED = ("feature", "search", "max_pixels", "damaged", "oversize")  # by all images of a query
+SHARED = ("feature", "search", "max_pixels", "damaged", "oversize")  # by all images of a kind
+FURTHER = ("features", "also", "also_text")  # settings that make further queries
 
 
 def read_weights(images: Sequence[str], usual: float) -> list[tuple[str, float]]:
@@ -63,14 +64,49 @@ def make_query(
         source: dict[str, Any] = {"text": line["text"]}
     else:
         source = read_source(line["image"], allow_private=allow_private)
-    own = {name: value for name, value in settings.items() if name != "also"}
+    own = {name: value for name, value in settings.items() if name not in FURTHER}
     query = Query.for_store(searcher.store.spec, box=region, **source, **own)
-    shared = {name: getattr(query, name) for name in SHARED}
-    also = tuple(
-        (Query(**read_source(image, allow_private=allow_private), **shared), weight)
+    images = [
+        (read_source(image, allow_private=allow_private), weight)
         for image, weight in settings["also"]
-    )
-    return replace(query, also=also) if also else query
+    ]
+    also = [*_of_kind(query, images), *_by_features(searcher, query, images, settings)]
+    spec = searcher.store.spec
+    also += [(Query.for_store(spec, text=word), weight) for word, weight in settings["also_text"]]
+    return replace(query, also=tuple(also))
+
+
+def _of_kind(
+    query: Query, images: Sequence[tuple[dict[str, Any], float]]
+) -> list[tuple[Query, float]]:
+    """Return queries by images, of the kind of a query that they are added to."""
+    shared = {name: getattr(query, name) for name in SHARED}
+    return [(Query(**source, **shared), weight) for source, weight in images]
+
+
+def _by_features(
+    searcher: SearchEngine,
+    query: Query,
+    images: Sequence[tuple[dict[str, Any], float]],
+    settings: dict[str, Any],
+) -> list[tuple[Query, float]]:
+    """Return a query, with what is added to it, by each further feature.
+
+    It searches as the query does where the store has such vectors, and whole images elsewhere.
+    """
+    found = []
+    for feature in settings["features"]:
+        has_kind = searcher.store.spec.find_kind(feature, query.search) is not None
+        other = replace(
+            query,
+            feature=feature,
+            search=query.search if has_kind else "image",
+            verify=False,
+            rerank=False,
+            min_confidence=0.0,
+        )
+        found.append((replace(other, also=tuple(_of_kind(other, images))), 1.0))
+    return found
 
 
 def answer_batch(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from indexer.choices import Scope, TapKind
+from indexer.choices import TAP_KINDS, Scope
 from indexer.errors import CbirError
 from retrieval.query import Query
 from ui.cli.answering import UNLIKE, answer_batch, make_query, read_weights
@@ -32,8 +32,16 @@ from ui.cli.shell import (
 from ui.cli.source import PrivateOption, say_classes
 
 if TYPE_CHECKING:
+    from indexer.image_set import ImageSet
     from retrieval.engine import SearchEngine
     from retrieval.query import Hit
+
+
+def _known_features(features: list[str] | None) -> list[str] | None:
+    for feature in features or ():
+        if feature not in TAP_KINDS:
+            raise typer.BadParameter(f"{feature!r} is not one of {', '.join(TAP_KINDS)}")
+    return features
 
 
 @app.command()
@@ -55,9 +63,12 @@ def query(
     k: Annotated[int, typer.Option("-k", min=0, help="How many hits at most; 0 for all.")] = Query.k
     or 0,
     feature: Annotated[
-        TapKind | None,
+        list[str] | None,
         typer.Option(
-            help="Compare conv (appearance) or fc (kind of content) features.",
+            callback=_known_features,
+            metavar=f"[{'|'.join(TAP_KINDS)}]",
+            help="Compare conv (appearance) or fc (kind of content) features; given twice, both, "
+            "each ranking by itself.",
             show_default="conv, and fc for --text",
         ),
     ] = None,
@@ -103,6 +114,13 @@ def query(
         typer.Option(
             help="Find what is like this image, too; may be given several times. IMAGE@0.5 counts "
             "half."
+        ),
+    ] = None,
+    also_text: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Find what is like this word, too, one that --text takes; may be given several "
+            "times. WORD@0.5 counts half.",
         ),
     ] = None,
     unlike: Annotated[
@@ -161,10 +179,16 @@ def query(
         raise typer.BadParameter(
             f"{montage} must end in .jpg, .png or .webp", param_hint="--montage"
         )
+    if text is not None and (also or unlike or len(feature or ()) > 1):
+        raise typer.BadParameter(
+            "--also, --not and several features go with an image; a word beside it is --also-text"
+        )
     configure_images()
+    features = list(dict.fromkeys(feature or ()))
+    words = read_weights(also_text or (), 1.0)
     searcher = SearchEngine.open(store, engine=engine)
     settings = {
-        "feature": feature,
+        "feature": features[0] if features else None,
         "k": k or None,
         "context": context,
         "search": search,
@@ -176,7 +200,9 @@ def query(
         "max_pixels": limit_of(searcher.store, max_megapixels),
         "damaged": damaged,
         "oversize": oversize,
+        "features": features[1:],
         "also": [*read_weights(also or (), 1.0), *read_weights(unlike or (), -UNLIKE)],
+        "also_text": words,
         "allowed": _chosen(searcher, tag or [], where) if tag or where else None,
     }
     if batch:
@@ -186,8 +212,9 @@ def query(
     import time
 
     started = time.perf_counter()
-    if text is not None:
-        say_classes(searcher.store, text)
+    for word in [text, *(name for name, _ in words)]:
+        if word is not None:
+            say_classes(searcher.store, word)
     asked = make_query(
         searcher, {"image": image, "text": text, "box": box}, settings, allow_private
     )
@@ -229,11 +256,11 @@ def _save(searcher: SearchEngine, hits: Sequence[Hit], folder: Path, *, link: bo
     say(f"{'1 photo is' if saved == 1 else f'{saved:,} photos are'} in {folder}", err=True)
 
 
-def _chosen(searcher: SearchEngine, tags: Sequence[str], where: str) -> frozenset[int]:
+def _chosen(searcher: SearchEngine, tags: Sequence[str], where: str) -> ImageSet:
     """Return the images that have all these tags, and meet a filter."""
     from indexer.store.filters import ImageFilter, find_ids
 
-    found = frozenset(find_ids(searcher.store, ImageFilter(tags=tuple(tags), where=where)))
+    found = find_ids(searcher.store, ImageFilter(tags=tuple(tags), where=where))
     if not found and where:
         say("No image meets the filter.", err=True)
     elif not found:

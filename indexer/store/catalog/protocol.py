@@ -20,6 +20,7 @@ class ImageFields(NamedTuple):
     height: int | None
     taken_at: dt.datetime | None
     camera: str | None
+    content_hash: bytes
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,7 @@ class CatalogQuestions(ABC):
                     height=row[9],
                     taken_at=_time(row[11]),
                     camera=row[12],
+                    content_hash=row[5],
                 )
                 for row in rows
             ]

@@ -155,7 +155,7 @@ class IvfIndex:
             self.nprobe, hits = nprobe, 0
             for query, span, true in zip(queries, own.tolist(), truth, strict=True):
                 others = faiss.IDSelectorNot(faiss.IDSelectorRange(*span))
-                found, _ = self._search(rows, query, RECALL_AT, others)
+                found, _ = self._search(rows, query, RECALL_AT, nprobe, others)
                 hits += len(np.intersect1d(found, true))
                 rows.let_go()
             reached[nprobe] = hits / max(1, int(np.count_nonzero(truth >= 0)))
@@ -165,22 +165,28 @@ class IvfIndex:
         self.nprobe = steps[min(bisect_left(steps, True, key=reaches), len(steps) - 1)]
         self.recall = reached[self.nprobe]
 
-    def search(
-        self, rows: Rows, query: FloatArray, k: int, keep: npt.NDArray[np.bool_] | None
-    ) -> tuple[IdArray, FloatArray]:
+    def search(self, rows: Rows, query: FloatArray, k: int) -> tuple[IdArray, FloatArray]:
         """Return the rows (k',) nearest to `query` (D,) and their cosines, best first.
 
-        `keep` (N,) says which rows may be found. There may be fewer than k.
+        There may be fewer than k.
         """
-        selector = None
-        if keep is not None:
-            selector = faiss.IDSelectorBitmap(np.packbits(keep, bitorder="little"))
-        return self._search(rows, query, k, selector)
+        return self._search(rows, query, k, self.nprobe, None)
+
+    def search_some(
+        self, rows: Rows, query: FloatArray, k: int, bits: npt.NDArray[np.uint8], count: int
+    ) -> tuple[IdArray, FloatArray]:
+        """Do what `search` does among the `count` rows whose bits are set, see `RowBitmap`.
+
+        The fewer these are, the more cells are scanned, so that as many of them are compared as a
+        search of all rows compares: the nearest ones of a few lie further away, in more cells.
+        """
+        nprobe = min(int(self.index.nlist), math.ceil(self.nprobe * len(self) / max(count, 1)))
+        return self._search(rows, query, k, nprobe, faiss.IDSelectorBitmap(bits))
 
     def _search(
-        self, rows: Rows, query: FloatArray, k: int, selector: Any
+        self, rows: Rows, query: FloatArray, k: int, nprobe: int, selector: Any
     ) -> tuple[IdArray, FloatArray]:
-        options = faiss.SearchParametersIVF(nprobe=self.nprobe, sel=selector)
+        options = faiss.SearchParametersIVF(nprobe=nprobe, sel=selector)
         distances, found = self.index.search(query[None], self.candidates(k), params=options)
         if self._mapped is not None:
             # The first search reads ahead from the disk. Once the lists are in memory, that costs

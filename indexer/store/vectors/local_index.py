@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 
-from indexer.arrays import FloatArray, IdArray
+from indexer.arrays import BoolArray, FloatArray, IdArray
+from indexer.image_set import ImageSet
 from indexer.memory import Shelf
 from indexer.store.vectors.image_matches import (
     ImageMatches,
@@ -23,6 +25,7 @@ from indexer.store.vectors.image_matches import (
 )
 from indexer.store.vectors.ivf import IvfIndex
 from indexer.store.vectors.ivf_search import FEW_ROWS, IvfSearch
+from indexer.store.vectors.row_bitmap import RowBitmap
 from indexer.store.vectors.segments import Rows, Segment, to_float32
 
 BLOCK_ROWS = 65_536  # compared at a time
@@ -57,9 +60,10 @@ class LocalVectorIndex:
         self._ivf: IvfSearch | None = None
         if ivf is not None:
             self._ivf = IvfSearch(ivf, Rows(self._segments[: self._in_ivf]))
-        total = sum(len(segment) for segment in self._segments)
-        self._blocks = Shelf()
-        self._keeps = self._blocks.has_room_for(4 * dimension * total)
+        self._starts = [0, *accumulate(map(len, self._segments))]
+        total = self._starts[-1]
+        self._kept = Shelf()
+        self._keeps = self._kept.has_room_for(4 * dimension * total)
         self._asked = False
         self._queries = 0
 
@@ -74,20 +78,25 @@ class LocalVectorIndex:
 
     # --- search -------------------------------------------------------------------------------
 
-    def search(self, queries: FloatArray, k: int, allowed: IdArray | None = None) -> list[Matches]:
+    def search(self, queries: FloatArray, k: int, allowed: ImageSet | None = None) -> list[Matches]:
         """Return the nearest vectors of each unit query (Q, D) float32, best first, ties by id.
 
         There are `k` or as many as there are; `allowed` restricts the search to the vectors of
-        these image ids.
+        these images.
         """
         queries = checked_queries(queries, k, self.dimension)
+        few = self._few_images(allowed)
+        if few is not None:
+            _, ids, vectors = self.rows_of_images(few)
+            return [best_matches([rank_rows(q, ids, vectors)], k) for q in queries]
+        findable = self._findable(allowed)
         near: list[Matches | None] = [None] * len(queries)
         if self._ivf is not None:
-            near = self._ivf.search(queries, k, allowed, self._removed)
+            near = self._ivf.search(queries, k, findable)
             self._let_go_at_times(len(queries))
         found = [[] if match is None else [match] for match in near]
         for asked, segments in self._to_compare(near):
-            for ids, _, vectors in self._live_blocks(segments, allowed):
+            for ids, _, vectors in self._live_blocks(segments, findable):
                 likely = likely_rows(queries[asked], vectors, k)
                 for place, rows in zip(asked, likely, strict=True):
                     found[place].append(rank_rows(queries[place], ids[rows], vectors[rows]))
@@ -95,11 +104,11 @@ class LocalVectorIndex:
         return [best_matches(parts or [none], k) for parts in found]
 
     def search_images(
-        self, queries: FloatArray, k: int, allowed: IdArray | None = None
+        self, queries: FloatArray, k: int, allowed: ImageSet | None = None
     ) -> list[ImageMatches]:
         """Return the best images of each unit query (Q, D), each once, by the best of its vectors.
 
-        `allowed` restricts the search to these image ids.
+        `allowed` restricts the search to these images.
         """
         queries = checked_queries(queries, k, self.dimension)
         few = self._few_images(allowed)
@@ -107,13 +116,14 @@ class LocalVectorIndex:
             places, ids, vectors = self.rows_of_images(few)
             ranked = [rank_images(q, ids, few[places], vectors) for q in queries]
             return [best_image_matches([match], k) for match in ranked]
+        findable = self._findable(allowed)
         near: list[ImageMatches | None] = [None] * len(queries)
         if self._ivf is not None:
-            near = self._ivf.search_images(queries, k, allowed, self._removed)
+            near = self._ivf.search_images(queries, k, findable)
             self._let_go_at_times(len(queries))
         found = [[] if match is None else [match] for match in near]
         for asked, segments in self._to_compare(near):
-            for ids, owners, vectors in self._live_blocks(segments, allowed):
+            for ids, owners, vectors in self._live_blocks(segments, findable):
                 likely = likely_image_rows(queries[asked], owners, vectors, k)
                 for place, rows in zip(asked, likely, strict=True):
                     found[place].append(
@@ -176,11 +186,21 @@ class LocalVectorIndex:
             raise ValueError(f"no segments have the {len(ivf)} rows of the IVF index")
         return 0 if ivf is None else int(places[-1])
 
-    def _few_images(self, allowed: IdArray | None) -> IdArray | None:
+    def _findable(self, allowed: ImageSet | None) -> RowBitmap | None:
+        """Return the rows that may be found, None for all; they are kept for the next search."""
+        if allowed is None and not len(self._removed):
+            return None
+        return self._kept.get(
+            ("rows", allowed),
+            lambda: RowBitmap.of(self._segments, allowed, self._removed),
+            lambda found: found.nbytes + (0 if allowed is None else allowed.nbytes),
+        )
+
+    def _few_images(self, allowed: ImageSet | None) -> IdArray | None:
         """Return the images to be found, ascending, where they have few rows; else None."""
         if allowed is None or len(allowed) >= FEW_ROWS:
             return None
-        images: IdArray = np.setdiff1d(allowed, self._removed)
+        images = allowed.without(self._removed)
         rows = sum(int(_spans(segment, images)[1].sum()) for segment in self._segments)
         return images if rows < FEW_ROWS else None
 
@@ -196,32 +216,29 @@ class LocalVectorIndex:
         yield [*range(len(near))], range(self._in_ivf, len(self._segments))
 
     def _live_blocks(
-        self, segments: range, allowed: IdArray | None
+        self, segments: range, findable: RowBitmap | None
     ) -> Iterator[tuple[IdArray, IdArray, FloatArray]]:
         """Yield the ids, images and vectors that may be found, of some segments, in blocks.
 
         No block cuts an image in two.
         """
         for place in segments:
-            segment = self._segments[place]
+            segment, first = self._segments[place], self._starts[place]
             for start, stop in image_blocks(segment.image_ids.all(), BLOCK_ROWS):
+                ids = segment.ids.span(start, stop)
                 owners = segment.image_ids.span(start, stop)
-                keep = ~np.isin(owners, self._removed)
-                if allowed is not None:
-                    keep &= np.isin(owners, allowed)
-                if not keep.any():
-                    continue
-                ids, vectors = segment.ids.span(start, stop), self._block(place, start, stop)
-                yield (
-                    (ids, owners, vectors)
-                    if keep.all()
-                    else (
-                        ids[keep],
-                        owners[keep],
-                        vectors[keep],
-                    )
-                )
+                keep = None if findable is None else findable.span(first + start, first + stop)
+                if keep is None or keep.all():
+                    yield ids, owners, self._block(place, start, stop)
+                elif keep.any():
+                    yield ids[keep], owners[keep], self._part(place, start, stop, keep)
         self._asked = True
+
+    def _part(self, place: int, start: int, stop: int, keep: BoolArray) -> FloatArray:
+        """Return those rows of a block in float32 that are to be kept."""
+        if self._asked and self._keeps:
+            return self._block(place, start, stop)[keep]
+        return self._segments[place].take(np.flatnonzero(keep) + start)
 
     def _block(self, place: int, start: int, stop: int) -> FloatArray:
         """Return rows of a segment in float32.
@@ -234,7 +251,7 @@ class LocalVectorIndex:
             return to_float32(self._segments[place].vectors.span(start, stop))
 
         if self._asked and self._keeps:
-            return self._blocks.get((place, start), make, lambda block: block.nbytes)
+            return self._kept.get((place, start), make, lambda block: block.nbytes)
         return make()
 
     def _let_go_at_times(self, queries: int) -> None:

@@ -20,6 +20,8 @@ PAGE_BYTES = 16 << 20  # fetched at a time
 PAGE_IDS = 65_536  # where only ids are fetched
 IMAGES_AT_ONCE = 32  # whose vectors are fetched at a time
 NAMED_IDS = 10_000  # in one expression
+RUN_IDS = 32  # from so many in a row on, ids are named by the first and the last of them
+RUNS_AT_ONCE = 64  # in one expression, which Milvus parses by recursion
 SETTLED_S = 10.0  # from then on, what Milvus calls bounded staleness (5 s) shows the whole commit
 LISTS = 1024  # of an IVF index of each of Milvus's own segments, which have some 100,000 rows
 CODE_BYTES = 64  # of a vector of a compact index, at most
@@ -150,6 +152,22 @@ def named(column: str, ids: IdArray) -> Iterator[str]:
     for start in range(0, len(ids), NAMED_IDS):
         part = ids[start : start + NAMED_IDS].tolist()
         yield f"{column} in [{','.join(map(str, part))}]"
+
+
+def spanning(column: str, ids: IdArray) -> Iterator[str]:
+    """Do what `named` does for ids in order; runs of them are named by their ends.
+
+    Photos of a folder, or of a time, mostly have ids that follow one another.
+    """
+    firsts = np.flatnonzero(np.diff(ids, prepend=ids[:1] - 2) != 1)
+    counts = np.diff(firsts, append=len(ids))
+    is_run = counts >= RUN_IDS
+    yield from named(column, ids[~np.repeat(is_run, counts)])
+    begins = ids[firsts[is_run]]
+    runs = list(zip(begins.tolist(), (begins + counts[is_run] - 1).tolist(), strict=True))
+    for start in range(0, len(runs), RUNS_AT_ONCE):
+        part = runs[start : start + RUNS_AT_ONCE]
+        yield f"({' or '.join(f'({column} >= {a} and {column} <= {b})' for a, b in part)})"
 
 
 def read_place(entry: SegmentEntry) -> tuple[str, int]:

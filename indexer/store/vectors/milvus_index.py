@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 
 from indexer.arrays import BoolArray, FloatArray, IdArray
+from indexer.image_set import ImageSet
+from indexer.memory import Shelf
 from indexer.store.vectors.image_matches import (
     ImageMatches,
     Matches,
@@ -19,7 +21,7 @@ from indexer.store.vectors.image_matches import (
     rank_rows,
 )
 from indexer.store.vectors.index_types import ACCURACY
-from indexer.store.vectors.milvus_collection import MilvusCollection, named
+from indexer.store.vectors.milvus_collection import MilvusCollection, named, spanning
 from indexer.store.vectors.milvus_server import MOST_HITS, FoundRows
 
 SPARE = 16  # hits more than asked for, so that ties and rounding seldom need another search
@@ -45,6 +47,7 @@ class MilvusIndex:
         self._collection = collection
         self.dimension = collection.dimension
         self._count: int | None = None
+        self._kept = Shelf()
         self._margin = margin_of(self.dimension)
         self._most = min(MOST_HITS, MOST_BYTES // (4 * self.dimension))
 
@@ -55,17 +58,18 @@ class MilvusIndex:
 
     # --- search -------------------------------------------------------------------------------
 
-    def search(self, queries: FloatArray, k: int, allowed: IdArray | None = None) -> list[Matches]:
+    def search(self, queries: FloatArray, k: int, allowed: ImageSet | None = None) -> list[Matches]:
         queries = checked_queries(queries, k, self.dimension)
         images = self._images(allowed)
         few = self._few_rows(images, k)
         if few is not None:
             return [best_matches([rank_rows(q, few.ids, few.vectors)], k) for q in queries]
-        return [self._search_one(query, k, images) for query in queries]
+        filters = self._filters(allowed)
+        return [self._search_one(query, k, filters) for query in queries]
 
-    def _search_one(self, query: FloatArray, k: int, images: IdArray | None) -> Matches:
+    def _search_one(self, query: FloatArray, k: int, filters: Sequence[str]) -> Matches:
         parts = [NONE]
-        for where in self._filters(images):
+        for where in filters:
             parts.append(self._nearest_rows(query, k, where))
         return best_matches(parts, k)
 
@@ -90,18 +94,19 @@ class MilvusIndex:
     # --- search by image ----------------------------------------------------------------------
 
     def search_images(
-        self, queries: FloatArray, k: int, allowed: IdArray | None = None
+        self, queries: FloatArray, k: int, allowed: ImageSet | None = None
     ) -> list[ImageMatches]:
         queries = checked_queries(queries, k, self.dimension)
         images = self._images(allowed)
         few = self._few_rows(images, k)
         if few is not None:
             return [best_image_matches([_rank_images(q, few)], k) for q in queries]
-        return [self._search_images_of(query, k, images) for query in queries]
+        filters = self._filters(allowed)
+        return [self._search_images_of(query, k, filters) for query in queries]
 
-    def _search_images_of(self, query: FloatArray, k: int, images: IdArray | None) -> ImageMatches:
+    def _search_images_of(self, query: FloatArray, k: int, filters: Sequence[str]) -> ImageMatches:
         parts = [NO_IMAGES]
-        for where in self._filters(images):
+        for where in filters:
             parts.append(self._nearest_images(query, k, where))
         return best_image_matches(parts, k)
 
@@ -181,9 +186,9 @@ class MilvusIndex:
 
     # --- what they share ----------------------------------------------------------------------
 
-    def _images(self, allowed: IdArray | None) -> IdArray | None:
+    def _images(self, allowed: ImageSet | None) -> IdArray | None:
         """Return the images that may be found, ascending; None for all."""
-        return None if allowed is None else np.setdiff1d(allowed, self._collection.removed)
+        return None if allowed is None else allowed.without(self._collection.removed)
 
     def _few_rows(self, images: IdArray | None, k: int) -> FoundRows | None:
         """Return the rows of the images that may be found, where most of a few are wanted."""
@@ -191,13 +196,19 @@ class MilvusIndex:
             return None
         return self._collection.of_images(images)
 
-    def _filters(self, images: IdArray | None) -> Iterator[str]:
-        """Yield expressions for the rows to be searched, one after the other."""
-        visible = self._collection.visible
-        if images is None:
-            yield visible
-        else:
-            yield from (f"{visible} and {term}" for term in named("image_id", images))
+    def _filters(self, allowed: ImageSet | None) -> list[str]:
+        """Return expressions for the rows to be searched, one after the other.
+
+        They are kept for the next search.
+        """
+        images, visible = self._images(allowed), self._collection.visible
+        if images is None or allowed is None:
+            return [visible]
+        return self._kept.get(
+            allowed,
+            lambda: [f"{visible} and {term}" for term in spanning("image_id", images)],
+            lambda filters: allowed.nbytes + sum(map(len, filters)),
+        )
 
     def _first_limit(self, k: int) -> int:
         accuracy = ACCURACY.get(self._collection.index_type)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from indexer.arrays import FloatArray, HalfArray, IdArray
 from indexer.choices import IndexType
+from indexer.image_set import ImageSet
 from indexer.progress import Progress, no_progress
 from indexer.store.catalog.protocol import CatalogState, IvfEntry
 from indexer.store.vectors.faults import KindFaults, WantedRows
@@ -49,19 +50,19 @@ class VectorIndex(Protocol):
     def __len__(self) -> int:
         """Return how many vectors can be found."""
 
-    def search(self, queries: FloatArray, k: int, allowed: IdArray | None = None) -> list[Matches]:
+    def search(self, queries: FloatArray, k: int, allowed: ImageSet | None = None) -> list[Matches]:
         """Return the nearest vectors of each unit query (Q, D) float32, best first, ties by id.
 
         There are `k` or as many as there are; `allowed` restricts the search to the vectors of
-        these image ids.
+        these images.
         """
 
     def search_images(
-        self, queries: FloatArray, k: int, allowed: IdArray | None = None
+        self, queries: FloatArray, k: int, allowed: ImageSet | None = None
     ) -> list[ImageMatches]:
         """Return the best images of each unit query (Q, D), each once, by the best of its vectors.
 
-        `allowed` restricts the search to these image ids.
+        `allowed` restricts the search to these images.
         """
 
     def rows_of_images(self, image_ids: IdArray) -> tuple[IdArray, IdArray, FloatArray]:

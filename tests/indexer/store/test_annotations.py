@@ -51,7 +51,7 @@ def store(
 
 
 def found(store: Store, where: str) -> list[int]:
-    return find_ids(store, ImageFilter(where=where))
+    return [*find_ids(store, ImageFilter(where=where))]
 
 
 def test_what_was_said_is_known(store: Store) -> None:

@@ -57,7 +57,7 @@ def test_tags_as_a_filter(filled: Desk) -> None:
     ids = {name: filled.id_of(name) for name in NAMES}
 
     def found(*tags: str, name: str = "") -> list[int]:
-        return find_ids(filled.store, ImageFilter(name=name, tags=tags))
+        return [*find_ids(filled.store, ImageFilter(name=name, tags=tags))]
 
     assert found("red") == [ids["a.png"], ids["b.png"]]
     assert found("red", "blue") == [ids["b.png"]]
@@ -77,7 +77,7 @@ def test_tags_go_with_their_image(filled: Desk) -> None:
 
 def test_tags_of_before_are_replaced(filled: Desk) -> None:
     replace_tags(filled.store, {"red": {filled.id_of("d.png"): 1.0}})
-    assert find_ids(filled.store, ImageFilter(tags=("red",))) == [filled.id_of("d.png")]
+    assert [*find_ids(filled.store, ImageFilter(tags=("red",)))] == [filled.id_of("d.png")]
     replace_tags(filled.store, {"red": {}})
     assert count_tags(filled.store) == {"blue": 2, "red": 0}
 

@@ -39,13 +39,19 @@ def entry(root: int, number: int) -> Entry:
     return Entry(file, facts)
 
 
+def hash_of(number: int) -> bytes:
+    return entry(1, number).file.content_hash
+
+
 def fields(number: int) -> ImageFields:
     """What is to be known about an image of `entry`."""
     if number == FAILED:
-        return ImageFields(number, 1, "9.jpg", None, None, None, None)
+        return ImageFields(number, 1, "9.jpg", None, None, None, None, hash_of(number))
     if number == NAMED:
-        return ImageFields(number, 1, ODD_NAME, 640 + number, 480, TAKEN, "Pinhole")
-    return ImageFields(number, 1, f"{number}.jpg", 640 + number, 480, None, None)
+        return ImageFields(
+            number, 1, ODD_NAME, 640 + number, 480, TAKEN, "Pinhole", hash_of(number)
+        )
+    return ImageFields(number, 1, f"{number}.jpg", 640 + number, 480, None, None, hash_of(number))
 
 
 def box(region: int) -> list[int]:
@@ -141,9 +147,6 @@ def test_images(catalog: Catalog, asked: list[int]) -> None:
 
 
 def test_images_by_their_contents(catalog: Catalog) -> None:
-    def hash_of(number: int) -> bytes:
-        return entry(1, number).file.content_hash
-
     assert catalog.images_of(hash_of(5)) == [5]
     assert catalog.images_of(hash_of(FAILED)) == []
     assert catalog.images_of(hash_of(REMOVED)) == []

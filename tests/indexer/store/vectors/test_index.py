@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 from indexer.arrays import FloatArray, HalfArray, IdArray
+from indexer.image_set import ImageSet
 from indexer.memory import Memory
 from indexer.store.vectors import local_index as index_module
 from indexer.store.vectors.image_matches import QUERIES_AT_ONCE
@@ -62,7 +63,7 @@ class Case:
     rows: dict[int, FloatArray]  # by id, as float16 holds them
     queries: FloatArray
     k: int
-    allowed: IdArray | None
+    allowed: ImageSet | None
 
     @property
     def dimension(self) -> int:
@@ -96,14 +97,14 @@ def cases(draw: st.DrawFn) -> Case:
         dict(zip(ids.tolist(), rows.astype(np.float32), strict=True)),
         unit_rows(seed + 1, draw(st.integers(1, 3)), dimension),
         draw(st.integers(1, total + 3)),
-        None if allowed is None else np.array(allowed, np.int64),
+        None if allowed is None else ImageSet.of(allowed),
     )
 
 
 def check_against_brute_force(case: Case, removed: IdArray = NO_IDS) -> None:
     wanted = case.ids[~np.isin(case.ids, removed)]
     if case.allowed is not None:
-        wanted = wanted[np.isin(wanted, case.allowed)]
+        wanted = wanted[case.allowed.has(wanted)]
     count = min(case.k, len(wanted))
     found = case.index(removed).search(case.queries, case.k, case.allowed)
     assert len(found) == len(case.queries)
@@ -183,7 +184,7 @@ class GroupedCase:
     rows: FloatArray  # as float16 holds them
     queries: FloatArray
     k: int
-    allowed: IdArray | None
+    allowed: ImageSet | None
     removed: IdArray
 
     def index(self) -> LocalVectorIndex:
@@ -218,7 +219,7 @@ def grouped_cases(draw: st.DrawFn) -> GroupedCase:
         rows.astype(np.float32),
         unit_rows(seed + 1, draw(st.integers(1, 3)), dimension),
         draw(st.integers(1, images + 3)),
-        None if allowed is None else np.array(allowed, np.int64),
+        None if allowed is None else ImageSet.of(allowed),
         np.array(draw(some), np.int64),
     )
 
@@ -228,7 +229,7 @@ def check_images_against_brute_force(
 ) -> None:
     wanted = set(case.image_ids.tolist()) - set(case.removed.tolist())
     if case.allowed is not None:
-        wanted &= set(case.allowed.tolist())
+        wanted &= set(case.allowed)
     count = min(case.k, len(wanted))
     index = index or case.index()
     found = index.search_images(case.queries, case.k, case.allowed)
@@ -366,7 +367,7 @@ def test_a_query_finds_the_same_alone_beside_others_and_on_one_thread(
 def test_a_filter_changes_no_score(regions: LocalVectorIndex) -> None:
     query = unit_rows(9, 1, LARGE)
     [found] = regions.search_images(query, 10_000)
-    allowed = found.image_ids[::3]
+    allowed = ImageSet.of(found.image_ids[::3])
     [filtered] = regions.search_images(query, 10_000, allowed)
     check_same([filtered], [[array[::3] for array in found]])
 

@@ -53,7 +53,7 @@ def best(rows: Rows, query: FloatArray, k: int) -> IdArray:
 
 
 def answers(ivf: IvfIndex, rows: Rows, k: int = 10) -> list[tuple[IdArray, FloatArray]]:
-    return [ivf.search(rows, query, k, None) for query in QUERIES]
+    return [ivf.search(rows, query, k) for query in QUERIES]
 
 
 def test_the_recall_aimed_at_is_reached(ivf: IvfIndex, rows: Rows) -> None:
@@ -93,7 +93,7 @@ def test_scores_are_those_of_the_stored_vectors(ivf: IvfIndex, rows: Rows) -> No
 
 def test_the_first_is_found_by_itself(ivf: IvfIndex, rows: Rows) -> None:
     for row in range(0, ROWS, 500):
-        found, _ = ivf.search(rows, rows.take(np.array([row]))[0], 1, None)
+        found, _ = ivf.search(rows, rows.take(np.array([row]))[0], 1)
         assert found.tolist() == [row]
 
 
@@ -101,14 +101,15 @@ def test_the_first_is_found_by_itself(ivf: IvfIndex, rows: Rows) -> None:
 def test_only_the_rows_to_keep_are_found(ivf: IvfIndex, rows: Rows, kept: int) -> None:
     keep = np.zeros(len(rows), bool)
     keep[np.random.default_rng(5).choice(len(rows), kept, replace=False)] = True
+    bits = np.packbits(keep, bitorder="little")
     for query in QUERIES[:5]:
-        found, scores = ivf.search(rows, query, 20, keep)
+        found, scores = ivf.search_some(rows, query, 20, bits, kept)
         assert len(found) == len(scores) <= min(20, kept)
         assert keep[found].all()
 
 
 def test_more_than_there_are(ivf: IvfIndex, rows: Rows) -> None:
-    found, _ = ivf.search(rows, QUERIES[0], 2 * len(rows), None)
+    found, _ = ivf.search(rows, QUERIES[0], 2 * len(rows))
     assert 0 < len(found) <= len(rows)
     assert len(np.unique(found)) == len(found)
 
@@ -122,7 +123,7 @@ def test_extending_again_adds_only_what_is_new(rows: Rows) -> None:
         index.extend(rows)
         assert len(index) == ROWS
     index.nprobe = index.index.nlist
-    found, _ = index.search(rows, QUERIES[0], 10, None)
+    found, _ = index.search(rows, QUERIES[0], 10)
     assert set(found.tolist()) == set(best(rows, QUERIES[0], 10).tolist())
 
 
@@ -184,7 +185,7 @@ def test_what_was_read_can_be_extended(ivf: IvfIndex, rows: Rows, tmp_path: Path
     read = read_index(path, write(ivf, path), to_extend=True)
     more = Rows([*rows.segments, segment(9000, 10, seed=7)])
     read.extend(more)
-    found, _ = read.search(more, more.take(np.array([ROWS + 4]))[0], 1, None)
+    found, _ = read.search(more, more.take(np.array([ROWS + 4]))[0], 1)
     assert found.tolist() == [ROWS + 4]
 
 

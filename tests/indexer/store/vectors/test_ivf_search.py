@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from indexer.arrays import BoolArray, FloatArray, IdArray
+from indexer.arrays import FloatArray, IdArray
 from indexer.choices import IndexType
+from indexer.image_set import ImageSet
 from indexer.store.vectors.image_matches import ImageMatches, Matches
 from indexer.store.vectors.ivf import IvfIndex
 from indexer.store.vectors.local_index import LocalVectorIndex
@@ -50,19 +52,22 @@ def exact() -> LocalVectorIndex:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many were asked for, each time that the IVF index was searched."""
     seen: list[int] = []
-    search = IvfIndex.search
+    search, search_some = IvfIndex.search, IvfIndex.search_some
 
     def counted(
-        self: IvfIndex,
-        rows: Rows,
-        query: FloatArray,
-        k: int,
-        keep: BoolArray | None,
+        self: IvfIndex, rows: Rows, query: FloatArray, k: int
     ) -> tuple[IdArray, FloatArray]:
         seen.append(k)
-        return search(self, rows, query, k, keep)
+        return search(self, rows, query, k)
+
+    def some_counted(
+        self: IvfIndex, rows: Rows, query: FloatArray, k: int, *which: Any
+    ) -> tuple[IdArray, FloatArray]:
+        seen.append(k)
+        return search_some(self, rows, query, k, *which)
 
     monkeypatch.setattr(IvfIndex, "search", counted)
+    monkeypatch.setattr(IvfIndex, "search_some", some_counted)
     return seen
 
 
@@ -155,13 +160,13 @@ def test_removed_images_are_never_found(
 def test_only_what_is_allowed_is_found(
     near: LocalVectorIndex, exact: LocalVectorIndex, calls: list[int], count: int, by_ivf: bool
 ) -> None:
-    allowed = np.sort(np.random.default_rng(9).choice(IMAGES, count, replace=False))
+    allowed = ImageSet.of(np.random.default_rng(9).choice(IMAGES, count, replace=False))
     k = min(10, count)
     owners = images(near.search_images(QUERIES, k, allowed))
     rows = ids(near.search(QUERIES, 10, allowed))
     assert bool(calls) == by_ivf
     for found in (*owners, *(own // WINDOWS for own in rows)):
-        assert np.isin(found, allowed).all()
+        assert allowed.has(found).all()
     least = 0.9 if by_ivf else 1.0
     assert share(owners, images(exact.search_images(QUERIES, k, allowed))) >= least
     assert share(rows, ids(exact.search(QUERIES, 10, allowed))) >= least
@@ -169,7 +174,7 @@ def test_only_what_is_allowed_is_found(
 
 def test_unknown_or_no_images_allowed(near: LocalVectorIndex) -> None:
     for allowed in ([], [-5, 10**9], [*range(10**6, 10**6 + 200)]):
-        for match in near.search_images(QUERIES, 10, np.array(allowed, np.int64)):
+        for match in near.search_images(QUERIES, 10, ImageSet.of(allowed)):
             assert match.image_ids.shape == match.ids.shape == match.scores.shape == (0,)
 
 

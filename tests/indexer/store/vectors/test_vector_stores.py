@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from indexer.arrays import FloatArray, IdArray
+from indexer.arrays import FloatArray
 from indexer.errors import StoreChangedError, StoreError
+from indexer.image_set import ImageSet
 from indexer.store.vectors import milvus_collection, milvus_index
 from indexer.store.vectors.faults import WantedRows
 from indexer.store.vectors.local_index import LocalVectorIndex
@@ -173,7 +176,7 @@ def test_milvus_finds_what_is_found_in_memory(
     doubled: tuple[VectorPlace, LocalVectorIndex], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, memory = doubled
-    some: IdArray = np.arange(1, IMAGES, 2)
+    some = ImageSet.of(range(1, IMAGES, 2))
     for limits, depths in LIMITS:
         for name, value in limits.items():
             for module in (milvus_index, milvus_collection):
@@ -181,16 +184,29 @@ def test_milvus_finds_what_is_found_in_memory(
                     monkeypatch.setattr(module, name, value)
         index = place.index()
         assert len(index) == len(memory)
-        for k, allowed in itertools.product(depths, (None, some)):
+        run = ImageSet.of([2, *range(40, IMAGES - 20), 149])
+        for k, allowed in itertools.product(depths, (None, some, run)):
             check_same(index.search(QUERIES, k, allowed), memory.search(QUERIES, k, allowed))
             found = index.search_images(QUERIES, k, allowed)
             check_same(found, memory.search_images(QUERIES, k, allowed))
-        few = np.array([3, 5], np.int64)
+        few = ImageSet.of([3, 5])
         check_same(index.search(QUERIES, 25, few), memory.search(QUERIES, 25, few))
         assert index.live_ids().tolist() == memory.live_ids().tolist()
         asked = np.array([99, 2, 3, 200, 2], np.int64)
         check_same([index.rows_of_images(asked)], [memory.rows_of_images(asked)])
         assert 100 < len(index.sample(150)) < 200
+
+
+@given(st.sets(st.integers(0, 90)) | st.sets(st.integers(0, 2000), max_size=6))
+def test_expressions_name_each_id_once(ids: set[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(milvus_collection, "RUN_IDS", 3)
+        patch.setattr(milvus_collection, "RUNS_AT_ONCE", 2)
+        patch.setattr(milvus_collection, "NAMED_IDS", 4)
+        terms = list(milvus_collection.spanning("x", np.array(sorted(ids), np.int64)))
+    for x in range(-1, 100):
+        found = [eval(term, {"x": x}) for term in terms]  # noqa: S307 - made right here
+        assert sum(found) == (x in ids)
 
 
 def check_same(
