@@ -130,8 +130,8 @@ def enlarge(photos: Sequence[Path], images: int, scratch: Path) -> None:
     random = np.random.default_rng(0)
     (scratch / "originals").mkdir()
     features, originals = [], []
-    for place, photo in enumerate(photos):
-        original = scratch / "originals" / f"{place}.jpg"
+    for number, photo in enumerate(photos):
+        original = scratch / "originals" / f"{number}.jpg"
         load_image(photo).image.resize(SIZE).save(original)
         originals.append(original)
         features.append(find_local_features(load_image(original).pixels))

@@ -23,8 +23,9 @@ def agreement(picture: Picture, other: Picture, transform: Transform) -> float:
 
     At each place the contrast and structure of the grey values around it are compared (SSIM, Wang
     et al. 2004, equations 9 and 10 multiplied), so brightness, colours and a moderate change of
-    contrast do not matter; places that are plain in both tell nothing. `transform` leads from pixels of the image to those of the other. What lies
-    outside the other is left out; 0 where nothing can be compared.
+    contrast do not matter; places that are plain in both tell nothing. `transform` leads from
+    pixels of the image to those of the other. What lies outside the other is left out; 0 where
+    nothing can be compared.
     """
     width, height = picture.size
     scale = SIDE / math.sqrt(width * height)

@@ -62,9 +62,9 @@ class KeypointIndex:
         large and how turned, if each keypoint with a near signature were the same (Lowe 2004).
         """
         query = largest_keypoints(features, QUERY_POINTS)
-        rows, keypoints = self._similar(query)
-        poses = self._poses(query, rows, keypoints)
-        images, counts = _count_votes(self._owners[rows], poses, keypoints)
+        rows, keypoints = self._by_image(*self._similar(query))
+        images = self._owners[rows]
+        images, counts = _count_votes(images, self._poses(query, rows, keypoints), keypoints)
         enough = counts >= MIN_VOTES
         images, counts = images[enough], counts[enough]
         best = np.lexsort((images, -counts))[:most]
@@ -117,18 +117,32 @@ def _frames(features: LocalFeatures) -> FloatArray:
 def _count_votes(images: IdArray, poses: FloatArray, keypoints: IdArray) -> tuple[IdArray, IdArray]:
     """Return images (N,) and how many different keypoints (N,) of a query vote for one pose.
 
-    The bins are laid twice, half a bin apart: a pose near the edge of a bin is well inside the
+    The images (M,) of the pairs ascend. The bins are laid twice, half a bin apart: a pose near the edge of a bin is well inside the
     other one.
     """
-    owners, places = np.unique(images, return_inverse=True)
+    starts = _runs(images)
+    places = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     votes = [
         _number(places, poses + shift, keypoints, half) for half, shift in ((0, 0.0), (1, 0.5))
     ]
-    bins, counts = np.unique(np.unique(np.concatenate(votes)) // QUERY_POINTS, return_counts=True)
-    own = bins // (2 * _ANGLES * _SCALES * _PLACES**2)
-    best = np.zeros(len(owners), np.int64)
-    np.maximum.at(best, own, counts)
-    return owners, best
+    bins = _distinct(np.concatenate(votes)) // QUERY_POINTS
+    firsts = _runs(bins)
+    own = bins[firsts[:-1]] // (2 * _ANGLES * _SCALES * _PLACES**2)
+    best = np.zeros(len(starts) - 1, np.int64)
+    np.maximum.at(best, own, np.diff(firsts))
+    return images[starts[:-1]], best
+
+
+def _runs(numbers: IdArray) -> IdArray:
+    """Return where runs of the same number (M,) begin, and M."""
+    inner = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    return np.concatenate([np.zeros(min(1, len(numbers)), np.int64), inner, [len(numbers)]])
+
+
+def _distinct(numbers: IdArray) -> IdArray:
+    """Return numbers (M,) sorted, each once."""
+    ordered = np.sort(numbers)
+    return ordered[_runs(ordered)[:-1]]
 
 
 def _number(places: IdArray, poses: FloatArray, keypoints: IdArray, half: int) -> IdArray:
