@@ -93,5 +93,5 @@ def _likeness(some: FloatArray, other: FloatArray) -> tuple[FloatArray, BoolArra
         np.maximum(mean(values * values) - own * own, 0)
         for values, own in zip((some, other), means, strict=True)
     )
-    likeness: FloatArray = (2 * covariance + NOISE) / (first + second + NOISE)
+    likeness = np.asarray((2 * covariance + NOISE) / (first + second + NOISE), np.float32)
     return likeness, np.maximum(first, second) < NOISE / 2

@@ -85,6 +85,16 @@ class KeypointIndex:
         near = _distances(self._signatures[rows], signatures[keypoints]) <= MAX_DISTANCE
         return rows[near], keypoints[near]
 
+    def _by_image(self, rows: IdArray, keypoints: IdArray) -> tuple[IdArray, IdArray]:
+        """Return the pairs of images that have enough of them, image by image.
+
+        Most images have one or two pairs, by chance.
+        """
+        order = np.argsort(self._owners[rows], kind="stable")
+        counts = np.diff(_runs(self._owners[rows[order]]))
+        several = order[np.repeat(counts >= MIN_VOTES, counts)]
+        return rows[several], keypoints[several]
+
     def _poses(self, query: LocalFeatures, rows: IdArray, keypoints: IdArray) -> FloatArray:
         """Return the turn, the scale and the centre x, y (M, 4) that each pair implies, in bins."""
         source = _frames(query)[keypoints]
@@ -117,8 +127,8 @@ def _frames(features: LocalFeatures) -> FloatArray:
 def _count_votes(images: IdArray, poses: FloatArray, keypoints: IdArray) -> tuple[IdArray, IdArray]:
     """Return images (N,) and how many different keypoints (N,) of a query vote for one pose.
 
-    The images (M,) of the pairs ascend. The bins are laid twice, half a bin apart: a pose near the edge of a bin is well inside the
-    other one.
+    The images (M,) of the pairs ascend. The bins are laid twice, half a bin apart: a pose near the
+    edge of a bin is well inside the other one.
     """
     starts = _runs(images)
     places = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
