@@ -88,7 +88,7 @@ def _grid_to_pixels(full: tuple[int, int], size: tuple[int, int]) -> npt.NDArray
 
 
 def _structure(some: FloatArray, other: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the structure term of SSIM at each pixel (h, w), the smaller and the larger variance."""
+    """Return the structure term of SSIM at each pixel (h, w), the lesser and greater variance."""
 
     def mean(values: FloatArray) -> FloatArray:
         return np.asarray(cv2.blur(values, (WINDOW, WINDOW)), np.float32)

@@ -137,7 +137,8 @@ def _find_candidates(
     found: dict[Pair, set[bool]] = {}
     for part in range(parts):
         ids = reading.image_ids[part::parts]
-        index = KeypointIndex(hashing, reading.all(progress, "Indexing keypoints", ids))
+        with one_blas_thread():
+            index = KeypointIndex(hashing, reading.all(progress, "Indexing keypoints", ids))
         _vote(reading, index, found, progress)
     return found
 
