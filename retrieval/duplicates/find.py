@@ -137,8 +137,7 @@ def _find_candidates(
     found: dict[Pair, set[bool]] = {}
     for part in range(parts):
         ids = reading.image_ids[part::parts]
-        with one_blas_thread():
-            index = KeypointIndex(hashing, reading.all(progress, "Indexing keypoints", ids))
+        index = KeypointIndex(hashing, reading.all(progress, "Indexing keypoints", ids))
         _vote(reading, index, found, progress)
     return found
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from indexer.arrays import FloatArray, IdArray
+from indexer.arrays import FloatArray, IdArray, one_blas_thread
 from indexer.features.local import SIDE_PX, LocalFeatures
 from retrieval.duplicates.keypoint_hash import KeypointHash, Signatures
 
@@ -20,6 +21,7 @@ DEGREES = 30.0
 OCTAVES = 1.0
 PLACE = 0.25  # of the side at which images are searched for keypoints
 MIN_VOTES = 3
+BATCH = 64  # images that are coded while no other thread may use the BLAS
 
 T = TypeVar("T", bound=np.generic)
 _ANGLES = round(360 / DEGREES)
@@ -42,12 +44,15 @@ class KeypointIndex:
     def __init__(self, hashing: KeypointHash, images: Iterable[tuple[int, LocalFeatures]]) -> None:
         self._hashing = hashing
         cells, signatures, points, owners = [], [], [], []
-        for image_id, features in images:
-            own_cells, own_signatures = hashing.encode(features)
-            cells.append(own_cells.astype(np.int32))
-            signatures.append(own_signatures)
-            points.append(_frames(features).astype(np.float16))
-            owners.append(np.full(len(features), image_id, np.int64))
+        remaining = iter(images)
+        while batch := list(itertools.islice(remaining, BATCH)):
+            with one_blas_thread():
+                codes = [hashing.encode(features) for _, features in batch]
+            for (image_id, features), (own_cells, own_signatures) in zip(batch, codes, strict=True):
+                cells.append(own_cells.astype(np.int32))
+                signatures.append(own_signatures)
+                points.append(_frames(features).astype(np.float16))
+                owners.append(np.full(len(features), image_id, np.int64))
         joined = np.concatenate(cells) if cells else np.empty(0, np.int32)
         order = np.argsort(joined, kind="stable")
         self._starts = np.searchsorted(joined[order], np.arange((1 << hashing.bits) + 1))
