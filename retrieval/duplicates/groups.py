@@ -102,23 +102,23 @@ def _whole_group(
 def _part_groups(
     parts: Iterable[Relation], first_of: Mapping[int, int], order: Mapping[int, int]
 ) -> list[Group]:
-    """Return a group for each picture of which others show a part."""
-    found: dict[int, dict[int, Relation]] = defaultdict(dict)
+    """Return a group for each picture of which others show a part.
+
+    A part of a part is named in the group of the largest picture only.
+    """
+    wholes: dict[int, dict[int, Relation]] = defaultdict(dict)  # of each part
     for relation in parts:
         part = first_of.get(relation.first, relation.first)
         whole = first_of.get(relation.second, relation.second)
         if part != whole:
-            found[whole].setdefault(part, relation)
+            wholes[part].setdefault(whole, relation)
+    found: dict[int, list[Member]] = defaultdict(list)
+    for part in sorted(wholes, key=order.__getitem__):
+        for whole, relation in wholes[part].items():
+            larger = wholes.get(whole, {}).keys() - {part}
+            if not larger & wholes[part].keys():
+                found[whole].append(Member(part, relation))
     return [
-        Group(
-            "part",
-            (
-                Member(whole),
-                *(
-                    Member(part, own)
-                    for part, own in sorted(found[whole].items(), key=lambda i: order[i[0]])
-                ),
-            ),
-        )
+        Group("part", (Member(whole), *found[whole]))
         for whole in sorted(found, key=order.__getitem__)
     ]
