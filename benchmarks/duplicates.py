@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import resource
 import tempfile
 import time
 from collections import Counter
@@ -159,7 +160,8 @@ def enlarge(photos: Sequence[Path], images: int, scratch: Path) -> None:
         started = time.perf_counter()
         found = find_duplicates(Collection(store), progress=times)
         elapsed = time.perf_counter() - started
-    print(f"{images} photos: {elapsed:.0f} s, {len(found.groups)} groups")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{images} photos: {elapsed:.0f} s, {len(found.groups)} groups, {peak:.1f} GB at most")
     for step, seconds in times.seconds.items():
         print(f"  {step:22} {seconds:6.0f} s")
 

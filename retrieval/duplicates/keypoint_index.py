@@ -177,4 +177,7 @@ def _distances(some: Signatures, others: Signatures) -> npt.NDArray[np.uint8]:
 
 
 def _take(parts: list[npt.NDArray[T]], order: IdArray, empty: npt.NDArray[T]) -> npt.NDArray[T]:
-    return np.concatenate(parts)[order] if parts else empty
+    """Return the rows of all parts in this order; the parts are let go of."""
+    joined = np.concatenate(parts) if parts else empty
+    parts.clear()
+    return joined[order]
