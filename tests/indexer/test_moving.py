@@ -94,9 +94,8 @@ def test_a_folder_among_the_photos_is_refused(shelf: Desk) -> None:
 
 def test_a_folder_that_cannot_be_made_leaves_all_as_it_is(shelf: Desk, tmp_path: Path) -> None:
     (tmp_path / "away").write_text("a file")
-    report = move_copies(shelf.store, [ids(shelf, "first.png", "copy.png")], tmp_path / "away")
-    assert report.moved == []
-    assert len(report.left) == 1
+    with pytest.raises(MoveError, match="cannot be used"):
+        move_copies(shelf.store, [ids(shelf, "first.png", "copy.png")], tmp_path / "away")
     assert (shelf.photos / "copy.png").exists()
 
 

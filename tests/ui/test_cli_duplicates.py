@@ -121,6 +121,13 @@ def test_tables_lists_and_pages(run: Run, tmp_path: Path) -> None:
     assert "http" not in text
 
 
+@pytest.mark.parametrize("option", ["--csv", "--html", "--list"])
+def test_a_file_that_cannot_be_written_is_named(run: Run, tmp_path: Path, option: str) -> None:
+    done = run("--known", option, tmp_path)
+    assert done.exit_code == 1
+    assert f"{tmp_path} cannot be written: Is a directory." in " ".join(done.stderr.split())
+
+
 def test_decisions_are_kept(run: Run, photos: Path) -> None:
     assert run("--keep", photos / "more" / "again.jpg").exit_code == 0
     assert run("--original", photos / "small.jpg").exit_code == 0
