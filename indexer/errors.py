@@ -18,6 +18,7 @@
     │   ├── UnknownConceptError     no concept, and so no tag, of that name
     │   └── InvalidConceptError     a concept file that is not valid
     ├── AnnotationError             a table of annotations, or a field, that cannot be used
+    ├── ExportError                 a folder that cannot be exported to, or is no whole export
     ├── OutsideRootsError           an image outside the folders of photos
     ├── ClusterError                Ray, or a cluster of it, that cannot be used
     ├── SettingError                an environment variable with a useless value
@@ -131,6 +132,10 @@ class InvalidConceptError(ConceptError):
 
 class AnnotationError(CbirError):
     """A table of annotations that is not valid, or a field that a store cannot have."""
+
+
+class ExportError(CbirError):
+    """A folder that a store cannot be exported to, or an exported one that is not whole."""
 
 
 class OutsideRootsError(CbirError):
