@@ -14,7 +14,7 @@ from retrieval.examples import ExamplePaths
 from retrieval.labels import dump_labels, load_labels
 from retrieval.query import Hit, Query
 from retrieval.tagging import Tagging, tag_images, teach
-from ui.browser import results, state
+from ui.browser import chips, results, state
 from ui.browser.figures import plain
 from ui.browser.results import Action
 from ui.browser.search_page import invite
@@ -26,6 +26,7 @@ SUGGESTED = 6
 
 def show() -> None:
     """Draw the page."""
+    chips.show()
     if not state.has_query():
         invite()
         return
