@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from zipfile import ZIP_STORED, ZipFile
 
 from indexer.errors import CbirError
@@ -24,7 +25,7 @@ class SelectionTooLargeError(CbirError):
 
 
 def require_bounded(store: StoreReader, hits: Sequence[Hit]) -> None:
-    """Raise `SelectionTooLargeError` for more photos than one ZIP file takes.
+    """Raise `SelectionTooLargeError` for more photos than one ZIP file takes, or this machine.
 
     Their sizes are those that the catalogue knows.
     """
@@ -33,7 +34,14 @@ def require_bounded(store: StoreReader, hits: Sequence[Hit]) -> None:
             f"{len(hits):,} photos are picked; a ZIP file takes {MAX_PHOTOS}. Pick fewer, or use "
             "cbir query --save-hits, which has no limit."
         )
-    _require_bytes(_bytes_of(store, [find_page(hit.path)[0] for hit in hits]))
+    size = _bytes_of(store, [find_page(hit.path)[0] for hit in hits])
+    _require_bytes(size)
+    free = shutil.disk_usage(gettempdir()).free
+    if size > free:
+        raise SelectionTooLargeError(
+            f"The photos that are picked have {size / 1e6:,.0f} MB, and {gettempdir()}, where they "
+            f"are gathered, has only {free / 1e6:,.0f} MB left."
+        )
 
 
 def zip_hits(hits: Sequence[Hit], roots: Sequence[Place]) -> io.BytesIO:

@@ -14,8 +14,9 @@ from ui.browser.session import allowed_ids, folder_names, own_fields, tag_counts
 
 def show() -> None:
     """Draw the filters; afterwards the session's state says which images may be hits."""
-    is_on = bool(state.wanted_images()) or bool(st.session_state.where_error)
-    with st.expander("Filters" + (" (on)" if is_on else ""), expanded=is_on):
+    is_on = bool(state.wanted_images())
+    is_open = is_on or bool(st.session_state.where_error)
+    with st.expander("Filters" + (" (on)" if is_on else ""), expanded=is_open):
         _folder_and_name()
         _dates()
         _tags()
@@ -87,9 +88,9 @@ def _where() -> None:
     )
     _accept()
     if st.session_state.where_error:
-        error = plain(st.session_state.where_error)
+        error = st.session_state.where_error
         listed = "" if "There are:" in error else f"\n\nFields: {columns}."
-        st.error(error + listed)
+        st.error(plain(error) + listed)
 
 
 def _where_changed() -> None:
