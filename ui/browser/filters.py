@@ -107,6 +107,8 @@ def _accept() -> bool:
             allowed_ids(ImageFilter(where=typed))
     except CbirError as error:
         st.session_state.where_error = str(error)
+        if typed == st.session_state.where_applied:  # its field or tag has been removed since
+            st.session_state.where_applied = ""
         return False
     st.session_state.where_applied = typed
     return True

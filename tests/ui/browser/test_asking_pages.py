@@ -105,6 +105,26 @@ def test_a_wrong_filter_keeps_the_last_hits(app: AppTest, typed: str, said: str)
     assert {name[:6] for name in ranking(app)} == {"coffee"}
 
 
+def test_a_filter_whose_field_is_removed_meanwhile(
+    app: AppTest,
+    told: Path,
+    tmp_path: Path,
+    cbir: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = tmp_path / ".cbir"
+    shutil.copytree(told, own)
+    shutil.copytree(told.parent / "photos", tmp_path / "photos")
+    monkeypatch.setenv("CBIR_STORE", str(own))
+    app.query_params["where"] = "sku:A-1"
+    app.run()
+    assert ranking(app) == ["cat-1.jpg"]
+    assert cbir("annotate", "--remove", "SKU", "--store", own).exit_code == 0
+    app.run()
+    assert "no field 'sku'" in app.sidebar.error[0].value.replace("\\", "")
+    assert (len(ranking(app)), chips(app)) == (len(NAMES), {})
+
+
 def test_a_bookmark_with_a_wrong_filter_says_so(app: AppTest) -> None:
     app.query_params["where"] = "nonsense"
     app.run()
