@@ -32,6 +32,7 @@ def _source() -> None:
         "Query image",
         key=f"upload-{generation}",
         on_change=_uploaded,
+        args=(f"upload-{generation}",),
         help="It stays on this machine and is forgotten when you close the page.",
     )
     src, alt, size = None, "", (1, 1)
@@ -162,9 +163,11 @@ def _choice(label: str, options: dict[str, str], key: str) -> None:
     )
 
 
-def _uploaded() -> None:
-    given: Any = st.session_state[f"upload-{st.session_state.uploads}"]
-    if given is not None:
+def _uploaded(key: str) -> None:
+    """Take what was uploaded, once: a run that another one replaces may tell of it twice."""
+    given: Any = st.session_state.get(key)
+    if given is not None and given.file_id != st.session_state.get("taken_file"):
+        st.session_state.taken_file = given.file_id
         state.take_upload(given.getvalue(), given.name)
         st.session_state.uploads += 1  # the field is emptied: the picture below is what counts
 

@@ -131,12 +131,16 @@ def _files(labels: dict[int, bool]) -> None:
         with st.popover("Load labels"):
             generation = st.session_state.setdefault("label_files", 0)
             st.file_uploader(
-                "A file saved here before", type="json", key=f"labels-{generation}", on_change=_load
+                "A file saved here before",
+                type="json",
+                key=f"labels-{generation}",
+                on_change=_load,
+                args=(f"labels-{generation}",),
             )
 
 
-def _load() -> None:
-    given = st.session_state[f"labels-{st.session_state.label_files}"]
+def _load(key: str) -> None:
+    given = st.session_state.get(key)
     if given is None:
         return
     st.session_state.label_files += 1
