@@ -14,6 +14,7 @@ from ui.browser.session import allowed_ids, folder_names, own_fields, tag_counts
 
 def show() -> None:
     """Draw the filters; afterwards the session's state says which images may be hits."""
+    _accept()
     is_on = bool(state.wanted_images())
     is_open = is_on or bool(st.session_state.where_error)
     with st.expander("Filters" + (" (on)" if is_on else ""), expanded=is_open):
@@ -86,7 +87,6 @@ def _where() -> None:
         help=f"Comparisons, joined by and, or, not and parentheses. Fields: {columns}.",
         on_change=_where_changed,
     )
-    _accept()
     if st.session_state.where_error:
         error = st.session_state.where_error
         listed = "" if "There are:" in error else f"\n\nFields: {columns}."
@@ -100,7 +100,8 @@ def _where_changed() -> None:
 
 def _accept() -> bool:
     """Let the filter that is typed count, if it can be; otherwise keep why not."""
-    typed = (st.session_state.get("where") or "").strip()
+    bookmarked = st.query_params.get("where", "")  # of the first run, which has no field yet
+    typed = (st.session_state.get("where", bookmarked) or "").strip()
     st.session_state.where_error = ""
     try:
         if typed:

@@ -57,5 +57,6 @@ def drop(image_id: int) -> None:
 
 
 def clear() -> None:
-    """Ask with the query alone."""
+    """Ask with the query alone: without further photos, and without a word beside it."""
     st.session_state.further = {}
+    st.session_state.also_text = ""

@@ -39,10 +39,8 @@ def show() -> None:
         return
     pages = -(-len(hits) // state.PAGE_HITS)
     st.session_state.page = page = min(st.session_state.page, pages)
-    _heading(len(hits), page, pages, took_ms)
+    _heading(len(hits), page, pages, took_ms, by_ranks=bool(query.fused))
     first = (page - 1) * state.PAGE_HITS
-    if query.fused:
-        st.caption("Scores are made of ranks: 1 is first in all rankings.")
     shown = hits[first : first + state.PAGE_HITS]
     picking.show(hits, shown)
     _show_hits(shown, confident=hits[0].verdict != "weak")
@@ -82,10 +80,11 @@ def invite() -> None:
     results.show(results.as_hits(chosen.tolist()), "sample", score=lambda _hit: "", opens=False)
 
 
-def _heading(count: int, page: int, pages: int, took_ms: float) -> None:
+def _heading(count: int, page: int, pages: int, took_ms: float, *, by_ranks: bool) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
     shown = f"{count:,} matches" if count < state.DEPTHS[0] else f"Top {count:,} matches"
-    left.caption(f"{shown} · {took_ms:.0f} ms")
+    scores = " · scores are made of ranks: 1 is first in all rankings" if by_ranks else ""
+    left.caption(f"{shown} · {took_ms:.0f} ms{scores}")
     with right:
         _pager(page, pages, count == state.DEPTHS[0], "above")
 

@@ -188,8 +188,9 @@ def test_plus_and_minus_ask_with_further_photos(app: AppTest, told: Path) -> Non
 def test_a_bookmark_of_further_photos(app: AppTest) -> None:
     app.query_params["also"] = "5"
     app.query_params["unlike"] = "9"
+    app.query_params["also_text"] = "espresso"
     app.run()
-    assert len(chips(app)) == 2
+    assert len(chips(app)) == 3
     app.button(key="hit-0-2").click().run()  # another query begins without further ones
     assert (chips(app), not app.exception) == ({}, True)
 
@@ -207,7 +208,7 @@ def test_a_photo_and_a_word_and_both_features(app: AppTest, told: Path) -> None:
     app.run()
     app.text_input(key="also_text").set_value("espresso").run()
     assert chips(app) == {"chip-word": "like espresso"}
-    assert any("made of ranks" in caption.value for caption in app.caption)
+    assert any("scores are made of ranks" in caption.value for caption in app.caption)
     app.radio(key="feature").set_value("both").run()
     asked = with_further(
         engine.store.spec,
