@@ -89,6 +89,8 @@ class Doctor:
                 done.append("The damaged concepts are gone: teach them again.")
             if diagnosis.catalog.fields or diagnosis.catalog.annotations:
                 done.append("Damaged annotations are gone: annotate these images again.")
+            if diagnosis.catalog.decisions:
+                done.append("Damaged decisions about duplicates are gone: decide again.")
             return done
         finally:
             store.close()

@@ -18,6 +18,7 @@
     │   ├── UnknownConceptError     no concept, and so no tag, of that name
     │   └── InvalidConceptError     a concept file that is not valid
     ├── AnnotationError             a table of annotations, or a field, that cannot be used
+    ├── MoveError                   photos cannot be moved there, or back
     ├── ExportError                 a folder that cannot be exported to, or is no whole export
     ├── OutsideRootsError           an image outside the folders of photos
     ├── ClusterError                Ray, or a cluster of it, that cannot be used
@@ -132,6 +133,10 @@ class InvalidConceptError(ConceptError):
 
 class AnnotationError(CbirError):
     """A table of annotations that is not valid, or a field that a store cannot have."""
+
+
+class MoveError(CbirError):
+    """Photos cannot be moved into a folder, or back."""
 
 
 class ExportError(CbirError):

@@ -118,7 +118,7 @@ class QueryKeypoints:
         if mirrored:
             turned = find_match(self.mirrored, image, is_picture=self.is_picture)
             if turned and turned.is_proof:
-                return _mirror_query(turned, self.plain.size)
+                return mirror_query(turned, self.plain.size)
         return match
 
 
@@ -168,7 +168,7 @@ def find_match(
     )
 
 
-def _mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatch:
+def mirror_query(match: GeometricMatch, size: tuple[int, int]) -> GeometricMatch:
     """Return a match of a mirrored query, of (width, height) `size`, in the query's own pixels."""
     flip = np.array([[-1, 0, size[0]], [0, 1, 0], [0, 0, 1]], float)
     points = match.points.copy()

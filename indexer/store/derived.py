@@ -1,4 +1,4 @@
-"""DerivedFiles: thumbnails, keypoints and the map, which can all be made again."""
+"""DerivedFiles: thumbnails, keypoints, the map and the duplicates, which can all be made again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import xxhash
 
 from indexer.errors import StoreError
 from indexer.store.folder import StoreFolder, open_folder
-from indexer.store.layout import DERIVED, is_derived_file, is_map_file
+from indexer.store.layout import DERIVED, is_collection_file, is_derived_file
 
 IMAGES_A_FOLDER = 1000
 _CHECKSUM_BYTES = 16  # at the end of each file: most formats of pictures ignore what follows
@@ -78,7 +78,7 @@ class DerivedFiles:
         """Yield every file of cbir's own with the open folder it is in, and its image's id."""
         with contextlib.suppress(OSError), open_folder(self.path) as outer:
             for name in outer.names():
-                if is_map_file(name):
+                if is_collection_file(name):
                     yield outer, name, None
                 elif name.isdecimal() and not outer.is_link(name) and not outer.is_file(name):
                     with outer.folder(name) as folder:

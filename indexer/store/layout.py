@@ -15,6 +15,7 @@ CONFIG = "cbir.toml"  # names another place of the catalogue
 VECTORS = "vectors"
 DERIVED = "derived"
 SETTINGS = "settings.json"
+DUPLICATES = "duplicates-1.json"  # another number where their finding changes
 KEYPOINTS = "keypoints-1.bin"  # of an image; another number where their making changes
 
 _TOP_FILE = re.compile(
@@ -26,7 +27,7 @@ _VECTOR_FILE = re.compile(r"\d{8}-[a-z_]+(\.(ids|images|vectors)\.npy|\.sums|-[a
 _DERIVED_FILE = re.compile(
     r"\d+-([0-9a-f]+-[0-9a-f]+-\d+(\.jpg)?|keypoints-\d+\.bin)(\.[0-9-]+\.part)?"
 )
-_MAP_FILE = re.compile(r"map\.npz(\.[0-9-]+\.part)?|map\.\d+\.part")
+_COLLECTION_FILE = re.compile(r"(map\.npz|duplicates-\d+\.json)(\.[0-9-]+\.part)?|map\.\d+\.part")
 
 
 def segment_name(entry: SegmentEntry) -> str:
@@ -54,9 +55,9 @@ def is_derived_file(name: str) -> bool:
     return _DERIVED_FILE.fullmatch(name) is not None
 
 
-def is_map_file(name: str) -> bool:
-    """Whether cbir gives such a name to the map of a collection."""
-    return _MAP_FILE.fullmatch(name) is not None
+def is_collection_file(name: str) -> bool:
+    """Whether cbir gives such a name to files that are derived from the whole collection."""
+    return _COLLECTION_FILE.fullmatch(name) is not None
 
 
 def is_top_file(name: str) -> bool:

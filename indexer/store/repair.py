@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.progress import Progress, no_progress
+from indexer.store.catalog.decision_rows import forget_decisions
 from indexer.store.catalog.inspection import CatalogFaults
 from indexer.store.catalog.repairs import (
     fail_images,
@@ -66,6 +67,7 @@ def take_out(
         forget_concepts(change.connection, catalog.concepts)
         forget_values(change.connection, catalog.annotations)
         forget_fields(change.connection, catalog.fields)
+        forget_decisions(change.connection, catalog.decisions)
     store.spec = spec
     return again
 

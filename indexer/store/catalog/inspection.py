@@ -13,6 +13,7 @@ from indexer.store.catalog.questions import ALL_IMAGES, AskWith, stays_below
 from indexer.store.catalog.row_checksums import (
     ANNOTATIONS,
     CONCEPTS,
+    DECISIONS,
     FIELDS,
     TAGS,
     CheckedTable,
@@ -33,8 +34,8 @@ class CatalogFaults:
     `structure` is what the database itself finds, `has_bad_state` whether its small tables do not
     agree with their checksum. `images` are those whose rows are damaged, or those of their regions;
     `concepts` and `fields` are ids, and `tags` and `annotations` those of an image and of one of
-    them. `described` (N,) are the intact images with vectors, and
-    `regions` (R, 2) the ids of regions and their images, both ascending.
+    them; `decisions` are those of two images. `described` (N,) are the intact images with vectors,
+    and `regions` (R, 2) the ids of regions and their images, both ascending.
     """
 
     structure: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class CatalogFaults:
     tags: set[tuple[int, int]] = field(default_factory=set)
     fields: set[int] = field(default_factory=set)
     annotations: set[tuple[int, int]] = field(default_factory=set)
+    decisions: set[tuple[int, int]] = field(default_factory=set)
     described: IdArray = field(default_factory=lambda: np.empty(0, np.int64))
     regions: IdArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
@@ -61,6 +63,7 @@ def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress
             faults.tags = {(image, concept) for image, concept in _unsound(ask, TAGS)}
             faults.fields = {key for (key,) in _unsound(ask, FIELDS)}
             faults.annotations = {(image, own) for image, own in _unsound(ask, ANNOTATIONS)}
+            faults.decisions = {(first, second) for first, second in _unsound(ask, DECISIONS)}
     except StoreCorruptError as error:
         faults.structure = faults.structure or [str(error)]
         return faults

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, delete, update
 
 from indexer.store.catalog.checksums import write_image_checksums
+from indexer.store.catalog.decision_rows import forget_decisions_about
 from indexer.store.catalog.questions import parts_of, places
 from indexer.store.catalog.tables import (
     AnnotationRow,
@@ -41,6 +42,7 @@ def forget_images(connection: Connection, ids: Collection[int]) -> None:
         connection.execute(delete(ImageRow).where(ImageRow.id.in_(part)))
         connection.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
         connection.execute(delete(AnnotationRow).where(AnnotationRow.image_id.in_(part)))
+    forget_decisions_about(connection, [*ids])
 
 
 def forget_regions(connection: Connection, image_ids: Collection[int]) -> None:

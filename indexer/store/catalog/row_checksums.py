@@ -63,8 +63,9 @@ ANNOTATIONS = CheckedTable(
     (int, int, str, int | float | None),
     2,
 )
-CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS)
-"""The tables of what people and their tables say of images."""
+DECISIONS = CheckedTable("decisions", ("first_id", "second_id", "verdict"), (int, int, str), 2)
+CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS, DECISIONS)
+"""The tables of what people, and their tables, say of images."""
 
 
 def region_checksums(rows: IdArray) -> IdArray:

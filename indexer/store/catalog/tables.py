@@ -149,6 +149,20 @@ class AnnotationRow(Base):
     checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class DecisionRow(Base):
+    """What was decided about two duplicates; it goes with either image.
+
+    The `verdict` is `keep` where both are to stay, the smaller id first, and `copy` where the
+    second is a copy of the first.
+    """
+
+    __tablename__ = "decisions"
+    first_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False)
+    second_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False, index=True)
+    verdict: Mapped[str] = mapped_column(String(8))
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class RemovedRow(Base):
     """The id of a removed image whose vectors are still in a segment."""
 

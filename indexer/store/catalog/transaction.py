@@ -17,6 +17,7 @@ from indexer.store.catalog.annotation_rows import (
 )
 from indexer.store.catalog.checksums import write_image_checksums
 from indexer.store.catalog.database import Database
+from indexer.store.catalog.decision_rows import forget_decisions_about
 from indexer.store.catalog.protocol import IvfEntry, SegmentEntry
 from indexer.store.catalog.questions import parts_of, places
 from indexer.store.catalog.row_checksums import region_checksums
@@ -143,6 +144,7 @@ class CatalogTransaction:
             self._session.execute(delete(RegionRow).where(RegionRow.image_id.in_(part)))
             self._session.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
             forget_annotations(self.connection, part)
+            forget_decisions_about(self.connection, part)
             known = set(
                 self._session.scalars(
                     select(RemovedRow.image_id).where(RemovedRow.image_id.in_(part))

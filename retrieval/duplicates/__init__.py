@@ -1,0 +1,1 @@
+"""Duplicates: images of a store that are the same picture, or parts of one another."""
