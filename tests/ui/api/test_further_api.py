@@ -146,6 +146,13 @@ def test_an_upload_says_which_picture_it_asks_with(http: httpx.Client, server: S
     )
     assert twice.status_code == 422
     assert "either a file as image, or one of" in twice.json()["detail"]
+    many = http.post(
+        "/v1/search/upload",
+        files=[("further", data)] * 33,
+        data={"query": json.dumps({"image_id": 1})},
+    )
+    assert many.status_code == 422
+    assert "further: " in many.json()["detail"]
     alone = http.post("/v1/search/upload", data={"query": json.dumps({"image_id": 1})})
     assert ids(alone.json())[0] == 1
 
