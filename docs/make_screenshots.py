@@ -41,6 +41,7 @@ def open_page(
     """Return a page of its own that has been let in."""
     page = browser.new_page(viewport=viewport, color_scheme="dark" if dark else "light")
     page.goto(address)
+    page.wait_for_url(lambda url: "token=" not in url)  # its page goes on to the one without
     return page
 
 

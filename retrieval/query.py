@@ -106,13 +106,18 @@ class Query:
 
     @property
     def added(self) -> tuple[tuple[Query, float], ...]:
-        """Those of `also` that are of the same kind, so that their vectors are added."""
-        return tuple((other, weight) for other, weight in self.also if other.kind == self.kind)
+        """Those of `also` that are of the same kind, so that their vectors are added.
+
+        Those to be unlike come last: the order of a sum decides its last bits.
+        """
+        own = [(other, weight) for other, weight in self.also if other.kind == self.kind]
+        return tuple(sorted(own, key=lambda further: further[1] < 0))
 
     @property
     def fused(self) -> tuple[tuple[Query, float], ...]:
-        """Those of `also` that are of other kinds, so that their rankings are joined."""
-        return tuple((other, weight) for other, weight in self.also if other.kind != self.kind)
+        """Those of `also` that are of other kinds, so that rankings are joined; words last."""
+        others = [(other, weight) for other, weight in self.also if other.kind != self.kind]
+        return tuple(sorted(others, key=lambda further: further[0].text is not None))
 
     @classmethod
     def for_store(cls, spec: FeatureSpec, *, search: Scope | None = None, **fields: Any) -> Query:

@@ -17,12 +17,9 @@ from indexer.sources.access import read_file
 from indexer.sources.place import Place, named
 from retrieval.query import Hit, Query
 from ui.printable import printable
+from ui.search_request import as_request
 
 TIMEOUT_S = 90.0
-FIELDS = (  # of a query, that go as they are
-    *("k", "context", "feature", "search", "turns", "verify", "rerank", "candidates"),
-    *("min_confidence", "damaged", "oversize"),
-)
 
 
 class ServerError(CbirError):
@@ -70,19 +67,18 @@ class Client:
     # --- search -------------------------------------------------------------------------------
 
     def search(self, query: Query) -> list[Hit]:
-        """Return the hits of a query, best first; a file is sent, and read by the server.
+        """Return the hits of a query, best first; its files are sent, and read by the server.
 
-        Raises `InvalidQueryError` for a query without a number of hits.
+        Raises `InvalidQueryError` for a query without a number of hits, and for further queries
+        that are not as `cbir query` makes them, see `as_request`.
         """
-        asked = _asked(query)
-        if query.path is None and query.data is None:
-            source = {"image_id": query.image_id, "text": query.text, "vector": query.vector}
-            given = {name: value for name, value in source.items() if value is not None}
-            answer = self._send("POST", "/search", json=asked | given)
+        asked, sent = as_request(query)
+        if not sent:
+            answer = self._send("POST", "/search", json=asked)
         else:
-            file = (query.name or _name(query), _data(query))
+            files = [(part, (_name(file), _data(file))) for part, file in sent]
             form = {"query": json.dumps(asked)}
-            answer = self._send("POST", "/search/upload", data=form, files={"image": file})
+            answer = self._send("POST", "/search/upload", data=form, files=files)
         return [_hit(hit) for hit in answer["hits"]]
 
     def search_url(self, url: str, **options: Any) -> list[Hit]:
@@ -169,22 +165,8 @@ def _place_of(key: str) -> str:
     return f"/images/by-key/{quote(key, safe='')}"
 
 
-def _asked(query: Query) -> dict[str, Any]:
-    """Return how to search, as JSON has it."""
-    if query.k is None:
-        raise InvalidQueryError("A server needs to know how many hits at most: give the query k.")
-    if query.also:
-        raise InvalidQueryError("A server takes one query at a time, without further ones.")
-    asked = {name: getattr(query, name) for name in FIELDS}
-    if query.box is not None:
-        asked["box"] = list(query.box.as_tuple())
-    if query.allowed is not None:
-        asked["allowed"] = list(query.allowed)
-    return asked
-
-
 def _name(query: Query) -> str:
-    return "image" if query.path is None else printable(query.path.name)
+    return query.name or ("image" if query.path is None else printable(query.path.name))
 
 
 def _data(query: Query) -> bytes:

@@ -12,7 +12,8 @@ from typer.testing import Result
 
 from indexer.errors import InvalidQueryError
 from tests.ui.conftest import Album
-from ui.cli.answering import UNLIKE, read_weights
+from ui.cli.answering import read_weights
+from ui.further import UNLIKE
 
 Run = Callable[..., Result]
 

@@ -1,4 +1,4 @@
-"""What the API takes and answers, as JSON."""
+"""What the API takes and answers, as JSON, but for searches."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from indexer.choices import Damaged, Oversize, Scope, TapKind, Verdict
+from indexer.choices import Verdict
 from indexer.store.records import ImageInfo
-from retrieval.query import CANDIDATES, Hit
-from ui.api.problems import Problem
+from retrieval.query import Hit
 
-MAX_HITS = 1000
-MAX_QUERIES = 100
-MAX_DIMENSION = 100_000
 IMAGE_ID = Annotated[int, Field(ge=1, lt=2**63, examples=[7])]
 
 
@@ -60,61 +56,6 @@ class ImageChoice(BaseModel):
     )
 
 
-class SearchOptions(BaseModel):
-    """How to search; see `cbir query --help`."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"k": 5}, {"box": [40, 12, 260, 240], "k": 20}]},
-    )
-
-    k: int = Field(10, ge=1, le=MAX_HITS, description="how many hits at most")
-    box: BOX | None = Field(None, description=f"query with this part of the image: {BOX_TEXT}")
-    context: float = Field(0.0, ge=0, le=10, description="pad the box by this share of its sides")
-    feature: TapKind | None = Field(None, description="conv (appearance) or fc (kind of content)")
-    search: Scope | None = Field(None, description="compare with whole images or their regions")
-    turns: bool = Field(False, description="ask in four rotations, a quarter turn each")
-    verify: bool | None = Field(
-        None, description="prove hits by keypoints; by default where the store keeps them"
-    )
-    rerank: bool = Field(False, description="verify and re-rank the first images")
-    candidates: int = Field(CANDIDATES, ge=1, le=MAX_HITS, description="how many are looked at")
-    min_confidence: float = Field(0.0, ge=0, le=1, description="leave out hits of less")
-    allowed: Annotated[list[IMAGE_ID], Field(fail_fast=True)] | None = Field(
-        None, description="only these images may be hits"
-    )
-    filter: ImageChoice | None = Field(None, description="only images that pass may be hits")
-    damaged: Damaged = Field("skip", description="refuse damaged query images, or take them")
-    oversize: Oversize = Field("skip", description="refuse too large query images, or reduce them")
-
-
-class SearchRequest(SearchOptions):
-    """A query by exactly one of an image of the store, a URL, a text and a vector."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"image_id": 7, "k": 5}, {"text": "espresso"}]},
-    )
-
-    image_id: IMAGE_ID | None = None
-    url: str | None = Field(None, min_length=1, description="http or https, at a public address")
-    text: str | None = Field(None, description="a class that the network knows, such as espresso")
-    vector: (
-        Annotated[list[float], Field(min_length=1, max_length=MAX_DIMENSION, fail_fast=True)] | None
-    ) = Field(None, description="a vector of the kind that is searched; its length does not matter")
-
-
-class ManyRequest(BaseModel):
-    """Several queries that are answered together."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={"examples": [{"queries": [{"image_id": 7}, {"image_id": 8}]}]},
-    )
-
-    queries: Annotated[list[SearchRequest], Field(min_length=1, max_length=MAX_QUERIES)]
-
-
 class HitModel(BaseModel):
     """A found image; `score` is a cosine, `quad` the proved outline of the query in the image."""
 
@@ -150,21 +91,6 @@ class HitModel(BaseModel):
             inverted=hit.inverted,
             annotations=dict(hit.annotations),
         )
-
-
-class Answer(BaseModel):
-    """The hits of a query, best first."""
-
-    search: Scope
-    feature: TapKind
-    elapsed_s: float = Field(examples=[0.031])
-    hits: list[HitModel]
-
-
-class ManyAnswers(BaseModel):
-    """For each query its answer, or the problem that it has."""
-
-    answers: list[Answer | Problem]
 
 
 Picture = Literal["box", "heat", "mask", "overlay", "matches"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,18 +20,20 @@ from indexer.sources.place import named
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
 from retrieval.query import Hit, Query
-from ui.api.models import (
+from ui.api.models import HitModel, ImageChoice
+from ui.api.problems import Problem, problem_of, responses
+from ui.api.search_models import (
+    MAX_FURTHER,
     Answer,
-    HitModel,
-    ImageChoice,
+    FurtherImage,
     ManyAnswers,
     ManyRequest,
     SearchOptions,
     SearchRequest,
 )
-from ui.api.problems import Problem, problem_of, responses
 from ui.api.service import Service, service_of
 from ui.fetch import fetch, without_credentials
+from ui.further import UNLIKE, FurtherFeature, with_further
 
 router = APIRouter(tags=["search"])
 
@@ -38,6 +41,9 @@ FETCHES = 8  # of URLs at a time
 
 M = TypeVar("M", bound=BaseModel)
 Image = Annotated[UploadFile, File(description="an image file")]
+FurtherFiles = Annotated[
+    list[UploadFile], File(max_length=2 * MAX_FURTHER, description="further image files")
+]
 
 
 def json_part(example: str) -> Any:
@@ -55,12 +61,29 @@ async def search(asked: SearchRequest, request: Request) -> Answer:
 
 @router.post("/search/upload", responses=responses(429))
 async def search_by_upload(
-    request: Request, image: Image, query: Annotated[str, json_part('{"k": 5}')] = "{}"
+    request: Request,
+    query: Annotated[str, json_part('{"k": 5}')] = "{}",
+    image: Image | None = None,
+    further: FurtherFiles | None = None,
 ) -> Answer:
-    """Find the images nearest to an image file, or to a box in it."""
-    asked = parse(SearchOptions, query)
-    source = {"data": await image.read(), "name": image.filename or "image"}
-    return await _answer(service_of(request), request, asked, source)
+    """Find the images nearest to an image file, or to a box in it.
+
+    Files sent as `further` are those that `also` and `unlike` name by `file`; without an `image`,
+    the query says what to ask with, as for `/search`.
+    """
+    asked = parse(SearchRequest, query)
+    files = [
+        {"data": await file.read(), "name": file.filename or "image"} for file in further or ()
+    ]
+    if image is None:
+        source = await run_in_threadpool(source_of, asked)
+    elif named_sources(asked):
+        raise InvalidQueryError(
+            "Give either a file as image, or one of image_id, url, text and vector."
+        )
+    else:
+        source = {"data": await image.read(), "name": image.filename or "image"}
+    return await _answer(service_of(request), request, asked, source, files)
 
 
 @router.post("/search/many", responses=responses(429))
@@ -92,11 +115,15 @@ async def search_many(asked: ManyRequest, request: Request) -> ManyAnswers:
 
 
 async def _answer(
-    service: Service, request: Request, asked: SearchOptions, source: dict[str, Any]
+    service: Service,
+    request: Request,
+    asked: SearchOptions,
+    source: dict[str, Any],
+    files: Sequence[dict[str, Any]] = (),
 ) -> Answer:
     started = time.monotonic()
     engine = await run_in_threadpool(lambda: service.opened.engine)
-    query = await run_in_threadpool(make_query, engine.store, asked, source)
+    query = await run_in_threadpool(make_query, engine.store, asked, source, files)
     hits = await service.search(request, lambda wanted: engine.search(query, require_wanted=wanted))
     return answer_of(service, query, hits, time.monotonic() - started)
 
@@ -124,30 +151,50 @@ def _queries(store: StoreReader, asked: Sequence[SearchRequest]) -> list[Query |
         return list(threads.map(make, asked))
 
 
-def source_of(asked: SearchRequest) -> dict[str, Any]:
-    """Return what is asked with, as fields of a `Query`.
+def named_sources(asked: SearchRequest | FurtherImage) -> dict[str, Any]:
+    """Return those that are given of what can be asked with, by name."""
+    names = ("image_id", "url", "text", "vector", "file")
+    given = {name: getattr(asked, name, None) for name in names}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def source_of(
+    asked: SearchRequest | FurtherImage, files: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return what is asked with, as fields of a `Query`; `files` are those that are sent along.
 
     Raises `InvalidQueryError` unless there is exactly one, and `FetchError`.
     """
-    given = {
-        name: value
-        for name in ("image_id", "url", "text", "vector")
-        if (value := getattr(asked, name)) is not None
-    }
+    given = named_sources(asked)
     if len(given) != 1:
+        is_further = isinstance(asked, FurtherImage)
+        what, last = ("further image", "file") if is_further else ("query", "text")
         raise InvalidQueryError(
-            f"A query needs exactly one of image_id, url, text and vector; {len(given)} were given."
+            f"A {what} needs exactly one of image_id, url, {last} and vector; {len(given)} were "
+            "given."
         )
-    if asked.url is not None:
-        return {"data": fetch(asked.url), "name": without_credentials(asked.url)}
-    return {name: tuple(v) if name == "vector" else v for name, v in given.items()}
+    [(name, value)] = given.items()
+    if name == "url":
+        return {"data": fetch(value), "name": without_credentials(value)}
+    if name == "file":
+        if value >= len(files):
+            raise InvalidQueryError(
+                f"There is no further file {value}: {len(files)} were sent, numbered from 0."
+            )
+        return dict(files[value])
+    return {name: tuple(value) if name == "vector" else value}
 
 
-def make_query(store: StoreReader, asked: SearchOptions, source: dict[str, Any]) -> Query:
+def make_query(
+    store: StoreReader,
+    asked: SearchOptions,
+    source: dict[str, Any],
+    files: Sequence[dict[str, Any]] = (),
+) -> Query:
     """Return the query that is asked; raises `CbirError` for one that cannot be."""
     pictured = "text" not in source and "vector" not in source
     verify = store.keeps_keypoints and pictured if asked.verify is None else asked.verify
-    return Query.for_store(
+    query = Query.for_store(
         store.spec,
         k=asked.k,
         box=None if asked.box is None else Region(*asked.box),
@@ -165,6 +212,22 @@ def make_query(store: StoreReader, asked: SearchOptions, source: dict[str, Any])
         oversize=asked.oversize,
         **source,
     )
+    images = [
+        *(_weighted(image, 1.0, files) for image in asked.also),
+        *(_weighted(image, -UNLIKE, files) for image in asked.unlike),
+    ]
+    features = [FurtherFeature(f.feature, f.search, f.weight) for f in asked.also_features]
+    words = [(word.text, word.weight) for word in asked.also_text]
+    return with_further(store.spec, query, images=images, features=features, words=words)
+
+
+def _weighted(
+    image: FurtherImage, usual: float, files: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], float]:
+    """Return a further image as fields of a `Query`, and its weight, whose sign `usual` has."""
+    weight = usual if image.weight is None else math.copysign(image.weight, usual)
+    box = None if image.box is None else Region(*image.box)
+    return source_of(image, files) | {"box": box, "context": image.context}, weight
 
 
 def _allowed(store: StoreReader, asked: SearchOptions) -> ImageSet | None:

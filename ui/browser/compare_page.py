@@ -6,7 +6,7 @@ import streamlit as st
 
 from indexer.errors import CbirError
 from retrieval.query import Hit
-from ui.browser import results, state
+from ui.browser import chips, results, state
 from ui.browser.figures import plain
 from ui.browser.search_page import invite
 from ui.browser.session import session
@@ -16,6 +16,7 @@ SHOWN = 12
 
 def show() -> None:
     """Draw the page."""
+    chips.show()
     if not state.has_image():
         invite()
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -160,6 +161,11 @@ def _words(image_id: int) -> dict[str, str]:
     return rows
 
 
+def _as_list(rows: Mapping[str, str]) -> str:
+    lines = (f"- **{plain(name)}:** {plain(' '.join(said.split()))}" for name, said in rows.items())
+    return "\n".join(lines)
+
+
 def _facts(hit: Hit, shown: Region | None) -> None:
     info = session().store.image_infos([hit.image_id]).get(hit.image_id)
     if info is None:
@@ -176,6 +182,9 @@ def _facts(hit: Hit, shown: Region | None) -> None:
         "Image number": str(info.id),
     }
     rows |= _words(info.id)
-    st.markdown("\n".join(f"- **{name}:** {plain(value)}" for name, value in rows.items()))
+    st.markdown(_as_list(rows))
+    if hit.annotations:
+        st.markdown("**Fields of your own**")
+        st.markdown(_as_list(hit.annotations))
     st.caption("Path, to copy:")
     st.code(printable(info.path), language=None, wrap_lines=True)

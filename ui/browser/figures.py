@@ -21,6 +21,7 @@ STYLE = """<style>
 .cbir-card .cbir-figure { height: 218px; display: flex; flex-direction: column;
   justify-content: flex-end; }
 .cbir-card .cbir-frame img { max-height: 168px; width: auto; }
+.cbir-card:has(.cbir-said) .cbir-figure { height: 238px; }
 .cbir-box { position: absolute; border: 2px solid #ff3b30; box-sizing: border-box;
   box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff; }
 .cbir-side { position: absolute; height: 3px; margin-top: -1.5px; transform-origin: 0 50%;
@@ -38,12 +39,17 @@ STYLE = """<style>
   [data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex-basis: 140px !important; }
   [class*="st-key-card-"] { padding: .6rem; }
   .cbir-card .cbir-figure { height: 178px; }
+  .cbir-card:has(.cbir-said) .cbir-figure { height: 198px; }
   .cbir-card .cbir-frame img { max-height: 128px; }
 }
 .cbir-figure figcaption { line-height: 1.3; font-size: .85rem; padding-top: .4rem;
   overflow-wrap: anywhere; }
 .cbir-card .cbir-name, .cbir-small .cbir-name { white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; }
+.cbir-said { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; opacity: .75; }
+[class*="st-key-chips"] button { border-radius: 1rem; min-height: 1.9rem; padding: .1rem .8rem;
+  max-width: 100%; }
+[class*="st-key-hit-mark"] button { min-height: 1.8rem; padding: 0 .5rem; }
 .cbir-score { font-variant-numeric: tabular-nums; font-weight: 600; }
 </style>"""
 
@@ -66,6 +72,7 @@ def figure(
     *,
     title: str = "",
     name: str = "",
+    said: str | None = None,
     box: Region | None = None,
     quad: Quad | None = None,
     size: tuple[int, int] = (1, 1),
@@ -73,7 +80,8 @@ def figure(
 ) -> str:
     """Return a picture with a caption; `box`, or else `quad`, is in pixels of the original `size`.
 
-    `look` is large, card or small.
+    `look` is large, card or small; `said`, if not None, is a line below the name, which may be
+    empty.
     """
     mark = ""
     if quad is not None:
@@ -90,6 +98,9 @@ def figure(
     if name:
         shown = html.escape(printable(name), quote=True)
         caption += f'<div class="cbir-name" title="{shown}">{shown}</div>'
+    if said is not None:
+        shown = html.escape(printable(said), quote=True)
+        caption += f'<div class="cbir-said" title="{shown}">{shown or "&nbsp;"}</div>'
     picture = f'<img src="{data_url(jpeg)}" alt="{html.escape(printable(alt), quote=True)}">'
     body = f'<span class="cbir-frame">{picture}{mark}</span><figcaption>{caption}</figcaption>'
     return f'<div class="cbir-{look}"><figure class="cbir-figure">{body}</figure></div>'

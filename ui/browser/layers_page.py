@@ -7,7 +7,7 @@ import streamlit as st
 from indexer.errors import CbirError
 from retrieval.layers import POOL_IMAGES, LayerLab, TapHits
 from retrieval.query import Query
-from ui.browser import results, state
+from ui.browser import chips, results, state
 from ui.browser.figures import plain
 from ui.browser.search_page import invite
 from ui.browser.session import Session, session, turn
@@ -27,6 +27,7 @@ def _lab(shared: Session) -> LayerLab:
 
 def show() -> None:
     """Draw the page."""
+    chips.show()
     if not state.has_image():
         invite()
         return

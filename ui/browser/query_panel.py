@@ -9,13 +9,13 @@ import streamlit as st
 from indexer.errors import CbirError
 from indexer.features.regions import Region
 from retrieval.class_names import known_classes
-from ui.browser import box_picker, state
+from ui.browser import box_picker, filters, state
 from ui.browser.figures import data_url, plain
-from ui.browser.session import allowed_ids, folder_names, session, tag_counts
+from ui.browser.session import session
 from ui.gallery import as_jpeg
 
 SEARCHES = {"image": "Whole image", "region": "Regions"}
-FEATURES = {"conv": "Appearance (conv)", "fc": "Kind of content (fc)"}
+FEATURES = {"conv": "Appearance (conv)", "fc": "Kind of content (fc)", "both": "Both"}
 
 
 def show() -> None:
@@ -23,7 +23,7 @@ def show() -> None:
     with st.sidebar:
         _source()
         _settings()
-        _filters()
+        filters.show()
 
 
 def _source() -> None:
@@ -32,6 +32,7 @@ def _source() -> None:
         "Query image",
         key=f"upload-{generation}",
         on_change=_uploaded,
+        args=(f"upload-{generation}",),
         help="It stays on this machine and is forgotten when you close the page.",
     )
     src, alt, size = None, "", (1, 1)
@@ -67,6 +68,7 @@ def _source() -> None:
         disabled=st.session_state.box is None,
         width="stretch",
     )
+    _further_word()
     st.button(
         "Another image", on_click=state.drop_query, help="Go back to the images to choose from"
     )
@@ -81,6 +83,20 @@ def _word() -> None:
             on_change=lambda: state.take_text(st.session_state.text_typed),
             placeholder="such as espresso",
             help="The names are the classes of ImageNet, which the network was trained on.",
+        )
+
+
+def _further_word() -> None:
+    """Offer to search by a word beside the image, where the network knows some."""
+    if known_classes(session().store) is not None:
+        st.text_input(
+            "And by a word",
+            key="also_text",
+            bind="query-params",
+            on_change=state.to_first_page,
+            placeholder="such as pillow",
+            help="One of the 1,000 names that the network knows. The word ranks the images by "
+            "itself, and both rankings are joined.",
         )
 
 
@@ -122,7 +138,7 @@ def _settings() -> None:
         key="turns",
         bind="query-params",
         help="Asks in four rotations, for images that may lie on their side.",
-        on_change=_first_page,
+        on_change=state.to_first_page,
     )
     if by_region:
         st.toggle(
@@ -143,64 +159,15 @@ def _choice(label: str, options: dict[str, str], key: str) -> None:
         key=key,
         bind="query-params",
         horizontal=True,
-        on_change=_first_page,
+        on_change=state.to_first_page,
     )
 
 
-def _filters() -> None:
-    wanted = state.wanted_images()
-    with st.expander("Filters" + (" (on)" if wanted else ""), expanded=bool(wanted)):
-        names = folder_names()
-        st.selectbox(
-            "Folder",
-            names,
-            index=None,
-            key="folder",
-            bind="query-params",
-            placeholder="all folders",
-            on_change=_first_page,
-        )
-        st.text_input(
-            "File name",
-            key="name",
-            bind="query-params",
-            placeholder="part of it, or a pattern like *.png",
-            on_change=_first_page,
-        )
-        left, right = st.columns(2)
-        for column, label, key in ((left, "Taken from", "since"), (right, "until", "until")):
-            column.date_input(
-                label,
-                value=None,
-                key=key,
-                bind="query-params",
-                min_value="1826-01-01",
-                max_value="today",
-                on_change=_first_page,
-            )
-        tags = list(tag_counts())
-        if tags:
-            st.multiselect(
-                "Tags",
-                tags,
-                key="tags",
-                bind="query-params",
-                placeholder="any",
-                help="Images that have all of these.",
-                on_change=_first_page,
-            )
-        if wanted:
-            count = len(allowed_ids(wanted))
-            st.caption(f"{count:,} images match the filters.")
-
-
-def _first_page() -> None:
-    st.session_state.page = 1
-
-
-def _uploaded() -> None:
-    given: Any = st.session_state[f"upload-{st.session_state.uploads}"]
-    if given is not None:
+def _uploaded(key: str) -> None:
+    """Take what was uploaded, once: a run that another one replaces may tell of it twice."""
+    given: Any = st.session_state.get(key)
+    if given is not None and given.file_id != st.session_state.get("taken_file"):
+        st.session_state.taken_file = given.file_id
         state.take_upload(given.getvalue(), given.name)
         st.session_state.uploads += 1  # the field is emptied: the picture below is what counts
 

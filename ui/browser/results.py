@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from indexer.store.records import ImageInfo
 from retrieval.query import Hit
-from ui.browser import detail, state
+from ui.browser import detail, picking, state
 from ui.browser.figures import figure
 from ui.browser.session import session
 
+LONGEST = 120  # characters of what fields of the user's own say on a card
 CARD_PX = {"card": 216, "small": 140}
 
 
@@ -24,6 +25,7 @@ class Action:
     help: str
     act: Callable[[Hit], None]
     chosen: Callable[[Hit], bool] = lambda _hit: False
+    disabled: bool = False
 
 
 def search_with(hit: Hit) -> None:
@@ -39,23 +41,34 @@ def show(
     key: str,
     *,
     actions: Sequence[Action] = (USE,),
+    marks: Sequence[Action] = (),
     score: Callable[[Hit], str] | None = None,
     opens: bool = True,
     look: str = "card",
+    pickable: bool = False,
 ) -> None:
-    """Show hits as cards that wrap to the width of the screen."""
+    """Show hits as cards that wrap to the width of the screen.
+
+    `pickable` ones can be ticked; `marks` are small buttons beside that.
+    """
     infos = session().store.image_infos(hit.image_id for hit in hits)
     known = [hit for hit in hits if hit.image_id in infos]
     pictures = session().gallery.thumbnails([infos[hit.image_id] for hit in known])
+    with_said = look == "card" and any(
+        hit.annotations for hit in known
+    )  # all cards are of one height
     with st.container(horizontal=True, gap="small"):
         for hit, picture in zip(known, pictures, strict=True):
             info = infos[hit.image_id]
             title = _title(hit) if score is None else score(hit)
             place = f"{look}-{key}-{hit.rank}"  # the style sheet knows cards by it
             with st.container(border=True, width=CARD_PX[look], gap="xsmall", key=place):
-                st.html(_card(hit, info, picture, title, look))
-                with st.container(horizontal=True, gap="xsmall"):
+                said = short(hit.annotations) if with_said else None
+                st.html(_card(hit, info, picture, title, said, look))
+                with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
                     _buttons(hit, key, actions, opens)
+                    if pickable:
+                        _marks(hit, key, marks, info.path.name)
 
 
 def _title(hit: Hit) -> str:
@@ -63,13 +76,22 @@ def _title(hit: Hit) -> str:
     return f"{hit.rank} · {hit.score:.3f}{verdict}"
 
 
-def _card(hit: Hit, info: ImageInfo, picture: bytes, title: str, look: str) -> str:
+def short(annotations: Mapping[str, str]) -> str:
+    """Return what fields of the user's own say, in a line: the values alone, cut where long."""
+    said = " · ".join(" ".join(text.split()) for text in annotations.values())
+    return said if len(said) <= LONGEST else f"{said[: LONGEST - 1]}…"
+
+
+def _card(
+    hit: Hit, info: ImageInfo, picture: bytes, title: str, said: str | None, look: str
+) -> str:
     where = f", matched box {hit.region}" if hit.region is not None else ""
     return figure(
         picture,
         f"Hit {hit.rank}: {info.path.name}, score {hit.score:.3f}{where}",
         title=title,
         name=info.path.name,
+        said=said,
         box=hit.region,
         quad=hit.quad,
         size=(info.width, info.height),
@@ -83,14 +105,27 @@ def _buttons(hit: Hit, key: str, actions: Sequence[Action], opens: bool) -> None
     ):
         detail.show(hit)
     for place, action in enumerate(actions):
-        st.button(
-            action.label,
-            key=f"{key}-{place}-{hit.rank}",
-            help=action.help,
-            type="primary" if action.chosen(hit) else "tertiary",
-            on_click=action.act,
-            args=(hit,),
-        )
+        _button(hit, f"{key}-{place}-{hit.rank}", action)
+
+
+def _marks(hit: Hit, key: str, marks: Sequence[Action], name: str) -> None:
+    """Draw the small buttons and the box to tick, which stay together in a line."""
+    with st.container(horizontal=True, gap="xsmall", width="content", vertical_alignment="center"):
+        for place, action in enumerate(marks):
+            _button(hit, f"{key}-mark-{place}-{hit.rank}", action)
+        picking.tick(hit, name)
+
+
+def _button(hit: Hit, key: str, action: Action) -> None:
+    st.button(
+        action.label,
+        key=key,
+        help=action.help,
+        type="primary" if action.chosen(hit) else "tertiary",
+        on_click=action.act,
+        args=(hit,),
+        disabled=action.disabled,
+    )
 
 
 def as_hits(image_ids: Sequence[int]) -> list[Hit]:

@@ -8,20 +8,22 @@ import streamlit as st
 
 from indexer.errors import CbirError
 from retrieval.query import Hit
-from ui.browser import results, state
+from ui.browser import chips, further, picking, results, state
 from ui.browser.figures import plain
 from ui.browser.session import all_ids, allowed_ids
+from ui.further import UNLIKE
 
 SAMPLES = 24
 
 
 def show() -> None:
     """Draw the page."""
+    chips.show(with_further=state.has_query())
     if not state.has_query():
         invite()
         return
     try:
-        query = state.make_query()
+        query = state.make_whole_query()
         if query.allowed is not None and not len(query.allowed):
             st.info("No image matches the filters. Remove one of them.")
             return
@@ -37,9 +39,11 @@ def show() -> None:
         return
     pages = -(-len(hits) // state.PAGE_HITS)
     st.session_state.page = page = min(st.session_state.page, pages)
-    _heading(len(hits), page, pages, took_ms)
+    _heading(len(hits), page, pages, took_ms, by_ranks=bool(query.fused))
     first = (page - 1) * state.PAGE_HITS
-    _show_hits(hits[first : first + state.PAGE_HITS], confident=hits[0].verdict != "weak")
+    shown = hits[first : first + state.PAGE_HITS]
+    picking.show(hits, shown)
+    _show_hits(shown, confident=hits[0].verdict != "weak")
     _pager(page, pages, len(hits) == state.DEPTHS[0], "below")
 
 
@@ -48,7 +52,7 @@ def _show_hits(hits: list[Hit], *, confident: bool) -> None:
     found = [hit for hit in hits if hit.verdict != "weak"]
     weak = [hit for hit in hits if hit.verdict == "weak"]
     if found:
-        results.show(found, "hit", actions=_actions())
+        results.show(found, "hit", actions=_actions(), marks=(_plus(), _minus()), pickable=True)
     if not weak:
         return
     if found:
@@ -57,7 +61,7 @@ def _show_hits(hits: list[Hit], *, confident: bool) -> None:
         st.caption("Weak matches: chance alone brings some images this close.")
     else:
         st.info("No confident match: these are the nearest images, no more.")
-    results.show(weak, "hit", actions=_actions())
+    results.show(weak, "hit", actions=_actions(), marks=(_plus(), _minus()), pickable=True)
 
 
 def invite() -> None:
@@ -76,10 +80,11 @@ def invite() -> None:
     results.show(results.as_hits(chosen.tolist()), "sample", score=lambda _hit: "", opens=False)
 
 
-def _heading(count: int, page: int, pages: int, took_ms: float) -> None:
+def _heading(count: int, page: int, pages: int, took_ms: float, *, by_ranks: bool) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
     shown = f"{count:,} matches" if count < state.DEPTHS[0] else f"Top {count:,} matches"
-    left.caption(f"{shown} · {took_ms:.0f} ms")
+    scores = " · scores are made of ranks: 1 is first in all rankings" if by_ranks else ""
+    left.caption(f"{shown} · {took_ms:.0f} ms{scores}")
     with right:
         _pager(page, pages, count == state.DEPTHS[0], "above")
 
@@ -103,12 +108,44 @@ def _go(page: int) -> None:
 
 
 def _actions() -> list[results.Action]:
-    def with_box(hit: Hit) -> None:
-        state.take_image(hit.image_id, hit.region)
-
     actions = [results.USE]
     if st.session_state.get("search") == "region":
         actions.append(
-            results.Action("Search this region", "Search with the matched box", with_box)
+            results.Action("Search this region", "Search with the matched box", _take_part)
         )
     return actions
+
+
+def _take_part(hit: Hit) -> None:
+    state.take_image(hit.image_id, hit.region)
+
+
+def _plus() -> results.Action:
+    return results.Action(
+        "+",
+        "Find what is like this photo, too; again to take that back",
+        lambda hit: _ask_with(hit, 1.0),
+        lambda hit: st.session_state.further.get(hit.image_id, 0) > 0,
+    )
+
+
+def _minus() -> results.Action:
+    """Return the button to be unlike a photo: a word alone has nothing to be taken away from."""
+    alone = st.session_state.text is not None and not any(w > 0 for w in further.weights().values())
+    return results.Action(
+        "−",
+        "Add a photo with + first: nothing can be taken away from a word alone"
+        if alone
+        else "Find what is unlike this photo; again to take that back",
+        lambda hit: _ask_with(hit, -UNLIKE),
+        lambda hit: st.session_state.further.get(hit.image_id, 0) < 0,
+        disabled=alone,
+    )
+
+
+def _ask_with(hit: Hit, weight: float) -> None:
+    state.to_first_page()
+    if st.session_state.further.get(hit.image_id) == weight:
+        further.drop(hit.image_id)
+    else:
+        further.add(hit.image_id, weight)

@@ -15,6 +15,7 @@ from indexer.choices import TapKind
 from indexer.features.spec import FeatureSpec
 from indexer.image_set import ImageSet
 from indexer.memory import Shelf
+from indexer.store.annotations import read_fields
 from indexer.store.filters import ImageFilter, find_ids, folders
 from indexer.store.reader import StoreReader
 from indexer.store.statistics import Census, count_images
@@ -110,6 +111,16 @@ def tag_counts() -> dict[str, int]:
         shared.as_of_now("tags"),
         lambda: count_tags(shared.store),
         lambda tags: NAME_BYTES * len(tags),
+    )
+
+
+def own_fields() -> list[str]:
+    """Return the names of the fields of the user's own."""
+    shared = session()
+    return shared.kept.get(
+        shared.as_of_now("fields"),
+        lambda: list(read_fields(shared.store)),
+        lambda names: NAME_BYTES * len(names),
     )
 
 

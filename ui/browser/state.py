@@ -9,14 +9,18 @@ from typing import Any
 
 import streamlit as st
 
+from indexer.choices import TapKind
 from indexer.errors import CbirError
 from indexer.features.regions import Region
+from indexer.image_set import ImageSet
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
 from indexer.sources.place import named
 from indexer.store.filters import ImageFilter
 from retrieval.query import Hit, Query
+from ui.browser import further
 from ui.browser.session import allowed_ids, require_wanted, session, tag_counts, turn
+from ui.further import FurtherFeature, with_further
 from ui.gallery import as_jpeg
 
 UPLOAD_PIXELS = 100_000_000
@@ -24,7 +28,7 @@ QUERY_PX = 720
 PAGE_HITS = 24
 HIT_BYTES = 2_000  # about what Python takes for a hit and its path
 DEPTHS = (96, 480)  # how many hits are asked for, by how far the user pages
-IN_URL = ("image", "text", "box", "page")  # the rest of the URL belongs to the widgets bound to it
+IN_URL = ("image", "text", "box", "page", *further.IN_URL)  # the rest belongs to bound widgets
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ def start() -> None:
     st.session_state.error = ""
     st.session_state.image = st.session_state.box = st.session_state.text = None
     st.session_state.page = 1
+    st.session_state.where_applied = st.session_state.where_error = ""
+    st.session_state.further = {}
     parameters = st.query_params
     try:
         if "image" in parameters:
@@ -62,6 +68,7 @@ def start() -> None:
                 take_box(Region.parse(parameters["box"]))
         elif "text" in parameters:
             take_text(parameters["text"])
+        further.start()
         if _is_number(parameters.get("page", "1")):
             st.session_state.page = max(1, int(parameters.get("page", "1")))
     except CbirError as error:
@@ -77,7 +84,7 @@ def write_url() -> None:
     image = st.session_state.image
     text = st.session_state.text
     box = st.session_state.box if image is not None else None
-    values = {"image": image, "text": text, "box": box}
+    values = {"image": image, "text": text, "box": box, **further.in_url()}
     named = image is not None or text is not None
     values["page"] = st.session_state.page if named and st.session_state.page > 1 else None
     for name in IN_URL:
@@ -109,6 +116,7 @@ def take_image(image_id: int, box: Region | None = None) -> None:
     """Make an indexed image, or a box in it, the query."""
     st.session_state.image, st.session_state.upload = image_id, None
     st.session_state.labels = {}
+    further.clear()
     _new_box(box)
 
 
@@ -130,6 +138,7 @@ def take_upload(data: bytes, name: str) -> None:
         None,
     )
     st.session_state.labels = {}
+    further.clear()
     _new_box(None)
 
 
@@ -137,6 +146,7 @@ def drop_query() -> None:
     """Clear the query image."""
     st.session_state.image = st.session_state.upload = None
     st.session_state.labels = {}
+    further.clear()
     _new_box(None)
 
 
@@ -160,6 +170,11 @@ def _new_box(box: Region | None) -> None:
     st.session_state.text_typed = ""
 
 
+def to_first_page() -> None:
+    """Show the first hits again: what is asked has changed."""
+    st.session_state.page = 1
+
+
 def query_size() -> tuple[int, int]:
     """Return width and height of the query image, in pixels of the upright original."""
     upload: Upload | None = st.session_state.upload
@@ -179,7 +194,13 @@ def wanted_images() -> ImageFilter:
         since=since if isinstance(since, dt.date) else None,
         until=until if isinstance(until, dt.date) else None,
         tags=tuple(tag for tag in values.get("tags") or () if tag in tag_counts()),
+        where=values.where_applied,
     )
+
+
+def further_word() -> str:
+    """Return the word that is asked with beside an image; empty if none is."""
+    return (st.session_state.get("also_text") or "").strip() if has_image() else ""
 
 
 def make_query(**changes: Any) -> Query:
@@ -189,18 +210,17 @@ def make_query(**changes: Any) -> Query:
     """
     values = st.session_state
     spec = session().spec
-    wanted = wanted_images()
-    allowed = allowed_ids(wanted) if wanted else None
-    depth = DEPTHS[0] if values.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1]
+    allowed, depth = _allowed(), _depth()
     if values.text is not None:
         k = changes.get("k", depth)
         return Query.for_store(spec, text=values.text, k=k, allowed=allowed)
     by_region = values.get("search") == "region" and spec.regions != "none"
+    features = _features()
     fields: dict[str, Any] = {
         "image_id": values.image,
         "data": values.upload.data if values.upload is not None else None,
         "box": values.box,
-        "feature": "conv" if by_region else values.get("feature"),
+        "feature": "conv" if by_region else features[0],
         "search": "region" if by_region else "image",
         "turns": bool(values.get("turns")),
         "verify": bool(values.get("verify")),
@@ -210,6 +230,44 @@ def make_query(**changes: Any) -> Query:
         "damaged": "take",  # the user sees what was uploaded
     }
     return Query.for_store(spec, **(fields | changes))
+
+
+def make_whole_query() -> Query:
+    """Return the query as the panel and the chips show it: with further photos, words, features.
+
+    Photos beside a word are asked with as images with a word beside them.
+    """
+    spec, images = session().spec, further.images()
+    if st.session_state.text is None:
+        word = further_word()
+        query = make_query()
+        by_region = query.search == "region"
+        more = [] if by_region else [FurtherFeature(name) for name in _features()[1:]]
+        words = [(word, 1.0)] if word else []
+        return with_further(spec, query, images=images, features=more, words=words)
+    if not images:
+        return make_query()
+    (first, _), *others = sorted(images, key=lambda further: further[1] < 0)
+    query = Query.for_store(spec, **first, k=_depth(), allowed=_allowed())
+    return with_further(spec, query, images=others, words=[(st.session_state.text, 1.0)])
+
+
+def _features() -> tuple[TapKind, ...]:
+    """Return the features of whole images that are chosen."""
+    chosen = st.session_state.get("feature")
+    if chosen == "both":
+        return ("conv", "fc")
+    return ("fc",) if chosen == "fc" else ("conv",)
+
+
+def _allowed() -> ImageSet | None:
+    wanted = wanted_images()
+    return allowed_ids(wanted) if wanted else None
+
+
+def _depth() -> int:
+    """Return how many hits to ask for, by how far the user pages."""
+    return DEPTHS[0] if st.session_state.page * PAGE_HITS <= DEPTHS[0] else DEPTHS[1]
 
 
 def search(query: Query) -> list[Hit]:

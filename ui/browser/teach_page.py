@@ -14,7 +14,7 @@ from retrieval.examples import ExamplePaths
 from retrieval.labels import dump_labels, load_labels
 from retrieval.query import Hit, Query
 from retrieval.tagging import Tagging, tag_images, teach
-from ui.browser import results, state
+from ui.browser import chips, results, state
 from ui.browser.figures import plain
 from ui.browser.results import Action
 from ui.browser.search_page import invite
@@ -26,6 +26,7 @@ SUGGESTED = 6
 
 def show() -> None:
     """Draw the page."""
+    chips.show()
     if not state.has_query():
         invite()
         return
@@ -130,12 +131,16 @@ def _files(labels: dict[int, bool]) -> None:
         with st.popover("Load labels"):
             generation = st.session_state.setdefault("label_files", 0)
             st.file_uploader(
-                "A file saved here before", type="json", key=f"labels-{generation}", on_change=_load
+                "A file saved here before",
+                type="json",
+                key=f"labels-{generation}",
+                on_change=_load,
+                args=(f"labels-{generation}",),
             )
 
 
-def _load() -> None:
-    given = st.session_state[f"labels-{st.session_state.label_files}"]
+def _load(key: str) -> None:
+    given = st.session_state.get(key)
     if given is None:
         return
     st.session_state.label_files += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +14,13 @@ from retrieval.query import Query
 from ui.cli.batch import read_batch
 from ui.cli.shell import say, say_csv
 from ui.cli.source import read_source
+from ui.further import FurtherFeature, with_further
 
 if TYPE_CHECKING:
     from retrieval.engine import SearchEngine
     from retrieval.query import Hit
 
 BATCH = 16  # queries that are forwarded and compared together
-UNLIKE = 0.5  # what an image counts that hits are to be unlike; see benchmarks/further.py
-SHARED = ("feature", "search", "max_pixels", "damaged", "oversize")  # by all images of a kind
 FURTHER = ("features", "also", "also_text")  # settings that make further queries
 
 
@@ -70,43 +68,13 @@ def make_query(
         (read_source(image, allow_private=allow_private), weight)
         for image, weight in settings["also"]
     ]
-    also = [*_of_kind(query, images), *_by_features(searcher, query, images, settings)]
-    spec = searcher.store.spec
-    also += [(Query.for_store(spec, text=word), weight) for word, weight in settings["also_text"]]
-    return replace(query, also=tuple(also))
-
-
-def _of_kind(
-    query: Query, images: Sequence[tuple[dict[str, Any], float]]
-) -> list[tuple[Query, float]]:
-    """Return queries by images, of the kind of a query that they are added to."""
-    shared = {name: getattr(query, name) for name in SHARED}
-    return [(Query(**source, **shared), weight) for source, weight in images]
-
-
-def _by_features(
-    searcher: SearchEngine,
-    query: Query,
-    images: Sequence[tuple[dict[str, Any], float]],
-    settings: dict[str, Any],
-) -> list[tuple[Query, float]]:
-    """Return a query, with what is added to it, by each further feature.
-
-    It searches as the query does where the store has such vectors, and whole images elsewhere.
-    """
-    found = []
-    for feature in settings["features"]:
-        has_kind = searcher.store.spec.find_kind(feature, query.search) is not None
-        other = replace(
-            query,
-            feature=feature,
-            search=query.search if has_kind else "image",
-            verify=False,
-            rerank=False,
-            min_confidence=0.0,
-        )
-        found.append((replace(other, also=tuple(_of_kind(other, images))), 1.0))
-    return found
+    return with_further(
+        searcher.store.spec,
+        query,
+        images=images,
+        features=[FurtherFeature(feature) for feature in settings["features"]],
+        words=settings["also_text"],
+    )
 
 
 def answer_batch(

@@ -13,7 +13,7 @@ import typer
 from indexer.choices import TAP_KINDS, Scope
 from indexer.errors import CbirError
 from retrieval.query import Query
-from ui.cli.answering import UNLIKE, answer_batch, make_query, read_weights
+from ui.cli.answering import answer_batch, make_query, read_weights
 from ui.cli.shell import (
     CandidatesOption,
     DamagedOption,
@@ -30,6 +30,7 @@ from ui.cli.shell import (
     say_csv,
 )
 from ui.cli.source import PrivateOption, say_classes
+from ui.further import UNLIKE
 
 if TYPE_CHECKING:
     from indexer.image_set import ImageSet
