@@ -27,8 +27,8 @@ KEPT_EVERY_S = 30.0
 class Duplicates:
     """The duplicates of a store.
 
-    `groups` are those to decide about, and `decided` those about which it is decided which image is
-    the original. `unread` are images whose files are missing or damaged, so that they were compared
+    `groups` are those to decide about, and `decided` those about which it is decided which images
+    stay. `unread` are images whose files are missing or damaged, so that they were compared
     by their bytes alone; `compared` is how many images there are.
     """
 
@@ -123,19 +123,37 @@ def _to_duplicates(
     decisions = read_decisions(store)
     infos = store.image_infos(involved)
     order = _order(infos, sizes, decisions)
-    made = make_groups(
-        [[i for i in ids if i in infos] for ids in same_bytes],
-        [r for r in relations if r.first in infos and r.second in infos],
-        order,
-        decisions.kept,
-    )
-    settled = [decisions.settle(group.image_ids) for group in made]
+    there = [[i for i in ids if i in infos] for ids in same_bytes]
+    relations = [r for r in relations if r.first in infos and r.second in infos]
+    made = make_groups(there, relations, order, decisions.kept)
+    is_settled = {group: decisions.settle(group.image_ids) for group in made}
     return Duplicates(
-        [group for group, is_settled in zip(made, settled, strict=True) if not is_settled],
-        [group for group, is_settled in zip(made, settled, strict=True) if is_settled],
+        [group for group in made if not is_settled[group]],
+        _decided(
+            [group for group in made if is_settled[group]],
+            make_groups(there, relations, order) if decisions.kept else [],
+            decisions,
+        ),
         frozenset(findings.unread),
         len(files),
     )
+
+
+def _decided(
+    settled: Sequence[Group], related: Sequence[Group], decisions: Decisions
+) -> list[Group]:
+    """Return the groups about which it is decided, those of which all images stay among them.
+
+    `settled` are groups of what is not kept apart, and `related` are groups whatever was decided.
+    """
+    whole = [group for group in related if decisions.settle(group.image_ids)]
+    shown = {(group.kind == "part", i) for group in whole for i in group.image_ids}
+    rest = [
+        group
+        for group in settled
+        if not shown.issuperset((group.kind == "part", i) for i in group.image_ids)
+    ]
+    return [*whole, *rest]
 
 
 def _order(
