@@ -4,7 +4,8 @@ Run: python -m benchmarks.duplicates PHOTOS... [--photos 1000] [--each 90] [--en
 Of each folder, photos are drawn, and `each` of them are there again in each of ten ways. The table
 has how many of these copies `cbir duplicates` finds, in the right kind of group, and its precision:
 the share of the pairs it reports, in groups of whole pictures and of parts, that were planted. A
-photo and the same photo with another one pasted into it count as neither.
+photo and the same photo with another one pasted into it count as neither. A part is found where it
+is in a group of parts with its photo.
 
 With --enlarged, a store of so many photos is made: their vectors are jittered, their keypoints
 drawn from those of all photos, and every tenth is a copy of another, with noise in its keypoints.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
+import resource
 import tempfile
 import time
 from collections import Counter
@@ -71,9 +73,9 @@ def measure(photos: Sequence[Path], each: int, scratch: Path) -> None:
         started = time.perf_counter()
         found = find_duplicates(Collection(store))
         elapsed = time.perf_counter() - started
-        whole, parts = _pairs(store, found)
+        whole, parts, together = _pairs(store, found)
     print(f"{len(photos)} photos, {len(planted)} copies; {elapsed:.0f} s with finding keypoints")
-    _print_recall(planted, whole, parts)
+    _print_recall(planted, whole, together)
     ignored = {frozenset((p.copy, p.host)) for p in planted if p.host}
     wholes = {frozenset((p.photo, p.copy)) for p in planted if p.kind not in PART_KINDS}
     cuts = {frozenset((p.photo, p.copy)) for p in planted if p.kind in PART_KINDS}
@@ -86,8 +88,9 @@ def measure(photos: Sequence[Path], each: int, scratch: Path) -> None:
             print("  not planted:", *pair)
 
 
-def _pairs(store: Store, found: Duplicates) -> tuple[set[Pair], set[Pair]]:
-    """Return the pairs of names that show the same picture, and those of a whole and a part."""
+def _pairs(store: Store, found: Duplicates) -> tuple[set[Pair], set[Pair], set[Pair]]:
+    """Return the pairs of names that show the same picture, those of a whole and a part, and all
+    that are in one group of parts."""
     ids = {i for group in found.groups for i in group.image_ids}
     names = {i: info.path.name for i, info in store.image_infos(ids).items()}
 
@@ -106,7 +109,13 @@ def _pairs(store: Store, found: Duplicates) -> tuple[set[Pair], set[Pair]]:
         if group.kind == "part"
         for part in named(group)[1:]
     }
-    return whole, parts
+    together = {
+        frozenset(pair)
+        for group in found.groups
+        if group.kind == "part"
+        for pair in itertools.combinations(named(group), 2)
+    }
+    return whole, parts, together
 
 
 def _print_recall(planted: Sequence[Planted], whole: set[Pair], parts: set[Pair]) -> None:
@@ -130,8 +139,8 @@ def enlarge(photos: Sequence[Path], images: int, scratch: Path) -> None:
     random = np.random.default_rng(0)
     (scratch / "originals").mkdir()
     features, originals = [], []
-    for place, photo in enumerate(photos):
-        original = scratch / "originals" / f"{place}.jpg"
+    for number, photo in enumerate(photos):
+        original = scratch / "originals" / f"{number}.jpg"
         load_image(photo).image.resize(SIZE).save(original)
         originals.append(original)
         features.append(find_local_features(load_image(original).pixels))
@@ -159,7 +168,8 @@ def enlarge(photos: Sequence[Path], images: int, scratch: Path) -> None:
         started = time.perf_counter()
         found = find_duplicates(Collection(store), progress=times)
         elapsed = time.perf_counter() - started
-    print(f"{images} photos: {elapsed:.0f} s, {len(found.groups)} groups")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f"{images} photos: {elapsed:.0f} s, {len(found.groups)} groups, {peak:.1f} GB at most")
     for step, seconds in times.seconds.items():
         print(f"  {step:22} {seconds:6.0f} s")
 

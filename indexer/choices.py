@@ -13,6 +13,9 @@ TAP_KINDS: tuple[TapKind, ...] = get_args(TapKind)
 ClassSet = Literal["imagenet-1k"]
 """Classes that a network tells apart, by the name of the file that lists them."""
 
+ExportFormat = Literal["parquet", "numpy"]
+"""The files of an exported folder: Parquet, or NumPy arrays with lines of JSON."""
+
 Verdict = Literal["same picture", "same object", "similar", "weak"]
 Scope = Literal["image", "region"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

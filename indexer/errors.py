@@ -19,6 +19,7 @@
     │   └── InvalidConceptError     a concept file that is not valid
     ├── AnnotationError             a table of annotations, or a field, that cannot be used
     ├── MoveError                   photos cannot be moved there, or back
+    ├── ExportError                 a folder that cannot be exported to, or is no whole export
     ├── OutsideRootsError           an image outside the folders of photos
     ├── ClusterError                Ray, or a cluster of it, that cannot be used
     ├── SettingError                an environment variable with a useless value
@@ -136,6 +137,10 @@ class AnnotationError(CbirError):
 
 class MoveError(CbirError):
     """Photos cannot be moved into a folder, or back."""
+
+
+class ExportError(CbirError):
+    """A folder that a store cannot be exported to, or an exported one that is not whole."""
 
 
 class OutsideRootsError(CbirError):

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from indexer.join_plan import FileToJoin, ImageToJoin, find_gaps, plan_join
+from indexer.join_plan import (
+    JOINING,
+    WHOLE,
+    FileToJoin,
+    ImageToJoin,
+    JoinRules,
+    find_gaps,
+    joined_ids,
+    plan_join,
+)
 from indexer.keypoints import update_keypoints
 from indexer.optimize import update_indexes
 from indexer.parts import require_same_concepts, require_same_dimensions
@@ -21,7 +30,9 @@ from indexer.store.records import Entry
 from indexer.store.store import Store
 from indexer.store.tags import read_concepts, read_tags, replace_tags, save_concept
 
-STEP_IMAGES = 512  # committed together: the vectors of their regions are in memory until then
+STEP_IMAGES = 4096  # committed together at most
+HALF_BYTES = 2
+STEP_BYTES = 64 << 20  # of their vectors, about, which are in memory until then
 
 
 def join_stores(
@@ -29,16 +40,18 @@ def join_stores(
     parts: Sequence[StoreReader],
     progress: Progress = no_progress,
     stop: Callable[[], bool] = lambda: False,
+    rules: JoinRules = JOINING,
 ) -> IndexReport:
     """Commit the images of the parts into `whole`, with all that is known of them, bit for bit.
 
     Images that it has at their paths with the same bytes stay. `stop` is asked after each step.
+    Only where the `rules` need photos are keypoints found that no part keeps.
     Where it says so, and on Ctrl-C, `IndexingStopped` is raised; what is committed stays, and the
     next run continues. Raises `NoImagesError` where a folder of photos is not there, `ConceptError`
     where two stores have other concepts of one name, and `StoreChangedError`.
     """
     started = time.monotonic()
-    joiner = _Joiner(whole, [StoreContents(part) for part in parts], progress, stop)
+    joiner = _Joiner(whole, [StoreContents(part) for part in parts], rules, progress, stop)
     try:
         with whole.writing():
             joiner.join_images()
@@ -47,7 +60,8 @@ def join_stores(
         update_indexes(whole, progress)
         if whole.keeps_keypoints:
             joiner.copy_keypoints()
-            update_keypoints(whole, progress, stop)
+            if rules.needs_photos:
+                update_keypoints(whole, progress, stop)
     except KeyboardInterrupt as interruption:
         raise IndexingStopped(joiner.report) from interruption
     finally:
@@ -62,11 +76,13 @@ class _Joiner:
         self,
         whole: Store,
         parts: Sequence[StoreContents],
+        rules: JoinRules,
         progress: Progress,
         stop: Callable[[], bool],
     ) -> None:
         self.whole = whole
         self.parts = parts
+        self._rules = rules
         self.report = IndexReport(warnings=find_gaps(parts))
         self._progress = progress
         self._stop = stop
@@ -76,17 +92,28 @@ class _Joiner:
 
     def join_images(self) -> None:
         """Commit the images that the whole does not have yet, some at a time."""
-        files = plan_join(self.whole, self.parts)
+        files = plan_join(self.whole, self.parts, self._rules)
         total = sum(len(file.images) for file in files)
         done = 0
         self._roots = self.whole.roots()
+        self.report.warnings += [self._differing(file) for file in files if file.others]
         self._progress("Joining", done, total)
-        for step in _steps(files):
+        for step in _steps(files, self._step_images()):
             self._join(step)
             done += sum(len(file.images) for file in step)
             self._progress("Joining", done, total, failed=len(self.report.failed))
             if self._stop():
                 raise KeyboardInterrupt
+
+    def _step_images(self) -> int:
+        """Return how many images have about `STEP_BYTES` of vectors, within `STEP_IMAGES`."""
+        held = sum(
+            entry.rows * entry.dimension * HALF_BYTES
+            for part in self.parts
+            for entry in part.store.reader.state().segments
+        )
+        images = sum(len(part.files) for part in self.parts)
+        return max(1, min(STEP_IMAGES, STEP_BYTES * images // max(1, held)))
 
     def _join(self, files: Sequence[FileToJoin]) -> None:
         """Commit some files."""
@@ -123,6 +150,16 @@ class _Joiner:
 
     def _path(self, image: ImageToJoin) -> str:
         return str(self._roots[image.file.root_id] / image.file.path)
+
+    def _differing(self, file: FileToJoin) -> tuple[str, str]:
+        """Return which versions of a file there are, and which one counts."""
+        path = str(self._roots[file.root_id] / file.path)
+        others = " and ".join(self._name(number) for number in dict.fromkeys(file.others))
+        return path, f"differs; the newer one, of {self._name(file.part)}, counts, not {others}"
+
+    def _name(self, part: int) -> str:
+        """Return what a part, or the whole, is called."""
+        return str(self.whole.path if part == WHOLE else self.parts[part].store.origin)
 
     def _note_kept(self, image: ImageToJoin) -> None:
         reason = image.known.reason if image.known else None
@@ -167,9 +204,10 @@ class _Joiner:
 
     def join_annotations(self) -> None:
         """Bring over what fields of the user's own say; of an image, the last part decides."""
-        for part, ids in zip(self.parts, self._ids, strict=True):
+        for number, part in enumerate(self.parts):
             found = read_annotations(part.store)
             if found:
+                ids = self._ids[number]
                 table = {
                     name: {ids[i]: text for i, text in values.items() if i in ids}
                     for name, values in found.items()
@@ -191,23 +229,18 @@ class _Joiner:
 
     @cached_property
     def _ids(self) -> list[dict[int, int]]:
-        """The ids in the whole of the readable images of each part, by those in the part."""
-        ids: list[dict[int, int]] = [{} for _ in self.parts]
-        for file in plan_join(self.whole, self.parts):
-            for image in file.images:
-                if image.known is not None and image.is_kept and image.image.reason is None:
-                    ids[file.part][image.image.id] = image.known.id
-        return ids
+        """The ids in the whole of the images of each part, by those in the part."""
+        return joined_ids(self.whole, self.parts)
 
 
-def _steps(files: Sequence[FileToJoin]) -> Iterator[list[FileToJoin]]:
-    """Yield files in order, as many at a time as have about `STEP_IMAGES` images."""
+def _steps(files: Sequence[FileToJoin], most: int) -> Iterator[list[FileToJoin]]:
+    """Yield files in order, as many at a time as have about `most` images."""
     step: list[FileToJoin] = []
     images = 0
     for file in files:
         step.append(file)
         images += len(file.images)
-        if images >= STEP_IMAGES:
+        if images >= most:
             yield step
             step, images = [], 0
     if step:

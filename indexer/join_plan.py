@@ -18,6 +18,22 @@ from indexer.store.records import FileState, KnownFile
 from indexer.store.store import Store
 
 NAMED_GAPS = 10
+WHOLE = -1  # the number of the whole, where parts have theirs
+
+
+@dataclass(frozen=True)
+class JoinRules:
+    """How a join decides.
+
+    Of two photos at one path that differ, the newer one counts if `newest`, and else that of the
+    last part. Where it `needs_photos`, the folders of photos have to be there.
+    """
+
+    newest: bool = False
+    needs_photos: bool = True
+
+
+JOINING = JoinRules()
 
 
 @dataclass(frozen=True)
@@ -27,15 +43,20 @@ class ImageToJoin:
     image: KnownFile
     file: FileState
     known: KnownFile | None
+    is_older: bool = False  # than the one that the whole has
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the whole has the same bytes at that path."""
+        return self.known is not None and self.known.file.content_hash == self.file.content_hash
 
     @property
     def is_kept(self) -> bool:
-        """Whether what the whole has at that path is the same already."""
+        """Whether what the whole has at that path stays."""
         known = self.known
-        return (
-            known is not None
-            and known.file.content_hash == self.file.content_hash
-            and (known.reason is None or self.image.reason is not None)
+        return known is not None and (
+            self.is_older
+            or (self.is_same and (known.reason is None or self.image.reason is not None))
         )
 
 
@@ -43,7 +64,8 @@ class ImageToJoin:
 class FileToJoin:
     """A file of the part number `part`: its images, and rows of the whole that are outdated.
 
-    `root_id` and `path` say where the whole has it.
+    `root_id` and `path` say where the whole has it. `others` are the numbers of parts, or `WHOLE`,
+    that have another file there, which does not count; `part` may be `WHOLE` then.
     """
 
     part: int
@@ -51,27 +73,50 @@ class FileToJoin:
     path: str
     images: tuple[ImageToJoin, ...]
     outdated: tuple[int, ...] = ()
+    others: tuple[int, ...] = ()
 
 
 _Place = tuple[int, str]
 """A root of the whole, and the path of a file below it."""
+_Version = tuple[int, list[KnownFile]]
+"""The number of a part, and the images of its file at some place."""
 
 
-def plan_join(whole: Store, parts: Sequence[StoreContents]) -> list[FileToJoin]:
+def plan_join(
+    whole: Store, parts: Sequence[StoreContents], rules: JoinRules = JOINING
+) -> list[FileToJoin]:
     """Return all files of the parts, in the order in which one process would add them.
 
-    Folders of photos that the whole does not know are added to it. Of a file that several parts
-    have, the last one counts. Raises `NoImagesError` where a folder is not there.
+    Folders of photos that the whole does not know are added to it. Raises `NoImagesError` where a
+    folder that is needed is not there.
     """
     for part in parts:
-        _add_roots(whole, part)
-    found: dict[_Place, tuple[int, list[KnownFile]]] = {}
+        _add_roots(whole, part, rules)
+    found: dict[_Place, list[_Version]] = {}
     for number, part in enumerate(parts):
-        found |= {place: (number, rows) for place, rows in _files_of(part, whole.roots()).items()}
+        for place, rows in _files_of(part, whole.roots()).items():
+            found.setdefault(place, []).append((number, rows))
     known = _group(whole.known_files().values())
     return [
-        _file_to_join(number, place, rows, known.get(place, []))
-        for place, (number, rows) in sorted(found.items(), key=lambda item: _order(item[0]))
+        _file_to_join(place, versions, known.get(place, []), rules)
+        for place, versions in sorted(found.items(), key=lambda item: _order(item[0]))
+    ]
+
+
+def joined_ids(whole: Store, parts: Sequence[StoreContents]) -> list[dict[int, int]]:
+    """Return the ids in the whole of the images of each part, by those in the part.
+
+    Left out are images of which the whole has another version.
+    """
+    roots, known = whole.roots(), _group(whole.known_files().values())
+    return [
+        {
+            image.image.id: image.known.id
+            for place, rows in _files_of(part, roots).items()
+            for image in _images_to_join(place, rows, known.get(place, []))
+            if image.known is not None and image.is_same
+        }
+        for part in parts
     ]
 
 
@@ -95,11 +140,11 @@ def find_gaps(parts: Sequence[StoreContents]) -> list[tuple[str, str]]:
     return gaps
 
 
-def _add_roots(whole: Store, part: StoreContents) -> None:
+def _add_roots(whole: Store, part: StoreContents, rules: JoinRules) -> None:
     with_images = {row.file.root_id for row in part.files}
     options = part.store.root_options()
     for root_id, folder in part.store.roots().items():
-        if not is_folder(folder):
+        if rules.needs_photos and not is_folder(folder):
             if root_id in with_images:
                 raise NoImagesError(
                     f"The store at {part.store.path} holds photos of {folder}, which is not there. "
@@ -169,11 +214,42 @@ def _order(place: _Place) -> tuple[object, ...]:
 
 
 def _file_to_join(
-    part: int, place: _Place, rows: Sequence[KnownFile], known: Sequence[KnownFile]
+    place: _Place, versions: Sequence[_Version], known: list[KnownFile], rules: JoinRules
 ) -> FileToJoin:
+    if not rules.newest:
+        part, rows = versions[-1]
+        return FileToJoin(part, *place, _images_to_join(place, rows, known), _outdated(rows, known))
+    part, rows = max(versions, key=lambda version: _age(version[1]))  # the first of equals
+    is_older = bool(known) and _hashes(known) != _hashes(rows) and _age(known) >= _age(rows)
+    counted = _hashes(known if is_older else rows)
+    all_versions = [*versions, (WHOLE, known)] if known else versions
+    others = tuple(number for number, own in all_versions if _hashes(own) != counted)
+    if not is_older:
+        images = _images_to_join(place, rows, known)
+        return FileToJoin(part, *place, images, _outdated(rows, known), others)
+    images = tuple(
+        dataclasses.replace(image, is_older=True)
+        for image in _images_to_join(place, rows, known)
+        if image.known is not None
+    )
+    return FileToJoin(WHOLE, *place, images, (), others)
+
+
+def _outdated(rows: Sequence[KnownFile], known: Sequence[KnownFile]) -> tuple[int, ...]:
+    """Return the pages that the whole has of another version of a file, and no part has."""
+    pages = {_page(row) for row in rows}
+    hashes = {row.file.content_hash for row in rows}
+    return tuple(
+        row.id for row in known if _page(row) not in pages and row.file.content_hash not in hashes
+    )
+
+
+def _images_to_join(
+    place: _Place, rows: Sequence[KnownFile], known: Sequence[KnownFile]
+) -> tuple[ImageToJoin, ...]:
     root_id, path = place
     there = {_page(row): row for row in known}
-    images = tuple(
+    return tuple(
         ImageToJoin(
             row,
             dataclasses.replace(
@@ -183,9 +259,14 @@ def _file_to_join(
         )
         for row in rows
     )
-    pages = {_page(row) for row in rows}
-    hashes = {row.file.content_hash for row in rows}
-    outdated = tuple(
-        row.id for row in known if _page(row) not in pages and row.file.content_hash not in hashes
-    )
-    return FileToJoin(part, root_id, path, images, outdated)
+
+
+def _hashes(rows: Sequence[KnownFile]) -> set[bytes]:
+    """Return what tells versions of a file apart; pages that could not be read have none."""
+    return {row.file.content_hash for row in rows if row.file.content_hash}
+
+
+def _age(rows: Sequence[KnownFile]) -> tuple[bool, int]:
+    """Return what is higher for a newer version of a file; one that could not be read is oldest."""
+    file = rows[0].file
+    return bool(file.content_hash), file.mtime_ns

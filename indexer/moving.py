@@ -43,6 +43,10 @@ def move_copies(store: StoreReader, groups: Sequence[Sequence[int]], folder: Pat
             f"{folder} lies inside {inside}, whose photos are indexed: they would be found there "
             "again. Choose a folder elsewhere."
         )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MoveError(f"{folder} cannot be used: {error.strerror}.") from error
     files = {row.id: row.file for row in store.catalog.known_files().values()}
     report = MoveReport()
     for first, *copies in groups:

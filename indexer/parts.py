@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from indexer.errors import ConceptError, SpecMismatchError, StoreCorruptError, StoreError
+from indexer.features.spec import FeatureSpec
 from indexer.store.catalogs import require_same
 from indexer.store.places import is_store
 from indexer.store.reader import StoreReader
@@ -21,8 +22,12 @@ FILES_OF_PROCESS = 64  # libraries, the whole and its lock
 
 
 @contextmanager
-def open_parts(places: Sequence[Path]) -> Iterator[list[StoreReader]]:
+def open_parts(
+    places: Sequence[Path], origins: Mapping[Path, Path] | None = None
+) -> Iterator[list[StoreReader]]:
     """Open the stores to be joined, and close them in the end.
+
+    `origins` are what some of them were made of, by which errors name them.
 
     Raises what `StoreReader.open` does, `SpecMismatchError` where their specs differ, and
     `StoreError` where they are too many for the files that this process may have open.
@@ -33,6 +38,7 @@ def open_parts(places: Sequence[Path]) -> Iterator[list[StoreReader]]:
         for place in dict.fromkeys(place.resolve() for place in places):
             part = StoreReader.open(place)
             stack.callback(part.close)
+            part.origin = (origins or {}).get(place, part.origin)
             files += FILES_A_STORE + FILES_A_SEGMENT * len(part.reader.state().segments)
             _require_room(files, len(parts))
             require_same_spec(parts[0] if parts else part, part)
@@ -96,12 +102,20 @@ def require_same_spec(one: StoreReader, other: StoreReader) -> None:
     """Raise `SpecMismatchError`, naming both stores, where their specs differ."""
     if one.spec.fingerprint == other.spec.fingerprint:
         return
-    ours, theirs = asdict(one.spec), asdict(other.spec)
+    raise differing_specs((one.origin, one.spec), (other.origin, other.spec))
+
+
+def differing_specs(
+    one: tuple[Path, FeatureSpec], other: tuple[Path, FeatureSpec]
+) -> SpecMismatchError:
+    """Return the error that says how the specs of two places differ."""
+    ours, theirs = asdict(one[1]), asdict(other[1])
     differing = [name for name in ours if ours[name] != theirs[name]]
-    raise SpecMismatchError(
-        f"The stores at {one.path} and {other.path} cannot be joined. They were built with "
+    return SpecMismatchError(
+        f"{one[0]} and {other[0]} cannot be joined. They were built with "
         f"{', '.join(f'{name}={ours[name]}' for name in differing)} and with "
-        f"{', '.join(f'{name}={theirs[name]}' for name in differing)}. Index the photos of one of "
+        f"{', '.join(f'{name}={theirs[name]}' for name in differing)} (fingerprints "
+        f"{one[1].fingerprint[:12]} and {other[1].fingerprint[:12]}). Index the photos of one of "
         "them again with the options of the other."
     )
 
@@ -129,9 +143,9 @@ def require_same_dimensions(stores: Sequence[StoreReader]) -> None:
         for entry in store.reader.state().segments:
             if known.setdefault(entry.kind, entry.dimension) != entry.dimension:
                 raise StoreCorruptError(
-                    f"The {entry.kind} vectors of the store at {store.path} have "
+                    f"The {entry.kind} vectors of the store at {store.origin} have "
                     f"{entry.dimension} values, others of the same spec {known[entry.kind]}. "
-                    f"Check it with: cbir doctor --store {store.path}"
+                    f"Check it with: cbir doctor --store {store.origin}"
                 )
 
 
@@ -143,11 +157,11 @@ def require_same_concepts(stores: Sequence[StoreReader]) -> dict[str, str]:
     found: dict[str, tuple[str, Path]] = {}
     for store in stores:
         for name, json in read_concepts(store).items():
-            known, home = found.setdefault(name, (json, store.path))
+            known, home = found.setdefault(name, (json, store.origin))
             if known != json:
                 raise ConceptError(
-                    f"The stores at {home} and {store.path} were taught different concepts of the "
-                    f"name {name!r}. Forget one of them first: cbir teach {name!r} --delete "
-                    f"--store {store.path}"
+                    f"{home} and {store.origin} were taught different concepts of the name "
+                    f"{name!r}. Forget one of them first: cbir teach {name!r} --delete "
+                    f"--store {store.origin}"
                 )
     return {name: json for name, (json, _) in found.items()}

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from indexer.store.annotations import read_annotations
 from indexer.store.store import Store
+from indexer.store.tags import read_tags
 
 IMAGES = (
-    "SELECT i.id, r.path, i.path, size_bytes, mtime_ns, hex(content_hash), state, reason, width, "
+    "SELECT i.id, r.path, i.path, size_bytes, mtime_ns, content_hash, state, reason, width, "
     "height, format, taken_at, camera, ctime_ns, inode, pages FROM images i JOIN roots r "
     "ON r.id = i.root_id ORDER BY i.id"
 )
@@ -22,12 +24,34 @@ def everything_in(store: Store) -> dict[str, Any]:
         images = [tuple(row) for row in ask(IMAGES, ())]
         regions = [tuple(row) for row in ask(REGIONS, ())]
     known = np.array([image[0] for image in images], np.int64)
-    vectors = {}
+    vectors: dict[str, tuple[list[int], list[int], bytes]] = {}
     for kind in store.spec.kinds:
-        index = store.vector_index(kind)
+        index = store.vectors.open_index(kind.name)
+        if index is None:
+            vectors[kind.name] = ([], [], b"")
+            continue
         places, ids, rows = index.rows_of_images(known)
         assert len(index) == len(ids)
         order = np.argsort(ids)
         owners = known[places[order]].tolist()
         vectors[kind.name] = (ids[order].tolist(), owners, rows[order].tobytes())
     return {"images": images, "regions": regions, "vectors": vectors}
+
+
+def by_path(store: Store) -> dict[object, object]:
+    """Return what a store holds by path, without ids."""
+    held = everything_in(store)
+    tags, texts = read_tags(store), read_annotations(store)
+    found: dict[object, object] = {}
+    for image_id, *row in held["images"]:
+        boxes = [region[2:] for region in held["regions"] if region[1] == image_id]
+        vectors = {}
+        for kind, (_, owners, data) in held["vectors"].items():
+            table = np.frombuffer(data, np.float32).reshape(max(1, len(owners)), -1)[: len(owners)]
+            vectors[kind] = table[np.array(owners, int) == image_id].tobytes()
+        said = [
+            {name: values[image_id] for name, values in of_image.items() if image_id in values}
+            for of_image in (tags, texts)
+        ]
+        found[*row[:2]] = (row, boxes, vectors, said)
+    return found

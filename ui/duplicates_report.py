@@ -6,7 +6,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from indexer.store.reader import StoreReader
@@ -164,8 +163,8 @@ def _summary(described: Described, found: Duplicates) -> list[str]:
     return lines
 
 
-def write_groups_html(path: Path, described: Described) -> None:
-    """Write groups as one page with the pictures inside."""
+def groups_as_html(described: Described) -> bytes:
+    """Return groups as one page with the pictures inside."""
     from jinja2 import Environment, PackageLoader
 
     from ui.thumbnails import as_data_url, draw_thumbnail
@@ -192,5 +191,4 @@ def write_groups_html(path: Path, described: Described) -> None:
             )
         decided = number > described.undecided
         groups.append({"title": TITLES[group.kind], "cards": cards, "decided": decided})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page.render(groups=groups), "utf-8")
+    return page.render(groups=groups).encode()

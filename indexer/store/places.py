@@ -72,6 +72,14 @@ def resolve_root(store: Path, path: str) -> Place:
     return Path(os.path.normpath(store.resolve().parent / path))
 
 
+def stored_root(store: Path, folder: Place) -> str:
+    """Return how the store has a folder of photos, see `resolve_root`."""
+    if isinstance(folder, Remote):
+        return str(folder)
+    home = store.resolve().parent
+    return (folder.relative_to(home) if folder.is_relative_to(home) else folder).as_posix()
+
+
 def require_inside(store: Path, roots: Iterable[Place]) -> None:
     """Raise `UntrustedStoreError` for photos outside the store's own folder, or at a URL."""
     home = os.path.realpath(store.resolve().parent)

@@ -52,6 +52,7 @@ class StoreReader:
         self, path: Path, reader: Catalog, spec: FeatureSpec, *, trusts: bool = False
     ) -> None:
         self.path = path
+        self.origin = path  # what messages about its contents name: perhaps what it was made of
         self.reader = reader
         self.spec = spec
         self.trusts = trusts

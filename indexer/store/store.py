@@ -16,7 +16,7 @@ from indexer.errors import SpecMismatchError, StoreError
 from indexer.features.spec import FeatureSpec
 from indexer.progress import Progress, no_progress
 from indexer.reading import ReadingOptions
-from indexer.sources.place import Place, Remote
+from indexer.sources.place import Place
 from indexer.store.catalog.connection import LOCK
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
 from indexer.store.catalog.transaction import CatalogTransaction
@@ -29,6 +29,7 @@ from indexer.store.catalogs import (
 )
 from indexer.store.deletion import delete_adaptations, delete_store_files
 from indexer.store.layout import VECTORS, require_own_files
+from indexer.store.places import stored_root
 from indexer.store.reader import StoreReader, read_spec
 from indexer.store.records import Entry, FileState, KnownFile, StoredFeatures
 from indexer.store.settings import StoreSettings
@@ -164,13 +165,7 @@ class Store(StoreReader):
                 return root_id
         kept = (options or ReadingOptions()).to_json()
         with self.catalog.transaction() as change:
-            return change.add_root(self._to_stored_root(folder), kept)
-
-    def _to_stored_root(self, folder: Place) -> str:
-        if isinstance(folder, Remote):
-            return str(folder)
-        beside = folder.is_relative_to(self.path.parent)
-        return (folder.relative_to(self.path.parent) if beside else folder).as_posix()
+            return change.add_root(stored_root(self.path, folder), kept)
 
     def remember_root(
         self,
@@ -191,7 +186,7 @@ class Store(StoreReader):
     def move_root(self, root_id: int, folder: Place) -> None:
         """Note that a root, with all its images, is at another place."""
         with self.catalog.transaction() as change:
-            change.change_root(root_id, path=self._to_stored_root(folder))
+            change.change_root(root_id, path=stored_root(self.path, folder))
             change.forget_stamps(root_id)
 
     def remove_root(self, root_id: int) -> None:

@@ -8,23 +8,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from indexer.arrays import BoolArray, FloatArray
+from indexer.arrays import FloatArray
 from retrieval.picture import Picture
 from retrieval.transform import Transform
 
 SIDE = 64  # of a square of the area at which pictures are compared
 WINDOW = 7  # pixels on a side
-NOISE = (0.03 * 255) ** 2  # C2 of Wang et al. 2004 for 8 bits: a variance this small is noise
-ALIKE = 0.5  # of a likeness of 1
+# Half of C2 of Wang et al. 2004 for 8 bits: a variance, or covariance, this small is noise.
+NOISE = (0.03 * 255) ** 2 / 2
+ALIKE = 0.5  # of a structure of 1
+TEXTURED = 0.5  # of what has contrast in either picture must have it in both
 
 
 def agreement(picture: Picture, other: Picture, transform: Transform) -> float:
     """Return the share of a picture that is the same as what lies at its place in another.
 
-    At each place the contrast and structure of the grey values around it are compared (SSIM, Wang
-    et al. 2004, equations 9 and 10 multiplied), so brightness, colours and a moderate change of
-    contrast do not matter; places that are plain in both tell nothing. `transform` leads from pixels of the image to those of the other. What lies
-    outside the other is left out; 0 where nothing can be compared.
+    At each place the structure of the grey values around it is compared (SSIM, Wang et al. 2004,
+    equation 10), so brightness, contrast and colours do not matter. Places that are plain in either
+    tell nothing; where these are most of what has contrast in the other, nothing is the same.
+    `transform` leads from pixels of the image to those of the other. What lies outside the other is
+    left out.
     """
     width, height = picture.size
     scale = SIDE / math.sqrt(width * height)
@@ -32,9 +35,13 @@ def agreement(picture: Picture, other: Picture, transform: Transform) -> float:
     seen = _shrunk(other, _step(transform, picture, size))
     back = np.linalg.inv(_grid_to_pixels(other.size, (seen.shape[1], seen.shape[0])))
     matrix = back @ transform @ _grid_to_pixels(picture.size, size)
-    likeness, is_plain = _likeness(_grey(picture, size), _lay(seen, matrix, size))
-    counted = ~is_plain & (_lay(np.ones_like(seen), matrix, size, outside=0) > 0.99)
-    return float((likeness[counted] >= ALIKE).mean()) if counted.any() else 0.0
+    own, laid = _grey(picture, size), _lay(seen, matrix, size)
+    inside = _lay(np.ones_like(seen), matrix, size, outside=0) > 0.99
+    structure, least, most = _structure(own, laid)
+    both, either = inside & (least >= NOISE), inside & (most >= NOISE)
+    if not both.any() or both.sum() < TEXTURED * either.sum():
+        return 0.0
+    return float((structure[both] >= ALIKE).mean())
 
 
 def _lay(
@@ -80,8 +87,8 @@ def _grid_to_pixels(full: tuple[int, int], size: tuple[int, int]) -> npt.NDArray
     return np.array([[x, 0, x / 2], [0, y, y / 2], [0, 0, 1]])
 
 
-def _likeness(some: FloatArray, other: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return contrast times structure of SSIM at each pixel (h, w), and where both are plain."""
+def _structure(some: FloatArray, other: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the structure term of SSIM at each pixel (h, w), the lesser and greater variance."""
 
     def mean(values: FloatArray) -> FloatArray:
         return np.asarray(cv2.blur(values, (WINDOW, WINDOW)), np.float32)
@@ -92,5 +99,5 @@ def _likeness(some: FloatArray, other: FloatArray) -> tuple[FloatArray, BoolArra
         np.maximum(mean(values * values) - own * own, 0)
         for values, own in zip((some, other), means, strict=True)
     )
-    likeness: FloatArray = (2 * covariance + NOISE) / (first + second + NOISE)
-    return likeness, np.maximum(first, second) < NOISE / 2
+    structure = np.asarray((covariance + NOISE) / (np.sqrt(first * second) + NOISE), np.float32)
+    return structure, np.minimum(first, second), np.maximum(first, second)

@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from retrieval.duplicates.relation import Relation
 
 GroupKind = Literal["bytes", "picture", "part"]
@@ -87,21 +85,16 @@ def _identical_pairs(
     return [pair for pair in itertools.combinations(sorted(ids), 2) if pair not in kept]
 
 
-def _components(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+def _components(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Return the connected components of a graph with these edges."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    if not pairs:
-        return []
-    ids, places = np.unique(np.array(pairs, np.int64), return_inverse=True)
-    ends = places.reshape(-1, 2).T
-    graph = coo_array((np.ones(len(pairs)), (ends[0], ends[1])), shape=(len(ids), len(ids)))
-    _, labels = connected_components(graph, directed=False)
-    found: dict[int, list[int]] = defaultdict(list)
-    for image_id, label in zip(ids.tolist(), labels.tolist(), strict=True):
-        found[label].append(image_id)
-    return list(found.values())
+    group_of: dict[int, list[int]] = {}
+    for pair in pairs:
+        one, other = (group_of.setdefault(image_id, [image_id]) for image_id in pair)
+        if one is not other:
+            larger, smaller = (one, other) if len(one) >= len(other) else (other, one)
+            larger += smaller
+            group_of.update(dict.fromkeys(smaller, larger))
+    return list({id(group): group for group in group_of.values()}.values())
 
 
 def _whole_group(
@@ -123,23 +116,23 @@ def _whole_group(
 def _part_groups(
     parts: Iterable[Relation], first_of: Mapping[int, int], order: Mapping[int, int]
 ) -> list[Group]:
-    """Return a group for each picture of which others show a part."""
-    found: dict[int, dict[int, Relation]] = defaultdict(dict)
+    """Return a group for each picture of which others show a part.
+
+    A part of a part is named in the group of the largest picture only.
+    """
+    wholes: dict[int, dict[int, Relation]] = defaultdict(dict)  # of each part
     for relation in parts:
         part = first_of.get(relation.first, relation.first)
         whole = first_of.get(relation.second, relation.second)
         if part != whole:
-            found[whole].setdefault(part, relation)
+            wholes[part].setdefault(whole, relation)
+    found: dict[int, list[Member]] = defaultdict(list)
+    for part in sorted(wholes, key=order.__getitem__):
+        for whole, relation in wholes[part].items():
+            larger = wholes.get(whole, {}).keys() - {part}
+            if not larger & wholes[part].keys():
+                found[whole].append(Member(part, relation))
     return [
-        Group(
-            "part",
-            (
-                Member(whole),
-                *(
-                    Member(part, own)
-                    for part, own in sorted(found[whole].items(), key=lambda i: order[i[0]])
-                ),
-            ),
-        )
+        Group("part", (Member(whole), *found[whole]))
         for whole in sorted(found, key=order.__getitem__)
     ]

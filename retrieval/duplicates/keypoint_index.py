@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from indexer.arrays import FloatArray, IdArray
+from indexer.arrays import FloatArray, IdArray, one_blas_thread
 from indexer.features.local import SIDE_PX, LocalFeatures
 from retrieval.duplicates.keypoint_hash import KeypointHash, Signatures
 
@@ -20,6 +21,7 @@ DEGREES = 30.0
 OCTAVES = 1.0
 PLACE = 0.25  # of the side at which images are searched for keypoints
 MIN_VOTES = 3
+BATCH = 64  # images that are coded while no other thread may use the BLAS
 
 T = TypeVar("T", bound=np.generic)
 _ANGLES = round(360 / DEGREES)
@@ -42,12 +44,15 @@ class KeypointIndex:
     def __init__(self, hashing: KeypointHash, images: Iterable[tuple[int, LocalFeatures]]) -> None:
         self._hashing = hashing
         cells, signatures, points, owners = [], [], [], []
-        for image_id, features in images:
-            own_cells, own_signatures = hashing.encode(features)
-            cells.append(own_cells.astype(np.int32))
-            signatures.append(own_signatures)
-            points.append(_frames(features).astype(np.float16))
-            owners.append(np.full(len(features), image_id, np.int64))
+        remaining = iter(images)
+        while batch := list(itertools.islice(remaining, BATCH)):
+            with one_blas_thread():
+                codes = [hashing.encode(features) for _, features in batch]
+            for (image_id, features), (own_cells, own_signatures) in zip(batch, codes, strict=True):
+                cells.append(own_cells.astype(np.int32))
+                signatures.append(own_signatures)
+                points.append(_frames(features).astype(np.float16))
+                owners.append(np.full(len(features), image_id, np.int64))
         joined = np.concatenate(cells) if cells else np.empty(0, np.int32)
         order = np.argsort(joined, kind="stable")
         self._starts = np.searchsorted(joined[order], np.arange((1 << hashing.bits) + 1))
@@ -62,9 +67,9 @@ class KeypointIndex:
         large and how turned, if each keypoint with a near signature were the same (Lowe 2004).
         """
         query = largest_keypoints(features, QUERY_POINTS)
-        rows, keypoints = self._similar(query)
-        poses = self._poses(query, rows, keypoints)
-        images, counts = _count_votes(self._owners[rows], poses, keypoints)
+        rows, keypoints = self._by_image(*self._similar(query))
+        images = self._owners[rows]
+        images, counts = _count_votes(images, self._poses(query, rows, keypoints), keypoints)
         enough = counts >= MIN_VOTES
         images, counts = images[enough], counts[enough]
         best = np.lexsort((images, -counts))[:most]
@@ -84,6 +89,16 @@ class KeypointIndex:
         keypoints = np.repeat(keypoints[taken], counts)
         near = _distances(self._signatures[rows], signatures[keypoints]) <= MAX_DISTANCE
         return rows[near], keypoints[near]
+
+    def _by_image(self, rows: IdArray, keypoints: IdArray) -> tuple[IdArray, IdArray]:
+        """Return the pairs of images that have enough of them, image by image.
+
+        Most images have one or two pairs, by chance.
+        """
+        order = np.argsort(self._owners[rows], kind="stable")
+        counts = np.diff(_runs(self._owners[rows[order]]))
+        several = order[np.repeat(counts >= MIN_VOTES, counts)]
+        return rows[several], keypoints[several]
 
     def _poses(self, query: LocalFeatures, rows: IdArray, keypoints: IdArray) -> FloatArray:
         """Return the turn, the scale and the centre x, y (M, 4) that each pair implies, in bins."""
@@ -117,18 +132,32 @@ def _frames(features: LocalFeatures) -> FloatArray:
 def _count_votes(images: IdArray, poses: FloatArray, keypoints: IdArray) -> tuple[IdArray, IdArray]:
     """Return images (N,) and how many different keypoints (N,) of a query vote for one pose.
 
-    The bins are laid twice, half a bin apart: a pose near the edge of a bin is well inside the
-    other one.
+    The images (M,) of the pairs ascend. The bins are laid twice, half a bin apart: a pose near the
+    edge of a bin is well inside the other one.
     """
-    owners, places = np.unique(images, return_inverse=True)
+    starts = _runs(images)
+    places = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     votes = [
         _number(places, poses + shift, keypoints, half) for half, shift in ((0, 0.0), (1, 0.5))
     ]
-    bins, counts = np.unique(np.unique(np.concatenate(votes)) // QUERY_POINTS, return_counts=True)
-    own = bins // (2 * _ANGLES * _SCALES * _PLACES**2)
-    best = np.zeros(len(owners), np.int64)
-    np.maximum.at(best, own, counts)
-    return owners, best
+    bins = _distinct(np.concatenate(votes)) // QUERY_POINTS
+    firsts = _runs(bins)
+    own = bins[firsts[:-1]] // (2 * _ANGLES * _SCALES * _PLACES**2)
+    best = np.zeros(len(starts) - 1, np.int64)
+    np.maximum.at(best, own, np.diff(firsts))
+    return images[starts[:-1]], best
+
+
+def _runs(numbers: IdArray) -> IdArray:
+    """Return where runs of the same number (M,) begin, and M."""
+    inner = np.flatnonzero(numbers[1:] != numbers[:-1]) + 1
+    return np.concatenate([np.zeros(min(1, len(numbers)), np.int64), inner, [len(numbers)]])
+
+
+def _distinct(numbers: IdArray) -> IdArray:
+    """Return numbers (M,) sorted, each once."""
+    ordered = np.sort(numbers)
+    return ordered[_runs(ordered)[:-1]]
 
 
 def _number(places: IdArray, poses: FloatArray, keypoints: IdArray, half: int) -> IdArray:
@@ -148,4 +177,7 @@ def _distances(some: Signatures, others: Signatures) -> npt.NDArray[np.uint8]:
 
 
 def _take(parts: list[npt.NDArray[T]], order: IdArray, empty: npt.NDArray[T]) -> npt.NDArray[T]:
-    return np.concatenate(parts)[order] if parts else empty
+    """Return the rows of all parts in this order; the parts are let go of."""
+    joined = np.concatenate(parts) if parts else empty
+    parts.clear()
+    return joined[order]

@@ -103,7 +103,7 @@ def _by_content(files: Collection[KnownFile]) -> list[list[int]]:
 
 
 def _readable(store: StoreReader, ids: Sequence[int]) -> int:
-    """Return the first of some images with the same bytes whose file is there, or else the first."""
+    """Return the first of some images with the same bytes whose file is there, else the first."""
     if len(ids) == 1:
         return ids[0]
     infos = store.image_infos(ids)

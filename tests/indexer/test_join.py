@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import tests
@@ -26,7 +25,7 @@ from retrieval.query import Query
 from tests.desk import Desk, noisy_desk
 from tests.pictures import BLUE, GREEN, RED, coloured, plain
 from tests.shards import build, build_parts, joined
-from tests.store_contents import everything_in
+from tests.store_contents import by_path, everything_in
 
 # --- the same as one process -----------------------------------------------------------------
 
@@ -109,24 +108,9 @@ def test_what_is_there_stays_and_what_changed_is_replaced(
         assert whole.find_image(photos / "b" / "pages.tif#page=2") is None
         build(photos, tmp_path / "one")
         one = Store.open(tmp_path / "one")
-        assert _by_path(whole) == _by_path(one)
+        assert by_path(whole) == by_path(one)
         one.close()
     assert examine(tmp_path / "whole").is_clean
-
-
-def _by_path(store: Store) -> dict[object, object]:
-    """Return what a store holds by path, without ids."""
-    held = everything_in(store)
-    rows = {row[0]: row[1:] for row in held["images"]}
-    found: dict[object, object] = {}
-    for image_id, row in rows.items():
-        boxes = [region[2:] for region in held["regions"] if region[1] == image_id]
-        vectors = {}
-        for kind, (_, owners, data) in held["vectors"].items():
-            table = np.frombuffer(data, np.float16).reshape(len(owners), -1)
-            vectors[kind] = table[np.array(owners) == image_id].tobytes()
-        found[row[:2]] = (row, boxes, vectors)
-    return found
 
 
 def test_parts_can_be_joined_one_after_the_other(
@@ -139,7 +123,7 @@ def test_parts_can_be_joined_one_after_the_other(
             ]
     build(photos, tmp_path / "one")
     one, whole = Store.open(tmp_path / "one"), Store.open(tmp_path / "whole")
-    assert _by_path(whole) == _by_path(one)
+    assert by_path(whole) == by_path(one)
     one.close()
     whole.close()
 

@@ -16,6 +16,7 @@ from indexer.adapt import adapt_store
 from indexer.diagnosis import examine
 from indexer.doctor import Doctor
 from indexer.errors import StoreCorruptError, StoreError, StoreLockedError
+from indexer.exports.write import export_store
 from indexer.features.extractor import FeatureExtractor
 from indexer.optimize import optimize_store
 from indexer.remove import remove_images
@@ -27,9 +28,11 @@ from indexer.store.tags import count_tags, read_concepts, replace_tags, save_con
 from retrieval.query import Query
 from tests.colour_grid import colour_extractor, colour_spec, region_spec
 from tests.desk import Desk
+from tests.exporting import merged
 from tests.indexer.test_killed import TREE, start, wait_for_commits
 from tests.pictures import noise, plain, shades
 from tests.postgres import DATABASE, Server
+from tests.store_contents import by_path
 
 NAMES = ("B.png", "a.png", "ä/é.png", "ä/Z.png", "d/写真.png", "d/x y.png", "d.png", "q.png")
 ODD_NAME = os.fsdecode(b"caf\xe9.png")
@@ -337,3 +340,21 @@ def test_deleting_a_store_deletes_its_schema_and_no_other(
     assert (config.schema,) not in schemas
     assert other.store.is_empty()
     other.store.close()
+
+
+def test_exports_are_alike_and_come_back(pair: tuple[Desk, Desk], tmp_path: Path) -> None:
+    for desk, name in zip(pair, ("from lite", "from post"), strict=True):
+        export_store(desk.store, tmp_path / name, format="numpy")
+    lite, post = (
+        {f.name: f.read_bytes() for f in (tmp_path / name).iterdir() if f.name != "export.json"}
+        for name in ("from lite", "from post")
+    )
+    assert lite == post
+    before = by_path(pair[0].store)
+    ids = [known.id for known in pair[1].store.known_files().values()]
+    with pair[1].store.writing():
+        pair[1].store.remove(ids)
+    pair[1].store.close()
+    with merged(tmp_path / "post", tmp_path / "from lite") as (whole, report):
+        assert by_path(whole) == before
+        assert report.added > 0

@@ -117,6 +117,36 @@ def test_pages_and_sheets_show_pictures_from_there(
     assert sheet.stat().st_size > 30_000
 
 
+def test_hits_from_there_are_fetched_and_what_cannot_be_is_named(
+    remote: Remote, album: Album, cbir: Run, tmp_path: Path
+) -> None:
+    found = tmp_path / "found"
+    asked = ("query", album.photos / "coffee.jpg", "--store", remote.store, "-k", 2)
+    assert cbir(*asked, "--save-hits", found, "--link").exit_code == 0
+    original = (album.photos / "coffee.jpg").read_bytes()
+    assert (found / "001-coffee.jpg").read_bytes() == original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        patch.setattr(file_systems, "TRIES", 1)
+        file_systems.forget("s3")
+        done = cbir(*asked, "--save-hits", tmp_path / "unplugged")
+    file_systems.forget("s3")
+    assert done.exit_code == 0
+    assert f"Not saved: {remote.url}/coffee.jpg" in done.stderr
+    assert "0 photos are in" in done.stderr
+    assert [file.name for file in (tmp_path / "unplugged").iterdir()] == ["hits.csv"]
+
+
+@pytest.mark.usefixtures("unplugged")
+def test_an_export_goes_and_comes_without_the_bucket(
+    remote: Remote, cbir: Run, tmp_path: Path
+) -> None:
+    assert cbir("export", tmp_path / "out", "--store", remote.store).exit_code == 0
+    done = cbir("merge", tmp_path / "out", "--store", tmp_path / "new", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["added"] == json.loads(remote.indexed.stdout)["added"]
+
+
 def test_info_and_doctor_name_the_url(remote: Remote, own: Path, album: Album, cbir: Run) -> None:
     assert json.loads(cbir("info", "--store", own, "--json").stdout)["roots"] == [remote.url]
     assert remote.url in cbir("info", "--store", own).stdout

@@ -5,7 +5,7 @@ import sys
 
 # In the order of the help.
 from ui.cli import index, query, localize, teach, tag, annotate, duplicates, watch, browser, serve  # noqa: F401  isort: skip
-from ui.cli import stores, doctor  # noqa: F401  isort: skip
+from ui.cli import stores, export, doctor  # noqa: F401  isort: skip
 from ui.cli import evaluate_classification, evaluate_layers, evaluate_retrieval  # noqa: F401  isort: skip
 from ui.cli import evaluate_localization  # noqa: F401  isort: skip
 from ui.cli.shell import app

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from indexer.errors import CbirError
 from ui.cli.indexing import catching_interrupts
 from ui.cli.shell import JsonOption, StoreOption, app, open_store, say
 from ui.cli.stores import stoppable
@@ -129,18 +130,29 @@ def _report(
     from ui import duplicates_report as report
 
     described = report.Described.of(store, found, with_decided=show_all)
-    if html is not None:
-        report.write_groups_html(html, described)
-    if as_csv is not None:
-        as_csv.write_bytes(report.groups_as_csv(described))
-    if list_file is not None:
-        paths = [str(described.infos[i].path) for i in described.copies if i in described.infos]
-        list_file.write_text("".join(f"{p}\n" for p in paths), "utf-8", "surrogateescape")
+    paths = [str(described.infos[i].path) for i in described.copies if i in described.infos]
+    lines = "".join(f"{path}\n" for path in paths)
+    _write(html, lambda: report.groups_as_html(described))
+    _write(as_csv, lambda: report.groups_as_csv(described))
+    _write(list_file, lambda: lines.encode("utf-8", "surrogateescape"))
     if as_json:
         for number in range(1, len(described.groups) + 1):
             say(json.dumps(report.group_as_dict(described, number)))
     else:
         say(*report.groups_as_text(described, found))
+
+
+def _write(file: Path | None, make: Callable[[], bytes]) -> None:
+    """Write a file, if it is asked for."""
+    if file is None:
+        return
+    data = make()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    except OSError as error:
+        raise CbirError(f"{file} cannot be written: {error.strerror}.") from error
+    say(f"Wrote {file}", err=True)
 
 
 def _move(store: Store, found: Duplicates, folder: Path, *, as_json: bool) -> None:

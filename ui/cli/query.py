@@ -146,6 +146,15 @@ def query(
     html: Annotated[
         Path | None, typer.Option(help="Write query and hits as one self-contained page.")
     ] = None,
+    save_hits: Annotated[
+        Path | None,
+        typer.Option(
+            help="Copy the photos that are found into this folder, in order, with a table hits.csv."
+        ),
+    ] = None,
+    link: Annotated[
+        bool, typer.Option("--link", help="With --save-hits: make links instead of copies.")
+    ] = False,
     max_megapixels: LimitOption = None,
     oversize: OversizeOption = "skip",
     damaged: DamagedOption = "skip",
@@ -158,8 +167,12 @@ def query(
 
     if sum(source is not None for source in (image, text, batch)) != 1:
         raise typer.BadParameter("give an image, --text WORD or --batch FILE")
-    if batch and (montage or html or box):
-        raise typer.BadParameter("--montage, --html and --box go with a single image, not --batch")
+    if batch and (montage or html or save_hits or box):
+        raise typer.BadParameter(
+            "--montage, --html, --save-hits and --box go with a single image, not --batch"
+        )
+    if link and not save_hits:
+        raise typer.BadParameter("--link goes with --save-hits")
     if as_json and csv:
         raise typer.BadParameter("choose one of --json and --csv")
     if montage and montage.suffix.lower() not in (".jpg", ".jpeg", ".png", ".webp"):
@@ -209,6 +222,8 @@ def query(
         hits = searcher.search(asked)
     elapsed_s = time.perf_counter() - started
     _show(asked, hits, elapsed_s, as_json=as_json, csv=csv)
+    if save_hits:
+        _save(searcher, hits, save_hits, link=link)
     try:
         if montage:
             from ui.contact_sheet import write_contact_sheet
@@ -224,6 +239,21 @@ def query(
         raise CbirError(
             f"{error.filename or montage or html} cannot be written: {error.strerror}."
         ) from error
+
+
+def _save(searcher: SearchEngine, hits: Sequence[Hit], folder: Path, *, link: bool) -> None:
+    """Save the photos of hits, and say which cannot be had."""
+    from ui.progress import ConsoleProgress
+    from ui.saved_hits import save_hits
+
+    store = searcher.store
+    roots = [*store.roots().values()] if store.is_foreign else None
+    with ConsoleProgress() as progress:
+        missing = save_hits(folder, hits, links=link, roots=roots, progress=progress)
+    for path, reason in missing:
+        say(f"Not saved: {path}: {reason}", err=True)
+    saved = len(hits) - len(missing)
+    say(f"{'1 photo is' if saved == 1 else f'{saved:,} photos are'} in {folder}", err=True)
 
 
 def _chosen(searcher: SearchEngine, tags: Sequence[str], where: str) -> ImageSet:

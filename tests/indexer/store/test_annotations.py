@@ -5,34 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from indexer.diagnosis import examine
 from indexer.errors import AnnotationError, InvalidFilterError, StoreCorruptError
-from indexer.features.extractor import ImageFeatures
-from indexer.images.facts import ImageFacts
 from indexer.store.annotations import annotate, delete_field, read_annotations, read_fields
 from indexer.store.filters import ImageFilter, find_ids
-from indexer.store.records import Entry, FileState
 from indexer.store.store import Store
 from tests.catalogs import url_of
 from tests.colour_grid import colour_spec
+from tests.store_entries import plain_entry
 
 TABLE = {
     "SKU": {1: "A-1", 2: "A-2", 3: "b_1", 4: "10"},
     "price": {1: "9.50", 2: "10", 3: "1e1", 4: "many"},
     "Größe": {1: "GROSS", 2: "klein"},
 }
-
-
-def entry(number: int) -> Entry:
-    vectors = np.ones((1, 8), np.float32)
-    return Entry(
-        FileState(1, f"{number}.jpg", 10, 20, bytes([number]) * 32),
-        ImageFacts(4, 3, "JPEG", None, None),
-        ImageFeatures({"conv": vectors, "fc": vectors}),
-    )
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
@@ -44,7 +32,7 @@ def store(
     made.add_root(folder / "photos")
     (folder / "photos").mkdir()
     with made.writing():
-        made.commit([entry(number) for number in range(1, 6)])
+        made.commit([plain_entry(number) for number in range(1, 6)])
         annotate(made, TABLE)
     yield made
     made.close()
@@ -111,7 +99,13 @@ def test_they_stay_with_an_image_that_is_described_again_and_go_with_one_that_is
     store: Store,
 ) -> None:
     with store.writing():
-        store.commit([replace(entry(1), replaces=1), entry(7), replace(entry(2), replaces=2)])
+        store.commit(
+            [
+                replace(plain_entry(1), replaces=1),
+                plain_entry(7),
+                replace(plain_entry(2), replaces=2),
+            ]
+        )
         store.remove([3])
     said = store.reader.annotations([*range(1, 12)])
     assert said == {

@@ -45,6 +45,11 @@ def test_one_of_several_copies_stands_for_all_in_a_group_of_parts() -> None:
     assert shapes(found)[2:] == [("part", (1, 3))]
 
 
+def test_a_part_of_a_part_is_named_with_the_largest_picture() -> None:
+    relations = [part(1, 2), part(2, 3), part(1, 3), part(4, 2)]
+    assert shapes(make_groups([], relations, ORDER)) == [("part", (2, 4)), ("part", (3, 1, 2))]
+
+
 def test_what_is_to_stay_is_not_shown_again() -> None:
     relations = [same(3, 4), same(4, 5), part(6, 3)]
     kept = frozenset({(1, 2), (3, 4), (3, 6)})

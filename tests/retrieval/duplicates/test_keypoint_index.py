@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from skimage import data
 
 from indexer.features.local import LocalFeatures, find_local_features
 from retrieval.duplicates.keypoint_hash import KeypointHash
@@ -22,7 +21,7 @@ def features_of(picture: Image.Image) -> LocalFeatures:
 @pytest.fixture(scope="module")
 def known() -> dict[int, LocalFeatures]:
     pictures = [photo(name).resize(SIZE) for name in PHOTOS]
-    bricks = Image.fromarray(data.brick()).convert("RGB").resize(SIZE)
+    bricks = photo("brick").resize(SIZE)
     return dict(enumerate([features_of(p) for p in (*pictures, bricks)], 1))
 
 
