@@ -27,15 +27,17 @@ KEPT_EVERY_S = 30.0
 class Duplicates:
     """The duplicates of a store.
 
-    `groups` are those to decide about, and `decided` those about which it is decided which images
-    stay. `unread` are images whose files are missing or damaged, so that they were compared
-    by their bytes alone; `compared` is how many images there are.
+    `groups` are those to decide about, `decided` those about which it is decided which image is the
+    original, and `kept` those of which all images stay. `unread` are images whose files are missing
+    or damaged, so that they were compared by their bytes alone; `compared` is how many images there
+    are.
     """
 
     groups: list[Group]
     decided: list[Group] = field(default_factory=list)
     unread: frozenset[int] = frozenset()
     compared: int = 0
+    kept: list[Group] = field(default_factory=list)
 
 
 def find_duplicates(
@@ -127,33 +129,30 @@ def _to_duplicates(
     relations = [r for r in relations if r.first in infos and r.second in infos]
     made = make_groups(there, relations, order, decisions.kept)
     is_settled = {group: decisions.settle(group.image_ids) for group in made}
+    decided = [group for group in made if is_settled[group]]
+    related = make_groups(there, relations, order) if decisions.kept else []
     return Duplicates(
         [group for group in made if not is_settled[group]],
-        _decided(
-            [group for group in made if is_settled[group]],
-            make_groups(there, relations, order) if decisions.kept else [],
-            decisions,
-        ),
+        decided,
         frozenset(findings.unread),
         len(files),
+        _kept(related, decided, decisions),
     )
 
 
-def _decided(
-    settled: Sequence[Group], related: Sequence[Group], decisions: Decisions
-) -> list[Group]:
-    """Return the groups about which it is decided, those of which all images stay among them.
+def _kept(related: Sequence[Group], decided: Sequence[Group], decisions: Decisions) -> list[Group]:
+    """Return the groups of which all images stay.
 
-    `settled` are groups of what is not kept apart, and `related` are groups whatever was decided.
+    They are those of the `related` ones, made whatever was decided, that are settled and have no
+    image in one of the `decided` ones.
     """
-    whole = [group for group in related if decisions.settle(group.image_ids)]
-    shown = {(group.kind == "part", i) for group in whole for i in group.image_ids}
-    rest = [
+    others = {(group.kind == "part", i) for group in decided for i in group.image_ids}
+    return [
         group
-        for group in settled
-        if not shown.issuperset((group.kind == "part", i) for i in group.image_ids)
+        for group in related
+        if others.isdisjoint((group.kind == "part", i) for i in group.image_ids)
+        and decisions.settle(group.image_ids)
     ]
-    return [*whole, *rest]
 
 
 def _order(

@@ -110,7 +110,7 @@ def _choose(found: Duplicates, kinds: list[GroupKind] | None, *, decided: bool) 
     def of_kind(groups: list[Group]) -> list[Group]:
         return [group for group in groups if not kinds or group.kind in kinds]
 
-    later = of_kind(found.decided) if decided else []
+    later = of_kind([*found.decided, *found.kept]) if decided else []
     return replace(found, groups=of_kind(found.groups), decided=later)
 
 

@@ -164,7 +164,7 @@ def _show_group(review: Review, numbers: list[int], with_decided: bool) -> None:
 
     opened = [n for n in numbers if is_open(n)]
     if not opened:
-        done = len(numbers) or len(review.found.decided)
+        done = len(numbers) or len(review.groups) - len(review.found.groups)
         st.success(f"All {done:,} groups are decided." if done else "There is no such group.")
         _take_back(review)
         return

@@ -52,14 +52,14 @@ class Review:
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.groups = [*self.found.groups, *self.found.decided]
+        self.groups = [*self.found.groups, *self.found.decided, *self.found.kept]
 
     @classmethod
     def of(cls, store: StoreReader, allowed: ImageSet | None, before: Review | None) -> Review:
         """Read the groups of a store, and stay where a visitor was `before`."""
         key = state_of(store)
         found = read_duplicates(store, allowed)
-        ids = {i for group in (*found.groups, *found.decided) for i in group.image_ids}
+        ids = {i for group in (*found.groups, *found.decided, *found.kept) for i in group.image_ids}
         rows = store.catalog.known_files().values()
         review = cls(found, {row.id: row.file.size_bytes for row in rows if row.id in ids}, key)
         if before is not None:
@@ -74,7 +74,10 @@ class Review:
     def verdict(self, number: int) -> str:
         """Return what was decided about a group, in words; empty where it is open."""
         said = self.verdicts.get(self.groups[number].image_ids, "")
-        return said or ("decided before" if number >= len(self.found.groups) else "")
+        before = number - len(self.found.groups)
+        if said or before < 0:
+            return said
+        return "decided before" if before < len(self.found.decided) else "all are kept"
 
     def describe(self, store: StoreReader, numbers: Sequence[int]) -> Described:
         """Return what is known of the images of some groups."""
