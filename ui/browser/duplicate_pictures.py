@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import streamlit as st
 
 from indexer.errors import CbirError
+from indexer.sources.place import Place
 from indexer.store.records import ImageInfo
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.relation import Relation
@@ -117,11 +119,21 @@ def facts_of(described: Described, member: Member) -> list[str]:
     size = f"{info.width:,} × {info.height:,} pixels"
     lines = [f"{size} · {bytes_text(described.sizes.get(info.id, 0))}"]
     lines.append(f"{info.taken_at:%d %B %Y, %H:%M}" if info.taken_at else "no date")
-    lines.append(str(info.path.parent))
+    lines.append(folder_text(info.path))
     if member.relation is not None and (pose := pose_text(member.relation)):
         lines.append(pose)
     said = described.said.get(info.id, {})
     return [*lines, *(f"{name}: {text}" for name, text in said.items())]
+
+
+def folder_text(path: Place) -> str:
+    """Return the folder of an image: below that which was indexed, if that is the only one."""
+    roots = list(session().store.roots().values())
+    folder = path.parent
+    if len(roots) == 1 and isinstance(folder, Path) and isinstance(roots[0], Path):
+        root = roots[0]
+        return str(folder.relative_to(root.parent)) if folder.is_relative_to(root) else str(folder)
+    return str(folder)
 
 
 def pose_text(relation: Relation) -> str:

@@ -168,7 +168,7 @@ def _show_group(review: Review, numbers: list[int], with_decided: bool) -> None:
         st.success(f"All {done:,} groups are decided." if done else "There is no such group.")
         _take_back(review)
         return
-    here = next((n for n in opened if review.groups[n].image_ids == review.at), opened[0])
+    here = next((n for n in opened if review.ids[n] == review.at), opened[0])
     place = numbers.index(here)
     _heading(review, numbers, place, is_open)
     described = review.describe(session().store, [here])

@@ -53,6 +53,7 @@ class Review:
 
     def __post_init__(self) -> None:
         self.groups = [*self.found.groups, *self.found.decided, *self.found.kept]
+        self.ids = [group.image_ids for group in self.groups]  # asked for all groups at once
 
     @classmethod
     def of(cls, store: StoreReader, allowed: ImageSet | None, before: Review | None) -> Review:
@@ -73,7 +74,7 @@ class Review:
 
     def verdict(self, number: int) -> str:
         """Return what was decided about a group, in words; empty where it is open."""
-        said = self.verdicts.get(self.groups[number].image_ids, "")
+        said = self.verdicts.get(self.ids[number], "")
         before = number - len(self.found.groups)
         if said or before < 0:
             return said
@@ -95,7 +96,11 @@ class Review:
         first = group.image_ids[0]
         relations = [m.relation for m in group.members if m.relation and m.relation.quad]
         infos = store.image_infos({first, *(relation.second for relation in relations)})
-        same = [g for g in self.groups if g.kind != "part" and g.image_ids[0] == first]
+        same = [
+            g
+            for g, ids in zip(self.groups, self.ids, strict=True)
+            if g.kind != "part" and ids[0] == first
+        ]
         poses = {m.image_id: m.relation for g in same for m in g.members}
         known = {first, *(i for g in same for i in g.image_ids if poses[i] or g.kind == "bytes")}
         return [
