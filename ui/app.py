@@ -9,6 +9,7 @@ from indexer.errors import CbirError
 from ui.browser import (
     collection_page,
     compare_page,
+    duplicates_page,
     lab_page,
     layers_page,
     query_panel,
@@ -45,6 +46,7 @@ def main() -> None:
         st.Page(teach_page.show, title="Teach", url_path="teach"),
         st.Page(layers_page.show, title="Which layer?", url_path="layers"),
         st.Page(lab_page.show, title="Lab", url_path="lab"),
+        st.Page(duplicates_page.show, title="Duplicates", url_path="duplicates"),
         st.Page(collection_page.show, title="Collection", url_path="collection"),
     ]
     page = st.navigation(pages, position="top")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -20,6 +21,7 @@ from ui.printable import printable
 from ui.search_request import as_request
 
 TIMEOUT_S = 90.0
+LOOK_S = 0.5  # between two looks at how far a job is
 
 
 class ServerError(CbirError):
@@ -134,6 +136,31 @@ class Client:
         """Return what the store holds."""
         found: dict[str, Any] = self._send("GET", "/store")
         return found
+
+    # --- duplicates ---------------------------------------------------------------------------
+
+    def duplicates(self, **choice: Any) -> Iterator[dict[str, Any]]:
+        """Yield the groups that earlier searches found; `choice` as `/v1/duplicates` has it."""
+        offset, total = 0, 1
+        while offset < total:
+            page = self._send("GET", "/duplicates", params=choice | {"offset": offset})
+            yield from page["groups"]
+            offset, total = offset + max(1, len(page["groups"])), page["total"]
+
+    def search_duplicates(self, where: str = "", *, wait: bool = True) -> dict[str, Any]:
+        """Search for duplicates, and return the job, once it has ended with `wait`."""
+        job: dict[str, Any] = self._send("POST", "/duplicates/search", json={"where": where})
+        while wait and job["state"] == "running":
+            time.sleep(LOOK_S)
+            job = self._send("GET", f"/jobs/{job['id']}")
+        return job
+
+    def decide_duplicates(
+        self, images: Sequence[int], verdict: Literal["keep", "original", "forget"]
+    ) -> None:
+        """Decide that images all stay, or are copies of the first; or forget what was decided."""
+        asked = {"images": list(images), "verdict": verdict}
+        self._send("POST", "/duplicates/decisions", json=asked)
 
     # ------------------------------------------------------------------------------------------
 

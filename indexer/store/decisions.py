@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, or_, select, true
 
 from indexer.store.catalog.decision_rows import (
     Pair,
     forget_decisions_about,
+    forget_decisions_among,
     set_decisions,
 )
 from indexer.store.catalog.tables import DecisionRow
@@ -47,11 +48,29 @@ class Decisions:
 
 def read_decisions(store: StoreReader) -> Decisions:
     """Return what was decided; raises `StoreCorruptError`."""
+    return _read(store, true())
+
+
+def decisions_about(store: StoreReader, image_ids: Sequence[int]) -> Decisions:
+    """Return what was decided about pairs of which both are among these images.
+
+    Raises `StoreCorruptError`.
+    """
+    wanted = [*{*image_ids}]
+    found = _read(store, or_(DecisionRow.first_id.in_(wanted), DecisionRow.second_id.in_(wanted)))
+    inside = frozenset(wanted)
+    return Decisions(
+        frozenset(pair for pair in found.kept if inside.issuperset(pair)),
+        frozenset(pair for pair in found.copies if inside.issuperset(pair)),
+    )
+
+
+def _read(store: StoreReader, condition: ColumnElement[bool]) -> Decisions:
     store.catalog.require_intact("decisions")
     columns = (DecisionRow.first_id, DecisionRow.second_id, DecisionRow.verdict)
     found: dict[str, set[Pair]] = {KEEP: set(), COPY: set()}
     with store.catalog.session() as session:
-        for first, second, verdict in session.execute(select(*columns)):
+        for first, second, verdict in session.execute(select(*columns).where(condition)):
             found[verdict].add((first, second))
     return Decisions(frozenset(found[KEEP]), frozenset(found[COPY]))
 
@@ -67,13 +86,13 @@ def keep_all(store: StoreReader, image_ids: Sequence[int]) -> None:
 
 
 def choose_original(store: StoreReader, original: int, copies: Sequence[int]) -> None:
-    """Decide that an image is the original of others.
+    """Decide that an image is the original of others, whatever was decided among them before.
 
     Only for who holds the writer's lock, see `Store.writing`.
     """
     pairs = {(original, copy): COPY for copy in copies if copy != original}
     with store.catalog.transaction() as change:
-        forget_decisions_about(change.connection, [*{original, *copies}])
+        forget_decisions_among(change.connection, [*{original, *copies}])
         set_decisions(change.connection, pairs)
 
 
@@ -84,3 +103,14 @@ def forget_all(store: StoreReader, image_ids: Sequence[int]) -> None:
     """
     with store.catalog.transaction() as change:
         forget_decisions_about(change.connection, image_ids)
+
+
+def restore_decisions(store: StoreReader, image_ids: Sequence[int], earlier: Decisions) -> None:
+    """Let what was decided among these images be what it was `earlier`, see `decisions_about`.
+
+    Only for who holds the writer's lock, see `Store.writing`.
+    """
+    pairs = dict.fromkeys(earlier.kept, KEEP) | dict.fromkeys(earlier.copies, COPY)
+    with store.catalog.transaction() as change:
+        forget_decisions_among(change.connection, image_ids)
+        set_decisions(change.connection, pairs)

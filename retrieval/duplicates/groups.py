@@ -17,7 +17,8 @@ GroupKind = Literal["bytes", "picture", "part"]
 class Member:
     """An image of a group, and how it is related to the first one of it.
 
-    `relation` is None for the first, and where only a third image relates the two.
+    `relation` is that of this image, or of one that is the same, to the first one, or to one that
+    is the same as it; it is None for the first, and where only a third image relates the two.
     """
 
     image_id: int
@@ -52,17 +53,27 @@ def make_groups(
     `same_bytes` are the ids of images with the same bytes, and `relations` those of one image of
     each content. `order` tells of each image its place: the first of a group is the one to keep.
     Whoever is the same picture as a third belongs together. Of those that show the same picture,
-    one stands for all in the groups of parts. `kept` are pairs, ascending, that count as unrelated.
+    one stands for all in the groups of parts. `kept` are pairs, ascending, that count as unrelated,
+    but those that show the same picture still share a group of parts.
     """
+    shown_by = _first_of(same_bytes, relations, order)
     relations = [r for r in relations if (min(r.pair), max(r.pair)) not in kept]
     pictures = {r.pair: r for r in relations if r.kind == "picture"}
     pairs = [pair for ids in same_bytes for pair in _identical_pairs(ids, kept)]
     identical = {i: ids[0] for ids in same_bytes for i in ids}
     whole = [sorted(ids, key=order.__getitem__) for ids in _components([*pairs, *pictures])]
-    first_of = {i: ids[0] for ids in whole for i in ids}
     groups = [_whole_group(ids, identical, pictures) for ids in whole]
-    parts = _part_groups([r for r in relations if r.kind == "part"], first_of, order)
+    parts = _part_groups([r for r in relations if r.kind == "part"], shown_by, order)
     return [*sorted(groups, key=lambda g: order[g.image_ids[0]]), *parts]
+
+
+def _first_of(
+    same_bytes: Collection[Sequence[int]], relations: Iterable[Relation], order: Mapping[int, int]
+) -> dict[int, int]:
+    """Return for each image that is there again the first one that shows the same picture."""
+    pairs = [pair for ids in same_bytes for pair in _identical_pairs(ids, ())]
+    pairs += [relation.pair for relation in relations if relation.kind == "picture"]
+    return {i: min(ids, key=order.__getitem__) for ids in _components(pairs) for i in ids}
 
 
 def _identical_pairs(
@@ -95,7 +106,10 @@ def _whole_group(
     members = [Member(ids[0])]
     for image_id, content in zip(ids[1:], contents[1:], strict=True):
         pair = min(content, contents[0]), max(content, contents[0])
-        members.append(Member(image_id, pictures.get(pair)))
+        relation = pictures.get(pair)
+        if relation is not None and relation.first != content:
+            relation = relation.reversed()
+        members.append(Member(image_id, relation))
     return Group("bytes" if len(set(contents)) == 1 else "picture", tuple(members))
 
 

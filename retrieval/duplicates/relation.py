@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -54,6 +54,11 @@ class Relation:
     def pair(self) -> tuple[int, int]:
         """The two images."""
         return self.first, self.second
+
+    def reversed(self) -> Relation:
+        """Return how the second of two that are the same picture is related to the first."""
+        turned = self.turned if self.mirrored else -self.turned % 360
+        return replace(self, first=self.second, second=self.first, turned=turned)
 
 
 @dataclass(frozen=True)

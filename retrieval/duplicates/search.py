@@ -27,15 +27,25 @@ KEPT_EVERY_S = 30.0
 class Duplicates:
     """The duplicates of a store.
 
-    `groups` are those to decide about, and `decided` those about which it is decided which image is
-    the original. `unread` are images whose files are missing or damaged, so that they were compared
-    by their bytes alone; `compared` is how many images there are.
+    `groups` are those to decide about, `decided` those about which it is decided which image is the
+    original, and `kept` those of which all images stay. `unread` are images whose files are missing
+    or damaged, so that they were compared by their bytes alone; `compared` is how many images there
+    are.
     """
 
     groups: list[Group]
     decided: list[Group] = field(default_factory=list)
     unread: frozenset[int] = frozenset()
     compared: int = 0
+    kept: list[Group] = field(default_factory=list)
+
+    @property
+    def of_copies(self) -> list[Group]:
+        """The groups of whole pictures in which all but the first image are copies of it.
+
+        These are groups to decide about, and those about which it is decided.
+        """
+        return [group for group in (*self.groups, *self.decided) if group.kind != "part"]
 
 
 def find_duplicates(
@@ -123,19 +133,34 @@ def _to_duplicates(
     decisions = read_decisions(store)
     infos = store.image_infos(involved)
     order = _order(infos, sizes, decisions)
-    made = make_groups(
-        [[i for i in ids if i in infos] for ids in same_bytes],
-        [r for r in relations if r.first in infos and r.second in infos],
-        order,
-        decisions.kept,
-    )
-    settled = [decisions.settle(group.image_ids) for group in made]
+    there = [[i for i in ids if i in infos] for ids in same_bytes]
+    relations = [r for r in relations if r.first in infos and r.second in infos]
+    made = make_groups(there, relations, order, decisions.kept)
+    is_settled = {group: decisions.settle(group.image_ids) for group in made}
+    decided = [group for group in made if is_settled[group]]
+    related = make_groups(there, relations, order) if decisions.kept else []
     return Duplicates(
-        [group for group, is_settled in zip(made, settled, strict=True) if not is_settled],
-        [group for group, is_settled in zip(made, settled, strict=True) if is_settled],
+        [group for group in made if not is_settled[group]],
+        decided,
         frozenset(findings.unread),
         len(files),
+        _kept(related, decided, decisions),
     )
+
+
+def _kept(related: Sequence[Group], decided: Sequence[Group], decisions: Decisions) -> list[Group]:
+    """Return the groups of which all images stay.
+
+    They are those of the `related` ones, made whatever was decided, that are settled and have no
+    image in one of the `decided` ones.
+    """
+    others = {(group.kind == "part", i) for group in decided for i in group.image_ids}
+    return [
+        group
+        for group in related
+        if others.isdisjoint((group.kind == "part", i) for i in group.image_ids)
+        and decisions.settle(group.image_ids)
+    ]
 
 
 def _order(

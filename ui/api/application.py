@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from indexer.errors import CbirError
-from ui.api import facts, images, jobs, locating, searching
+from ui.api import duplicates, facts, images, jobs, locating, searching
 from ui.api.limits import Admission, BodyLimits
 from ui.api.problems import Problem, answer_problem, answer_with_problems
 from ui.api.service import Service
@@ -54,7 +54,7 @@ def create_api(service: Service, figures: Figures) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     api.state.service = service
-    for part in (searching, locating, images, jobs, facts):
+    for part in (searching, locating, images, duplicates, jobs, facts):
         api.include_router(part.router)
     answer_with_problems(api)
     api.add_middleware(BodyLimits, limits=service.limits)

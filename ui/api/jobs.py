@@ -1,4 +1,4 @@
-"""Routes for runs that index, which go on while the server answers."""
+"""Routes for long work, which goes on while the server answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from indexer.sources.place import Place, absolute, is_below, to_place
 from ui.api.models import JobList, JobModel, JobRequest
 from ui.api.problems import responses
 from ui.api.service import Service, service_of
+from ui.duplicates_job import DuplicatesJob
 from ui.indexing_job import IndexingJob
+from ui.jobs import Job
 from ui.reports import report_as_dict
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -38,7 +40,7 @@ async def start_job(asked: JobRequest, request: Request) -> JobModel:
 
 @router.get("", responses=responses())
 async def list_jobs(request: Request) -> JobList:
-    """List the last runs since the server started, the last first."""
+    """List the last jobs since the server started, the last first."""
     service = service_of(request)
     jobs = reversed(service.jobs.items())
     return JobList(jobs=[model_of(number, job) for number, job in jobs])
@@ -46,13 +48,13 @@ async def list_jobs(request: Request) -> JobList:
 
 @router.get("/{number}", responses=responses(404))
 async def show_job(number: Number, request: Request) -> JobModel:
-    """Say how far a run is, or how it ended."""
+    """Say how far a job is, or how it ended."""
     return model_of(number, service_of(request).job(number))
 
 
 @router.get("/{number}/events", response_class=StreamingResponse, responses=responses(404) | EVENTS)
 async def watch_job(number: Number, request: Request) -> StreamingResponse:
-    """Send events as a run gets further, the last when it has ended."""
+    """Send events as a job gets further, the last when it has ended."""
     job = service_of(request).job(number)
 
     async def events() -> AsyncIterator[str]:
@@ -74,7 +76,7 @@ async def watch_job(number: Number, request: Request) -> StreamingResponse:
 
 @router.delete("/{number}", responses=responses(404))
 async def stop_job(number: Number, request: Request) -> JobModel:
-    """Stop a run soon; what it has committed stays, and the next run continues from there."""
+    """Stop a job soon; what it has done stays, and the next one continues from there."""
     job = service_of(request).job(number)
     job.stop()
     return model_of(number, job)
@@ -89,7 +91,7 @@ def _start(service: Service, asked: JobRequest) -> JobModel:
                 f"{place} lies outside the folders that the store knows; add it on the server "
                 "with cbir index."
             )
-    number = service.start_job(places)
+    number = service.start_job(lambda: IndexingJob(service.opened.engine, *places))
     return model_of(number, service.job(number))
 
 
@@ -100,23 +102,38 @@ def _place(text: str) -> Place:
         raise OutsideRootsError(str(error)) from error
 
 
-def model_of(number: int, job: IndexingJob) -> JobModel:
-    """Return a run as JSON has it."""
-    step, running = job.step, job.running
+def model_of(number: int, job: Job) -> JobModel:
+    """Return a job as JSON has it."""
+    step, running, report = job.step, job.running, _report_of(job)
     return JobModel(
         id=number,
-        state="running" if running else _end_of(job),
+        kind="duplicates" if isinstance(job, DuplicatesJob) else "index",
+        state="running" if running else _end_of(job, report),
         step=step.name,
         done=step.done,
         total=step.total,
         failed=step.failed,
         left_s=None if step.left_s is None or not running else round(step.left_s, 1),
-        report=None if job.report is None else report_as_dict(job.report),
+        report=report,
         error=job.error or None,
     )
 
 
-def _end_of(job: IndexingJob) -> Literal["done", "stopped", "failed"]:
+def _report_of(job: Job) -> dict[str, Any] | None:
+    """Return what a job has to say once it has ended."""
+    if isinstance(job, IndexingJob) and job.report is not None:
+        return report_as_dict(job.report)
+    if isinstance(job, DuplicatesJob) and job.found is not None:
+        return {
+            "groups": len(job.found.groups),
+            "decided": len(job.found.decided),
+            "compared": job.found.compared,
+            "unread": len(job.found.unread),
+        }
+    return None
+
+
+def _end_of(job: Job, report: dict[str, Any] | None) -> Literal["done", "stopped", "failed"]:
     if job.stopped:
         return "stopped"
-    return "failed" if job.error or job.report is None else "done"
+    return "failed" if job.error or report is None else "done"

@@ -190,9 +190,10 @@ class JobRequest(BaseModel):
 
 
 class JobModel(BaseModel):
-    """A run that indexes: the step that it is at, and once it has ended its report, or error."""
+    """A job: the step that it is at, and once it has ended its report, or error."""
 
     id: int
+    kind: Literal["index", "duplicates"]
     state: Literal["running", "done", "stopped", "failed"]
     step: str
     done: int
@@ -204,7 +205,7 @@ class JobModel(BaseModel):
 
 
 class JobList(BaseModel):
-    """The runs since the server started, the last first."""
+    """The jobs since the server started, the last first."""
 
     jobs: list[JobModel]
 

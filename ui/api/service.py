@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Lock
@@ -24,7 +24,7 @@ from ui.api.problems import (
 )
 from ui.api.uploads import Uploads
 from ui.api.writing import Writer
-from ui.indexing_job import IndexingJob
+from ui.jobs import Job
 from ui.opened import OpenedStore, opened_store
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Service:
         self.limits = limits
         self.places = Places(limits)
         self.writer = Writer(path)
-        self.jobs: dict[int, IndexingJob] = {}  # the last ones, by number from 1
+        self.jobs: dict[int, Job] = {}  # the last ones, by number from 1
         self._starting = Lock()
         # Those who wait for another process to end its writing hold no thread that answers others.
         self._changes = ThreadPoolExecutor(CHANGES, "changes")
@@ -78,21 +78,21 @@ class Service:
         """Return the key that an image was put by, if any."""
         return None if self._uploads is None else self._uploads.key_of(path)
 
-    def job(self, number: int) -> IndexingJob:
-        """Return a run that indexes, by its number from 1; raises `NotFoundError`."""
+    def job(self, number: int) -> Job:
+        """Return a job by its number from 1; raises `NotFoundError`."""
         job = self.jobs.get(number)
         if job is None:
             raise NotFoundError(f"There is no job {number}.")
         return job
 
-    def start_job(self, places: Sequence[Place]) -> int:
-        """Start a run that indexes, and return its number; raises `AtWorkError`."""
+    def start_job(self, make: Callable[[], Job]) -> int:
+        """Start the job that is made, and return its number; raises `AtWorkError`."""
         with self._starting:
             if any(job.running for job in self.jobs.values()):
                 raise AtWorkError("A job is running already; wait for it to end, or stop it.")
             number = max(self.jobs, default=0) + 1
             kept = list(self.jobs.items())[1 - KEPT_JOBS :]
-            self.jobs = dict([*kept, (number, IndexingJob(self.opened.engine, *places))])
+            self.jobs = dict([*kept, (number, make())])
             return number
 
     def close(self) -> None:

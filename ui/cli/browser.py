@@ -43,7 +43,7 @@ ANY = "0.0.0.0"  # all addresses of this machine, loopback among them
 UPLOAD_MB = 40
 TOKEN_BYTES = 24
 READ_WITHIN_S = 60.0  # a browser that has to start first needs some seconds to read its file
-PAGES = ("search", "compare", "teach", "layers", "lab", "collection")
+PAGES = ("search", "compare", "teach", "layers", "lab", "duplicates", "collection")
 # Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
 OPTIONS: dict[str, Any] = {
     "server.headless": True,

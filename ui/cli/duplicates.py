@@ -48,7 +48,9 @@ def duplicates(
     ] = None,
     list_file: Annotated[
         Path | None,
-        typer.Option("--list", help="Write the paths of all copies but the first of each group."),
+        typer.Option(
+            "--list", help="Write the paths of all copies: all but the first of each group."
+        ),
     ] = None,
     move_to: Annotated[
         Path | None,
@@ -130,8 +132,9 @@ def _report(
     from ui import duplicates_report as report
 
     described = report.Described.of(store, found, with_decided=show_all)
-    paths = [str(described.infos[i].path) for i in described.copies if i in described.infos]
-    lines = "".join(f"{path}\n" for path in paths)
+    copies = [i for group in found.of_copies for i in group.image_ids[1:]]
+    infos = store.image_infos(copies)
+    lines = "".join(f"{infos[i].path}\n" for i in copies if i in infos)
     _write(html, lambda: report.groups_as_html(described))
     _write(as_csv, lambda: report.groups_as_csv(described))
     _write(list_file, lambda: lines.encode("utf-8", "surrogateescape"))
@@ -158,8 +161,7 @@ def _write(file: Path | None, make: Callable[[], bytes]) -> None:
 def _move(store: Store, found: Duplicates, folder: Path, *, as_json: bool) -> None:
     from indexer.moving import move_copies
 
-    groups = [group.image_ids for group in found.groups if group.kind != "part"]
-    moved = move_copies(store, groups, folder)
+    moved = move_copies(store, [group.image_ids for group in found.of_copies], folder)
     _say_moves(moved, as_json=as_json)
     if moved.undo_file is not None and not as_json:
         say(f"Move them back with: cbir duplicates --undo {moved.undo_file}")

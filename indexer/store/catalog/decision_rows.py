@@ -47,3 +47,14 @@ def forget_decisions_about(connection: Connection, image_ids: Sequence[int]) -> 
                 or_(DecisionRow.first_id.in_(part), DecisionRow.second_id.in_(part))
             )
         )
+
+
+def forget_decisions_among(connection: Connection, image_ids: Sequence[int]) -> None:
+    """Forget what was decided about pairs of which both are among these images."""
+    for first in parts_of(image_ids):
+        for second in parts_of(image_ids):
+            connection.execute(
+                delete(DecisionRow).where(
+                    DecisionRow.first_id.in_(first), DecisionRow.second_id.in_(second)
+                )
+            )

@@ -11,9 +11,11 @@ from indexer.errors import StoreCorruptError
 from indexer.store.decisions import (
     Decisions,
     choose_original,
+    decisions_about,
     forget_all,
     keep_all,
     read_decisions,
+    restore_decisions,
 )
 from indexer.store.store import Store
 from tests.catalogs import url_of
@@ -56,11 +58,24 @@ def test_the_last_decision_counts(store: Store) -> None:
         keep_all(store, [4, 5])
         choose_original(store, 1, [2])
     found = read_decisions(store)
-    assert found.kept == {(4, 5)}  # what was said of 1 and 2 before is gone
+    assert found.kept == {(4, 5), (1, 3), (2, 3)}  # what was said of 1 and 2 before is gone
     assert found.copies == {(1, 2)}
     with store.writing():
         forget_all(store, [2, 4])
-    assert read_decisions(store) == Decisions()
+    assert read_decisions(store) == Decisions(frozenset({(1, 3)}))
+
+
+def test_what_was_decided_about_some_images_can_be_restored(store: Store) -> None:
+    decide(store)
+    before = read_decisions(store)
+    earlier = decisions_about(store, [1, 2, 4])
+    assert earlier == Decisions(frozenset({(1, 2)}))
+    with store.writing():
+        choose_original(store, 4, [1, 2, 4])
+    assert decisions_about(store, [1, 2, 4]).copies == {(4, 1), (4, 2)}
+    with store.writing():
+        restore_decisions(store, [1, 2, 4], earlier)
+    assert read_decisions(store) == before
 
 
 def test_they_go_with_their_images(store: Store) -> None:
@@ -78,7 +93,8 @@ def test_a_group_is_settled_once_it_is_known_which_stay(store: Store) -> None:
     found = read_decisions(store)
     assert found.settle([5, 4, 1])
     assert found.settle([2, 3])
-    assert not found.settle([1, 2])
+    assert found.settle([1, 2])
+    assert not found.settle([1, 3, 4])
     assert not found.settle([5, 4, 3])
 
 

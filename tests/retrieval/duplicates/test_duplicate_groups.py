@@ -30,7 +30,7 @@ def test_kinds_are_told_apart_and_whole_pictures_come_first() -> None:
         ("picture", (3, 4, 5)),
         ("part", (1, 6, 7)),
     ]
-    assert [m.relation for m in found[1].members] == [None, None, same(3, 5)]
+    assert [m.relation for m in found[1].members] == [None, None, same(5, 3)]
     assert found[2].members[1].relation == part(6, 1)
 
 
@@ -55,6 +55,11 @@ def test_what_is_to_stay_is_not_shown_again() -> None:
     kept = frozenset({(1, 2), (3, 4), (3, 6)})
     assert shapes(make_groups([[1, 2]], relations, ORDER, kept)) == [("picture", (4, 5))]
     assert shapes(make_groups([[1, 2, 7]], [], ORDER, kept)) == [("bytes", (1, 2, 7))]
+
+
+def test_copies_that_are_to_stay_share_a_group_of_parts() -> None:
+    relations = [same(1, 2), part(3, 1), part(3, 2)]
+    assert shapes(make_groups([], relations, ORDER, {(1, 2)})) == [("part", (1, 3))]
 
 
 Pairs = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)).filter(lambda p: p[0] < p[1]))

@@ -133,6 +133,7 @@ def test_decisions_are_honoured(shelf: Desk) -> None:
     found = search(shelf)
     assert names(shelf, found.groups) == [("part", ["mirrored.jpg", "cut.jpg"])]
     assert names(shelf, found.decided) == [("picture", ["mirrored.jpg", "coffee.png"])]
+    assert names(shelf, found.kept) == [("bytes", ["rocket.png", "rocket again.png"])]
     with shelf.store.writing():
         forget_all(shelf.store, [mirrored, *rockets])
     assert names(shelf, read_duplicates(shelf.store).groups) == FOUND
