@@ -67,6 +67,7 @@ def query(
         list[str] | None,
         typer.Option(
             callback=_known_features,
+            autocompletion=lambda: list(TAP_KINDS),
             metavar=f"[{'|'.join(TAP_KINDS)}]",
             help="Compare conv (appearance) or fc (kind of content) features; given twice, both, "
             "each ranking by itself.",
