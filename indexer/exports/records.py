@@ -12,6 +12,7 @@ from indexer.exports.rows import ImageRecord
 from indexer.images.facts import ImageFacts
 from indexer.images.page_paths import page_of
 from indexer.sources.place import Place, is_plain_name
+from indexer.store.annotations import is_unicode
 from indexer.store.catalog.paths import from_stored, to_stored
 from indexer.store.records import Entry, FileState
 
@@ -77,7 +78,7 @@ def to_record(
     tags: Mapping[str, float],
 ) -> ImageRecord:
     """Return the record of an image; `fields` by column, None where they say nothing."""
-    file, facts = entry.file, entry.facts
+    file = entry.file
     return {
         "id": image_id,
         "root_id": file.root_id,
@@ -85,18 +86,7 @@ def to_record(
         "path": to_stored(file.path),
         "place": to_stored(str(root / file.path)),
         "content_hash": file.content_hash.hex(),
-        "size_bytes": file.size_bytes,
-        "mtime_ns": file.mtime_ns,
-        "ctime_ns": file.ctime_ns,
-        "inode": file.inode,
-        "pages": entry.pages,
-        "state": "failed" if entry.reason else "blank" if entry.is_blank else "ok",
-        "reason": entry.reason,
-        "width": facts.width if facts else None,
-        "height": facts.height if facts else None,
-        "format": facts.format if facts else None,
-        "taken_at": facts.taken_at if facts else None,
-        "camera": facts.camera if facts else None,
+        **entry.columns(),
         **fields,
         TAGS: dict(tags),
     }
@@ -140,19 +130,10 @@ def _check(record: ImageRecord, name: str, column: Column) -> None:
     if good and isinstance(value, int):
         good = -MOST_INT64 <= value <= MOST_INT64
     if good and isinstance(value, str):
-        good = _is_unicode(value)
+        good = is_unicode(value)
     if good and isinstance(value, dt.datetime):
         good = value.tzinfo is None
     _require(record, name, good)
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text has no halves of surrogate pairs: bytes of file names are stored otherwise."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_tags(record: ImageRecord) -> None:

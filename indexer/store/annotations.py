@@ -51,7 +51,7 @@ def annotate(store: StoreReader, table: Mapping[str, Mapping[int, str]]) -> None
     for name, values in table.items():
         if any(len(text) > MAX_TEXT for text in values.values()):
             raise AnnotationError(f"A text of {name} has more than {MAX_TEXT:,} characters.")
-        if not all(_is_unicode(text) for text in values.values()):
+        if not all(is_unicode(text) for text in values.values()):
             raise AnnotationError(f"A text of {name} is not valid Unicode.")
     with store.catalog.transaction() as change:
         for name, values in table.items():
@@ -86,7 +86,7 @@ def require_names(names: Sequence[str]) -> None:
         raise AnnotationError(f"A store has {MAX_FIELDS} fields at most, not {len(names)}.")
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Whether a text has no halves of surrogate pairs, which no database takes."""
     try:
         text.encode()

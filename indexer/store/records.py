@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,24 @@ class Entry:
     replaces: int | None = None
     pages: int | None = None
     is_blank: bool = False
+
+    def columns(self) -> dict[str, Any]:
+        """Return what is known of the file and the picture, by the names of the catalogue."""
+        facts = self.facts
+        return {
+            "size_bytes": self.file.size_bytes,
+            "mtime_ns": self.file.mtime_ns,
+            "ctime_ns": self.file.ctime_ns,
+            "inode": self.file.inode,
+            "pages": self.pages,
+            "state": "failed" if self.reason else "blank" if self.is_blank else "ok",
+            "reason": self.reason,
+            "width": facts.width if facts else None,
+            "height": facts.height if facts else None,
+            "format": facts.format if facts else None,
+            "taken_at": facts.taken_at if facts else None,
+            "camera": facts.camera if facts else None,
+        }
 
     def stored_features(self) -> StoredFeatures | None:
         """Return the features as a store keeps them, None where there are none."""

@@ -255,22 +255,11 @@ def removed_images(session: Session) -> IdArray:
 
 
 def _to_row(image_id: int, entry: Entry) -> dict[str, Any]:
-    file, facts = entry.file, entry.facts
+    file = entry.file
     return {
         "id": image_id,
         "root_id": file.root_id,
         "path": file.path,
-        "size_bytes": file.size_bytes,
-        "mtime_ns": file.mtime_ns,
         "content_hash": file.content_hash,
-        "ctime_ns": file.ctime_ns,
-        "inode": file.inode,
-        "pages": entry.pages,
-        "state": "failed" if entry.reason else "blank" if entry.is_blank else "ok",
-        "reason": entry.reason,
-        "width": facts.width if facts else None,
-        "height": facts.height if facts else None,
-        "format": facts.format if facts else None,
-        "taken_at": facts.taken_at if facts else None,
-        "camera": facts.camera if facts else None,
+        **entry.columns(),
     }
