@@ -29,9 +29,9 @@ from ui.browser.reviewing import lay
 def page_alone() -> None:
     import streamlit as st  # Streamlit runs the text of this function as a script
 
-    from ui.browser import duplicates_page
+    from ui.browser import duplicates_page, state
 
-    st.session_state.setdefault("error", "")
+    state.start()
     if st.session_state.error:
         st.error(st.session_state.error)
         st.session_state.error = ""
