@@ -135,7 +135,9 @@ def _free(path: Path) -> Path:
 
 def _read(undo_file: Path) -> list[tuple[Path, Path]]:
     try:
-        rows = [json.loads(line) for line in undo_file.read_text("utf-8").splitlines()]
+        # A line without its end was not written whole, so its move was not made.
+        whole = undo_file.read_text("utf-8").rpartition("\n")[0]
+        rows = [json.loads(line) for line in whole.split("\n") if line]
         found = [(Path(row["from"]), Path(row["to"])) for row in rows]
     except OSError as error:
         raise MoveError(f"{undo_file} cannot be read: {error.strerror or error}.") from error

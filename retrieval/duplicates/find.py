@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,10 +16,17 @@ from indexer.image_set import ImageSet
 from indexer.keypoints import keypoints_of
 from indexer.progress import Progress, no_progress
 from indexer.store.records import ImageInfo
-from retrieval.collection import Collection
+from retrieval.collection import Collection as StoreCollection
 from retrieval.duplicates.keypoint_hash import KeypointHash
 from retrieval.duplicates.keypoint_index import KeypointIndex
-from retrieval.duplicates.relation import FEW, Compared, Relation, relate, relate_plain
+from retrieval.duplicates.relation import (
+    FEW,
+    Compared,
+    MissingPictureError,
+    Relation,
+    relate,
+    relate_plain,
+)
 from retrieval.picture import DECODERS
 
 SAMPLED_IMAGES = 500  # whose keypoints the codes are learned from
@@ -45,7 +53,7 @@ class Findings:
 
 
 def find_relations(
-    collection: Collection,
+    collection: StoreCollection,
     image_ids: Sequence[int],
     findings: Findings,
     *,
@@ -73,7 +81,7 @@ class _Reading:
 
     def __init__(
         self,
-        collection: Collection,
+        collection: StoreCollection,
         image_ids: Sequence[int],
         findings: Findings,
         stop: Callable[[], bool],
@@ -90,7 +98,7 @@ class _Reading:
 
     def all(
         self, progress: Progress, step: str, image_ids: Sequence[int] | None = None
-    ) -> Iterator[tuple[int, LocalFeatures]]:
+    ) -> Generator[tuple[int, LocalFeatures]]:
         """Yield the keypoints of images, all unless given, that can be read."""
         ids = self.image_ids if image_ids is None else image_ids
         with ThreadPoolExecutor(DECODERS, "keypoints") as threads:
@@ -131,8 +139,8 @@ def _find_candidates(
 ) -> dict[Pair, set[bool]]:
     """Return pairs that share keypoints, and whether mirrored or not, or both."""
     spread = reading.image_ids[:: -(-len(reading.image_ids) // SAMPLED_IMAGES)]
-    sample = reading.all(no_progress, "", spread)
-    hashing = KeypointHash.learn((features for _, features in sample), keypoints)
+    with contextlib.closing(reading.all(no_progress, "", spread)) as sample:
+        hashing = KeypointHash.learn((features for _, features in sample), keypoints)
     parts = -(-keypoints // INDEXED)
     found: dict[Pair, set[bool]] = {}
     for part in range(parts):
@@ -198,14 +206,15 @@ def _relate_all(
     known = findings.relations.keys() | findings.unrelated
     pairs = sorted(pair for pair in candidates if pair not in known)
 
-    def decide(pair: Pair) -> Relation | None:
+    def decide(pair: Pair) -> Relation | MissingPictureError | None:
         one, other = (reading.compared(infos, image_id) for image_id in pair)
-        if one is None or other is None:
-            return None
-        found = relate(one, other, mirrored=sorted(candidates[pair]))
-        if found is None and min(len(one.features), len(other.features)) < FEW:
-            found = relate_plain(one, other)
-        return found
+        for image_id, compared in zip(pair, (one, other), strict=True):
+            if compared is None:
+                return MissingPictureError(image_id)
+        try:
+            return _relate(one, other, candidates[pair]) if one and other else None
+        except MissingPictureError as error:
+            return error
 
     with ThreadPoolExecutor(DECODERS, "relate") as threads:
         for start in range(0, len(pairs), BATCH):
@@ -216,8 +225,17 @@ def _relate_all(
             with one_blas_thread():
                 decided = list(threads.map(decide, batch))
             for pair, relation in zip(batch, decided, strict=True):
-                if relation is None:
+                if isinstance(relation, MissingPictureError):  # it may be there the next time
+                    findings.unread.add(relation.image_id)
+                elif relation is None:
                     findings.unrelated.add(pair)
                 else:
                     findings.relations[pair] = relation
     progress("Verifying pairs", len(pairs), len(pairs))
+
+
+def _relate(one: Compared, other: Compared, forms: Collection[bool]) -> Relation | None:
+    found = relate(one, other, mirrored=sorted(forms))
+    if found is None and min(len(one.features), len(other.features)) < FEW:
+        found = relate_plain(one, other)
+    return found

@@ -65,7 +65,7 @@ class Relation:
 class Compared:
     """An image to be compared: its id, its keypoints, and its picture, which is loaded if needed.
 
-    `picture` returns None where the file is missing.
+    `picture` returns None where the file is missing or damaged.
     """
 
     image_id: int
@@ -73,11 +73,20 @@ class Compared:
     picture: Callable[[], Picture | None]
 
 
+class MissingPictureError(LookupError):
+    """A picture that is needed to compare two images cannot be read."""
+
+    def __init__(self, image_id: int) -> None:
+        super().__init__(image_id)
+        self.image_id = image_id
+
+
 def relate(one: Compared, other: Compared, *, mirrored: Sequence[bool]) -> Relation | None:
     """Return how two images are related, None if they are not.
 
     Keypoints prove where one lies in the other (see `find_match`), mirrored or not, as asked; the
-    pixels must agree there: another photo of the same thing is no copy.
+    pixels must agree there: another photo of the same thing is no copy. Raises
+    `MissingPictureError` where the pixels decide and cannot be read.
     """
     for is_mirrored in mirrored:
         for first, second in ((one, other), (other, one)):
@@ -89,7 +98,10 @@ def relate(one: Compared, other: Compared, *, mirrored: Sequence[bool]) -> Relat
 
 
 def relate_plain(one: Compared, other: Compared) -> Relation | None:
-    """Return whether images with few keypoints are the same picture, in one of eight positions."""
+    """Return how images with few keypoints are the same picture, in one of eight positions.
+
+    None if they are not. Raises `MissingPictureError`.
+    """
     best: tuple[float, Transform] | None = None
     for transform in _positions(one.features.size, other.features.size):
         share = _agreement(one, other, transform)
@@ -143,8 +155,14 @@ def _same_picture(one: Compared, other: Compared, transform: Transform, share: f
 
 
 def _agreement(part: Compared, whole: Compared, transform: Transform) -> float:
-    picture, other = part.picture(), whole.picture()
-    return agreement(picture, other, transform) if picture and other else 0.0
+    return agreement(_picture(part), _picture(whole), transform)
+
+
+def _picture(image: Compared) -> Picture:
+    picture = image.picture()
+    if picture is None:
+        raise MissingPictureError(image.image_id)
+    return picture
 
 
 def _inverse(transform: Transform) -> Transform:

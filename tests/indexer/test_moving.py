@@ -109,12 +109,23 @@ def test_a_move_that_was_written_down_and_not_made_is_passed_over(
     assert (report.moved, report.left) == ([], [])
 
 
+def test_an_undo_file_that_was_cut_off_undoes_what_it_names_whole(
+    shelf: Desk, tmp_path: Path
+) -> None:
+    report = move_copies(shelf.store, [ids(shelf, "first.png", "copy.png")], tmp_path / "away")
+    assert report.undo_file is not None
+    with report.undo_file.open("a") as file:
+        file.write('{"from": "/ph')
+    assert len(undo_moves(report.undo_file).moved) == 1
+    assert (shelf.photos / "copy.png").exists()
+
+
 @pytest.mark.parametrize("text", ["no json", "[1]", '{"from": 1, "to": 2}', '{"from": "a"}'])
 def test_other_files_are_no_undo_files(tmp_path: Path, text: str) -> None:
-    (tmp_path / "undo").write_text(text)
+    (tmp_path / "undo").write_text(f"{text}\n")
     with pytest.raises(MoveError, match="not an undo file"):
         undo_moves(tmp_path / "undo")
-    (tmp_path / "undo").write_text('{"from": "a", "to": "b"}')
+    (tmp_path / "undo").write_text('{"from": "a", "to": "b"}\n')
     with pytest.raises(MoveError, match="not absolute"):
         undo_moves(tmp_path / "undo")
     with pytest.raises(MoveError, match="cannot be read"):

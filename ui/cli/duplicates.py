@@ -161,7 +161,9 @@ def _write(file: Path | None, make: Callable[[], bytes]) -> None:
 def _move(store: Store, found: Duplicates, folder: Path, *, as_json: bool) -> None:
     from indexer.moving import move_copies
 
-    moved = move_copies(store, [group.image_ids for group in found.of_copies], folder)
+    groups = [group.image_ids for group in found.of_copies]
+    with stoppable(f"What was moved is named in the undo file in {folder}."):
+        moved = move_copies(store, groups, folder)
     _say_moves(moved, as_json=as_json)
     if moved.undo_file is not None and not as_json:
         say(f"Move them back with: cbir duplicates --undo {moved.undo_file}")

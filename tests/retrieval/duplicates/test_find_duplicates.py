@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from indexer.errors import InvalidQueryError
+from indexer.keypoints import update_keypoints
 from indexer.store.decisions import choose_original, forget_all, keep_all
 from indexer.store.layout import DUPLICATES
 from retrieval.collection import Collection
@@ -165,6 +166,16 @@ def test_a_photo_that_is_gone_is_compared_by_its_bytes_alone(shelf: Desk) -> Non
     found = search(shelf)
     assert names(shelf, found.groups) == [FOUND[1], FOUND[2]]
     assert found.unread == {id_of(shelf, "mirrored.jpg")}
+
+
+def test_a_photo_that_comes_back_is_compared_then(shelf: Desk) -> None:
+    update_keypoints(shelf.store)  # they stay while the photo is away
+    away = (shelf.photos / "mirrored.jpg").rename(shelf.photos.parent / "away.jpg")
+    missing = search(shelf)
+    assert names(shelf, missing.groups) == [FOUND[1], FOUND[2]]
+    assert id_of(shelf, "mirrored.jpg") in missing.unread
+    away.rename(shelf.photos / "mirrored.jpg")
+    assert names(shelf, search(shelf).groups) == FOUND
 
 
 def test_a_store_of_nothing(desk: Desk, tmp_path: Path) -> None:

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from indexer.features.local import find_local_features
-from retrieval.duplicates.relation import Compared, Relation, relate, relate_plain
+from retrieval.duplicates.relation import (
+    Compared,
+    MissingPictureError,
+    Relation,
+    relate,
+    relate_plain,
+)
 from retrieval.picture import Picture
 from tests.pictures import photo
 
@@ -80,9 +86,11 @@ def test_two_parts_that_overlap_are_not_related() -> None:
     assert relation(COFFEE.crop((0, 0, 330, 360)), COFFEE.crop((150, 0, 480, 360))) is None
 
 
-def test_a_picture_that_is_gone_relates_to_nothing() -> None:
+def test_a_picture_that_is_gone_cannot_be_compared() -> None:
     gone = Compared(2, compared(2, COFFEE).features, lambda: None)
-    assert relate(compared(1, COFFEE), gone, mirrored=(False,)) is None
+    with pytest.raises(MissingPictureError) as error:
+        relate(compared(1, COFFEE), gone, mirrored=(False,))
+    assert error.value.image_id == 2
 
 
 def drawing() -> Image.Image:
