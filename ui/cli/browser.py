@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from indexer.store.places import is_store
 from ui.cli.serving import (
     LOOPBACK,
     PORT,
@@ -30,8 +31,8 @@ from ui.cli.serving import (
     PortOption,
     TokenOption,
     UploadsOption,
+    choose_place,
     make_service,
-    open_place,
 )
 from ui.cli.shell import StoreOption, app, say
 
@@ -81,7 +82,8 @@ def ui(
 ) -> None:
     """Search in the browser: draw boxes, give feedback; from this machine, unless --host shares it.
 
-    The API of cbir serve is there, too, below /v1. Stop it with Ctrl-C.
+    Where there is no store yet, the page makes one. The API of cbir serve is there, too, below /v1.
+    Stop it with Ctrl-C.
     """
     from ui.api.limits import Limits
     from ui.process import configure_images
@@ -89,13 +91,16 @@ def ui(
     if token and no_token:
         raise typer.BadParameter("choose one of --token and --no-token")
     configure_images()
-    path = open_place(store, uploads)
+    path = choose_place(store, uploads)
     os.environ["CBIR_STORE"] = str(path)
     key = None if no_token else token or secrets.token_urlsafe(TOKEN_BYTES)
     place = Place(host, port, key, tuple(allow_host or ()), tuple(cors or ()), tls_cert, tls_key)
     place.check()
     url = place.url + (f"?token={key}" if key else "")
-    say(f"Serving {path} at {url} (stop with Ctrl-C).", err=True)
+    if is_store(path):
+        say(f"Serving {path} at {url} (stop with Ctrl-C).", err=True)
+    else:
+        say(f"There is no store at {path} yet: make one at {url} (stop with Ctrl-C).", err=True)
     service = make_service(path, Limits(), uploads)
     if browser:
         threading.Thread(target=_open_browser_when_up, args=(url, place), daemon=True).start()

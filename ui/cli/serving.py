@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from indexer.errors import CbirError
-from indexer.store.places import is_store
+from indexer.store.layout import STORE_NAME
+from indexer.store.places import find_store, is_store
 from ui.cli.shell import open_store
 
 if TYPE_CHECKING:  # options are shown without loading the server
@@ -250,6 +251,23 @@ def open_place(store: Path | None, uploads: Path | None) -> Path:
     opened = open_store(store)
     opened.close()
     return opened.path.resolve()
+
+
+def choose_place(store: Path | None, uploads: Path | None) -> Path:
+    """Return the folder of the store that the pages show, where there may be none yet.
+
+    It is the one that is named, else that of the current folder. Where images can be put, a missing
+    store is created. Raises `CbirError` where there is one that cannot be opened, or a file.
+    """
+    place = store or find_store() or Path(STORE_NAME)
+    if uploads is not None or is_store(place):
+        return open_place(place, uploads)
+    for folder in (place, *place.absolute().parents):
+        if folder.exists() and not folder.is_dir():
+            raise CbirError(
+                f"No store can be at {place}: {folder} is a file. Name a folder with --store."
+            )
+    return place.resolve()
 
 
 def make_service(store: Path, limits: Limits, uploads: Path | None) -> Service:

@@ -4,12 +4,20 @@ import time
 from pathlib import Path
 
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from indexer.errors import StoreError, StoreNotFoundError
+from indexer.store.places import is_store
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
 from tests.desk import Desk
 from tests.pictures import plain, shades
-from ui.indexing_job import IndexingJob
+from ui.api.application import routes
+from ui.api.limits import Limits
+from ui.api.service import Service
+from ui.indexing_job import IndexingJob, first_index
+from ui.opened import opened_store
 
 
 def wait(job: IndexingJob) -> None:
@@ -70,3 +78,47 @@ def test_what_cannot_be_indexed_is_told_in_a_sentence(desk: Desk, tmp_path: Path
         job = IndexingJob(desk.search(), desk.photos)
         wait(job)
     assert "Another process is writing" in job.error
+
+
+def test_a_first_folder_is_found_without_a_restart(tmp_path: Path) -> None:
+    store, photos = tmp_path / "new" / ".cbir", tmp_path / "photos"
+    photos.mkdir()
+    for i, colour in enumerate(shades(3)):
+        plain(photos / f"{i}.png", colour)
+    service = Service(store, Limits())
+    api = TestClient(Starlette(routes=routes(service)))
+    for path in ("/v1/store", "/v1/images", "/healthz", "/metrics"):
+        refused = api.get(path)
+        assert (refused.status_code, refused.json()["error"]) == (503, "StoreNotFoundError"), path
+        assert "cbir index" in refused.json()["detail"]
+    job = first_index(store, photos)
+    wait(job)
+    assert job.report is not None
+    assert (job.report.added, job.error) == (3, "")
+    assert api.get("/v1/store").json()["images"] == 3
+    found = api.post("/v1/search", json={"image_id": 1, "k": 3})
+    assert (found.status_code, len(found.json()["hits"])) == (200, 3)
+    service.close()
+
+
+def test_a_first_folder_without_images_leaves_no_store(tmp_path: Path) -> None:
+    store, photos = tmp_path / ".cbir", tmp_path / "photos"
+    photos.mkdir()
+    job = first_index(store, photos)
+    wait(job)
+    assert "no images" in job.error
+    assert not is_store(store)
+    with pytest.raises(StoreNotFoundError):
+        opened_store(store)
+    plain(photos / "red.png", (200, 0, 0))
+    wait(again := first_index(store, photos))
+    assert again.report is not None
+    assert again.report.added == 1
+
+
+def test_a_first_folder_needs_a_place_without_a_store(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="already"):
+        first_index(desk.store.path, desk.photos)
+    (tmp_path / "file").write_text("milk, bread")
+    with pytest.raises(StoreError, match="No store can be created"):
+        first_index(tmp_path / "file" / ".cbir", desk.photos)
