@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from indexer.choices import Scope, TapKind
+from indexer.errors import CbirError
 from indexer.image_set import ImageSet
+from indexer.store.filters import ImageFilter
 from retrieval.fusion import fuse_hits
 from retrieval.query import Hit, Query
 from ui.asked import Asked
@@ -204,3 +207,42 @@ def require_boxes_inside(shown: Shown, asked: Asked) -> None:
         size = size_of(shown, asked)
         for box in asked.box:
             box.require_inside(*size)
+
+
+# --- what the store can be asked ------------------------------------------------------------------
+
+
+def usable(shown: Shown, asked: Asked) -> tuple[Asked, list[str]]:
+    """Return what of it the store can be asked, and why the rest is left out."""
+    problems: list[str] = []
+
+    def check(test: Callable[[], object], **without: Any) -> None:
+        nonlocal asked
+        try:
+            test()
+        except CbirError as error:
+            problems.append(str(error))
+            asked = replace(asked, **without)
+
+    if asked.has_picture:
+        check(lambda: size_of(shown, asked), image=None, picture="", box=())
+    if asked.box:
+        check(lambda: require_boxes_inside(shown, asked), box=())
+    for name in ("also", "unlike"):
+        ids = getattr(asked, name)
+        check(partial(_require_images, shown, ids), **{name: _known(shown, ids)})
+    if asked.tags:
+        check(lambda: shown.allowed_ids(ImageFilter(tags=asked.tags)), tags=())
+    if asked.where:
+        check(lambda: shown.allowed_ids(ImageFilter(where=asked.where)), where="")
+    return asked, problems
+
+
+def _known(shown: Shown, image_ids: Sequence[int]) -> tuple[int, ...]:
+    infos = shown.store.image_infos(image_ids) if image_ids else {}
+    return tuple(image_id for image_id in image_ids if image_id in infos)
+
+
+def _require_images(shown: Shown, image_ids: Sequence[int]) -> None:
+    for image_id in image_ids:
+        shown.gallery.info(image_id)

@@ -5,22 +5,29 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image, ImageDraw
 
-from indexer.errors import CbirError
+from indexer.errors import CbirError, StoreNotFoundError
 from ui.browser import (
+    asking,
     collection_page,
-    compare_page,
     duplicates_page,
+    first_page,
     lab_page,
-    layers_page,
-    query_panel,
+    modes_page,
     search_page,
-    state,
     teach_page,
+    top,
 )
 from ui.browser.figures import STYLE, plain
 from ui.browser.session import session
 
-PANEL_PX = 380
+PAGES = {
+    "": ("Search", search_page.show),
+    "modes": ("Modes", modes_page.show),
+    "teach": ("Teach", teach_page.show),
+    "collection": ("Collection", collection_page.show),
+    "duplicates": ("Duplicates", duplicates_page.show),
+    "lab": ("Lab", lab_page.show),
+}
 
 
 def _icon() -> Image.Image:
@@ -34,34 +41,24 @@ def _icon() -> Image.Image:
 
 def main() -> None:
     """Draw the page that the address means."""
-    st.set_page_config(
-        page_title="cbir",
-        page_icon=_icon(),
-        layout="wide",
-        initial_sidebar_state=PANEL_PX,
-    )
-    pages = [
-        st.Page(search_page.show, title="Search", url_path="search", default=True),
-        st.Page(compare_page.show, title="Whole or region", url_path="compare"),
-        st.Page(teach_page.show, title="Teach", url_path="teach"),
-        st.Page(layers_page.show, title="Which layer?", url_path="layers"),
-        st.Page(lab_page.show, title="Lab", url_path="lab"),
-        st.Page(duplicates_page.show, title="Duplicates", url_path="duplicates"),
-        st.Page(collection_page.show, title="Collection", url_path="collection"),
-    ]
-    page = st.navigation(pages, position="top")
+    st.set_page_config(page_title="cbir", page_icon=_icon(), layout="wide")
+    pages = {
+        path: st.Page(show, title=title, url_path=path, default=not path)
+        for path, (title, show) in PAGES.items()
+    }
+    page = st.navigation([*pages.values()], position="hidden")
     st.html(STYLE)
     try:
-        session()
+        shown = session()
+    except StoreNotFoundError:
+        first_page.show()
+        return
     except CbirError as error:
         st.error(plain(str(error)))
         return
-    state.start()
-    query_panel.show()
-    state.write_url()
-    if st.session_state.error:
-        st.error(plain(st.session_state.error))
-        st.session_state.error = ""
+    asked, problems = asking.read()
+    titles = {path: title for path, (title, _) in PAGES.items()}
+    top.show(shown, asked, problems, page.url_path, titles)
     page.run()
 
 

@@ -1,104 +1,64 @@
-"""Chips above the hits: what restricts them, and what is asked beside the query."""
+"""Chips: what restricts the hits, and what is asked beside the query; each can be dropped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import PurePath
+from typing import Any
 
-import streamlit as st
-
-from ui.browser import further, state
-from ui.browser.figures import plain
-from ui.browser.session import session
+from ui.asked import Asked
+from ui.printable import printable
+from ui.shown import Shown
 
 LONGEST = 48  # characters of a chip
 
 
-@dataclass(frozen=True)
-class Chip:
-    """A part of what is asked: its name for the program, its text, and how it is removed."""
-
-    key: str
-    text: str
-    remove: Callable[[], None]
-
-
-def show(*, with_further: bool = False) -> None:
-    """Draw a chip for each filter, and for each further photo and word; a click removes it."""
-    chips = [*(_further() if with_further else ()), *_filters()]
-    if not chips:
-        return
-    with st.container(horizontal=True, gap="xsmall", key="chips"):
-        for chip in chips:
-            st.button(
-                f"{plain(_short(chip.text))} ✕",
-                key=f"chip-{chip.key}",
-                help=f"Remove: {plain(chip.text)}",
-                on_click=_remove,
-                args=(chip,),
-            )
+def chips(shown: Shown, asked: Asked) -> list[dict[str, str]]:
+    """Return the text of each chip, and the address without what it stands for."""
+    found = [*_further(shown, asked), *_filters(asked)]
+    return [
+        {"text": _short(printable(text)), "href": replace(asked, **without).address()}
+        for text, without in found
+    ]
 
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
-def _remove(chip: Chip) -> None:
-    chip.remove()
-    state.to_first_page()
+def _further(shown: Shown, asked: Asked) -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+    for name, word in (("also", "like"), ("unlike", "unlike")):
+        ids: tuple[int, ...] = getattr(asked, name)
+        infos = shown.store.image_infos(ids) if ids else {}
+        found += [
+            (f"{word} {infos[one].path.name}", {name: tuple(i for i in ids if i != one)})
+            for one in ids
+            if one in infos
+        ]
+    if asked.also_text:
+        found.append((f"like {asked.also_text}", {"also_text": ""}))
+    return found
 
 
-def _further() -> list[Chip]:
-    weights = further.weights()
-    infos = session().store.image_infos(weights)
-    chips = [
-        Chip(
-            f"further-{image_id}",
-            f"{'like' if weight > 0 else 'unlike'} {infos[image_id].path.name}",
-            partial(further.drop, image_id),
-        )
-        for image_id, weight in weights.items()
-        if image_id in infos
-    ]
-    word = state.further_word()
-    return chips + (
-        [Chip("word", f"like {word}", partial(_clear, "also_text", ""))] if word else []
-    )
-
-
-def _filters() -> list[Chip]:
-    wanted = state.wanted_images()
-    chips = []
-    if wanted.folder is not None:
-        folder = f"folder {_last(str(wanted.folder))}"
-        chips.append(Chip("folder", folder, partial(_clear, "folder", None)))
-    if wanted.name:
-        chips.append(Chip("name", f"name {wanted.name}", partial(_clear, "name", "")))
-    if wanted.since is not None:
-        chips.append(Chip("since", f"from {wanted.since}", partial(_clear, "since", None)))
-    if wanted.until is not None:
-        chips.append(Chip("until", f"until {wanted.until}", partial(_clear, "until", None)))
-    chips += [Chip(f"tag-{tag}", f"tag {tag}", partial(_untag, tag)) for tag in wanted.tags]
-    if wanted.where:
-        chips.append(Chip("where", wanted.where, _drop_where))
-    return chips
+def _filters(asked: Asked) -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+    if asked.folder:
+        found.append((f"folder {_last(asked.folder)}", {"folder": ""}))
+    if asked.name:
+        found.append((f"name {asked.name}", {"name": ""}))
+    if asked.since:
+        found.append((f"from {asked.since}", {"since": None}))
+    if asked.until:
+        found.append((f"until {asked.until}", {"until": None}))
+    for tag in asked.tags:
+        found.append((f"tag {tag}", {"tags": tuple(one for one in asked.tags if one != tag)}))
+    if asked.where:
+        found.append((asked.where, {"where": ""}))
+    return found
 
 
 def _last(folder: str) -> str:
     """Return the last two parts of a folder, by which it is known."""
     parts = PurePath(folder).parts
     return folder if len(parts) <= 3 else "…/" + "/".join(parts[-2:])
-
-
-def _clear(key: str, empty: object) -> None:
-    st.session_state[key] = empty
-
-
-def _untag(tag: str) -> None:
-    st.session_state.tags = [name for name in st.session_state.tags if name != tag]
-
-
-def _drop_where() -> None:
-    st.session_state.where = st.session_state.where_applied = ""

@@ -11,10 +11,11 @@ import streamlit as st
 from indexer.errors import CbirError
 from indexer.store.statistics import Census
 from retrieval.collection_map import CollectionMap, map_collection
-from ui.browser import results
+from ui.answers import as_hits
+from ui.browser import asking, listing
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
-from ui.browser.session import census, session, turn
+from ui.browser.session import session, turn
 from ui.indexing_job import IndexingJob
 from ui.render import printable
 
@@ -24,7 +25,7 @@ CAMERAS = 12
 
 def show() -> None:
     """Draw the page."""
-    counts = census()
+    counts = session().census()
     _numbers(counts)
     _add_folder()
     _when_and_with_what(counts)
@@ -146,7 +147,9 @@ def _map(counts: Census) -> None:
             f"{len(chosen):,} images chosen"
             + (f", {CHOSEN} shown." if len(chosen) > CHOSEN else ".")
         )
-        results.show(results.as_hits(chosen[:CHOSEN]), "map", score=lambda _hit: "", opens=False)
+        shown = session()
+        hits = as_hits(shown, chosen[:CHOSEN])
+        listing.show(shown, asking.asked(), hits, "map-chosen", scores=False, with_query=False)
 
 
 def _chart(found: CollectionMap) -> list[int]:

@@ -11,11 +11,12 @@ import streamlit as st
 from indexer.errors import CbirError
 from indexer.store.layout import DUPLICATES
 from retrieval.duplicates.groups import GroupKind
-from ui.browser import duplicate_pictures, state
+from ui.answers import allowed_of
+from ui.browser import asking, duplicate_pictures
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
 from ui.browser.reviewing import Review, next_open, state_of
-from ui.browser.session import allowed_ids, session
+from ui.browser.session import session
 from ui.duplicates_job import DuplicatesJob
 from ui.duplicates_report import TITLES, groups_as_csv
 
@@ -29,6 +30,8 @@ FIRST = "The first search finds the keypoints of all photos, which takes a while
 
 def show() -> None:
     """Draw the page."""
+    if error := st.session_state.pop("twin_error", ""):
+        st.error(plain(error))
     _search()
     try:
         review = _review()
@@ -85,8 +88,7 @@ def _search() -> None:
 
 def _start() -> None:
     if not _is_running():
-        wanted = state.wanted_images()
-        allowed = allowed_ids(wanted) if wanted else None
+        allowed = allowed_of(session(), asking.asked())
         _jobs()[:] = [DuplicatesJob(session().engine, allowed)]
 
 
@@ -115,14 +117,14 @@ def _show_outcome(job: DuplicatesJob) -> None:
 
 def _review() -> Review:
     """Return what this visitor goes through, read again where the store has changed."""
-    shared, wanted = session(), state.wanted_images()
+    shared, asked = session(), asking.asked()
+    wanted = asked.filter
     before: Review | None = st.session_state.get("review")
     is_same = st.session_state.get("review_of") == (str(shared.store.path), wanted)
     if before is not None and is_same and (_is_running() or before.key == state_of(shared.store)):
         return before
     with st.spinner("Reading what was found …"):
-        allowed = allowed_ids(wanted) if wanted else None
-        review = Review.of(shared.store, allowed, before)
+        review = Review.of(shared.store, allowed_of(shared, asked), before)
     st.session_state.review = review
     st.session_state.review_of = str(shared.store.path), wanted
     return review
@@ -249,7 +251,7 @@ def _decide(review: Review, numbers: list[int], place: int, decide: Callable[[],
     try:
         decide()
     except CbirError as error:
-        st.session_state.error = str(error)
+        st.session_state.twin_error = str(error)
         return
     target = next_open(numbers, place, lambda n: not review.verdict(n))
     review.at = review.groups[numbers[target]].image_ids
@@ -259,7 +261,7 @@ def _undo(review: Review) -> None:
     try:
         review.take_back(session().store)
     except CbirError as error:
-        st.session_state.error = str(error)
+        st.session_state.twin_error = str(error)
 
 
 # --- files ----------------------------------------------------------------------------------------

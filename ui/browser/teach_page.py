@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
@@ -11,73 +10,108 @@ from indexer.errors import CbirError
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from retrieval.examples import ExamplePaths
-from retrieval.labels import dump_labels, load_labels
 from retrieval.query import Hit, Query
 from retrieval.tagging import Tagging, tag_images, teach
-from ui.browser import chips, results, state
+from ui.answers import plain_query_of, search_query
+from ui.asked import Asked
+from ui.browser import asking, components, listing
 from ui.browser.figures import plain
-from ui.browser.results import Action
 from ui.browser.search_page import invite
-from ui.browser.session import session, turn
+from ui.browser.session import require_wanted, session, turn
+from ui.shown import Shown
 
-SHOWN = 24
-SUGGESTED = 6
+SHOWN = 48
+SUGGESTED = 8
+GRID = "taught"
+AFTER = 8  # labels the hits are ranked again
 
 
 def show() -> None:
     """Draw the page."""
-    chips.show()
-    if not state.has_query():
-        invite()
+    shown, asked = session(), asking.asked()
+    if not asked.has_query:
+        invite(shown, asked)
         return
-    labels: dict[int, bool] = st.session_state.labels
-    query = state.make_query(rerank=False, k=SHOWN)
-    feedback = session().feedback
+    query = plain_query_of(shown, asked, rerank=False, k=SHOWN)
+    labels = _labels(asked)
     try:
-        hits = state.search(query)
+        hits, suggested = _rank(shown, query, _counted(asked))
     except CbirError as error:
         st.error(plain(str(error)))
         return
-    suggested: list[Hit] = []
-    took = ""
-    if labels:
-        try:
-            with turn():
-                started = time.perf_counter()
-                hits = feedback.search(query, labels)
-                took = f" Re-ranked in {1000 * (time.perf_counter() - started):.0f} ms."
-                suggested = feedback.suggest(query, labels, SUGGESTED)
-        except CbirError as error:
-            st.error(plain(str(error)))
+    _head(asked, labels)
+    if suggested:
+        listing.show(
+            shown,
+            asked,
+            suggested,
+            "suggested",
+            heading="Label these next",
+            note="The most uncertain of the top hits: labelling these helps most.",
+            compact=True,
+            on_labels=_told("suggested", asked),
+        )
+    listing.show(shown, asked, hits, GRID, heading="Hits", on_labels=_told(GRID, asked))
+    _keep(shown, asked, labels)
+
+
+def _labels(asked: Asked) -> dict[int, bool]:
+    """Return the labels of what is looked for, as the browser last told of them."""
+    told: dict[str, dict[int, bool]] = st.session_state.setdefault("labels", {})
+    return told.get(_looked_for(asked), {})
+
+
+def _counted(asked: Asked) -> dict[int, bool]:
+    """Return the labels that the ranking counts: those of the last time it was asked for."""
+    counted: dict[str, dict[int, bool]] = st.session_state.setdefault("counted", {})
+    return counted.get(_looked_for(asked), {})
+
+
+def _looked_for(asked: Asked) -> str:
+    only = Asked(image=asked.image, picture=asked.picture, text=asked.text, box=asked.box)
+    return only.address()
+
+
+def _told(key: str, asked: Asked) -> Callable[[], None]:
+    def take() -> None:
+        labels = components.labels_of(key)
+        st.session_state.labels[_looked_for(asked)] = labels
+        new = labels.items() ^ _counted(asked).items()
+        if not _counted(asked) or len(new) >= AFTER:
+            _count(asked)
+
+    return take
+
+
+def _count(asked: Asked) -> None:
+    st.session_state.counted[_looked_for(asked)] = _labels(asked)
+
+
+def _rank(shown: Shown, query: Query, labels: dict[int, bool]) -> tuple[list[Hit], list[Hit]]:
+    """Return the hits as labels rank them, and those that it helps most to label."""
+    if not labels:
+        return search_query(shown, query, require_wanted), []
+    with turn():
+        hits = shown.feedback.search(query, labels)
+        return hits, shown.feedback.suggest(query, labels, SUGGESTED)
+
+
+def _head(asked: Asked, labels: dict[int, bool]) -> None:
     up = sum(labels.values())
     st.markdown(
-        f"Say which hits are right (**Yes**) and which are not (**No**): **{up}** right and "
-        f"**{len(labels) - up}** wrong so far.{took}"
+        "Say which hits are right and which are not, by **Yes** and **No** or the keys Y and N: "
+        f"**{up}** right and **{len(labels) - up}** wrong so far."
     )
-    _files(labels)
-    _keep(labels)
-    thumbs = [_thumb("Yes", "This is what I look for", True), _thumb("No", "Something else", False)]
-    if suggested:
-        st.subheader("Label these next")
-        st.caption("Most uncertain top hits; labelling these helps most.")
-        results.show(suggested, "suggested", actions=thumbs, opens=False, look="small")
-        st.subheader("Hits")
-    results.show(hits, "taught", actions=thumbs)
+    st.button(
+        "Rank again",
+        on_click=_count,
+        args=(asked,),
+        disabled=labels == _counted(asked),
+        help=f"The order holds still while you label; after {AFTER} labels it is ranked again.",
+    )
 
 
-def _thumb(text: str, hint: str, match: bool) -> Action:
-    labels: dict[int, bool] = st.session_state.labels
-
-    def act(hit: Hit) -> None:
-        if labels.get(hit.image_id) is match:
-            del labels[hit.image_id]  # the same again takes it back
-        else:
-            labels[hit.image_id] = match
-
-    return Action(text, hint, act, lambda hit: labels.get(hit.image_id) is match)
-
-
-def _keep(labels: dict[int, bool]) -> None:
+def _keep(shown: Shown, asked: Asked, labels: dict[int, bool]) -> None:
     """Offer to keep what the labels say as a tag."""
     with st.form("keep", border=False, enter_to_submit=True):
         left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -91,13 +125,13 @@ def _keep(labels: dict[int, bool]) -> None:
             return
     try:
         with st.spinner("Learning and tagging …"), turn():
-            kept = keep_as_tag(session().engine, state.make_query(), labels, name)
+            kept = keep_as_tag(shown.engine, plain_query_of(shown, asked), labels, name)
     except CbirError as error:
         st.error(plain(str(error)))
         return
     count = len(kept.probabilities)
     images = "1 image" if count == 1 else f"{count:,} images"
-    st.success(f"{images} got the tag {plain(kept.name)}. Filter by it in the side panel.")
+    st.success(f"{images} got the tag {plain(kept.name)}. Filter by it above.")
 
 
 def keep_as_tag(
@@ -116,42 +150,3 @@ def keep_as_tag(
     finally:
         store.close()
     return tagging
-
-
-def _files(labels: dict[int, bool]) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.download_button(
-            "Save labels",
-            dump_labels(session().store, labels),
-            "labels.json",
-            "application/json",
-            disabled=not labels,
-        )
-        st.button("Clear labels", on_click=labels.clear, disabled=not labels)
-        with st.popover("Load labels"):
-            generation = st.session_state.setdefault("label_files", 0)
-            st.file_uploader(
-                "A file saved here before",
-                type="json",
-                key=f"labels-{generation}",
-                on_change=_load,
-                args=(f"labels-{generation}",),
-            )
-
-
-def _load(key: str) -> None:
-    given = st.session_state.get(key)
-    if given is None:
-        return
-    st.session_state.label_files += 1
-    try:
-        labels, unknown = load_labels(session().store, given.getvalue())
-    except CbirError as error:
-        st.session_state.error = str(error)
-        return
-    st.session_state.labels = st.session_state.labels | labels
-    if unknown:
-        st.session_state.error = (
-            f"{len(labels)} labels were loaded; {len(unknown)} images are not in this collection, "
-            f"such as {unknown[0]}."
-        )

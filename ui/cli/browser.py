@@ -43,7 +43,7 @@ ANY = "0.0.0.0"  # all addresses of this machine, loopback among them
 UPLOAD_MB = 40
 TOKEN_BYTES = 24
 READ_WITHIN_S = 60.0  # a browser that has to start first needs some seconds to read its file
-PAGES = ("search", "compare", "teach", "layers", "lab", "duplicates", "collection")
+PAGES = ("search", "modes", "teach", "lab", "duplicates", "collection", "first")
 # Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -117,6 +117,7 @@ def _serve(place: Place, service: Service) -> None:
 
     from ui.api.application import routes
     from ui.api.connections import run
+    from ui.bundle import script_route
 
     _load_pages()
     options = dict(OPTIONS)
@@ -128,7 +129,7 @@ def _serve(place: Place, service: Service) -> None:
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     script = Path(__file__).parents[1] / "app.py"
     run(
-        App(script, middleware=place.guards(), routes=routes(service)),
+        App(script, middleware=place.guards(), routes=[*routes(service), script_route()]),
         place.host,
         place.port,
         header_s=service.limits.body_s,

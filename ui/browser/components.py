@@ -1,0 +1,55 @@
+"""The components of the pages: the bar above, and lists of images; see ui/frontend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from ui.bundle import script_path
+
+# The script is fetched once, and kept by the browser: a page sends no more than its data.
+LOADER = """
+const bundle = import(new URL("%s", location.origin).href);
+export default (component) => {
+  let end, ended = false;
+  bundle.then((made) => { if (!ended) end = made.%s(component); }, () => {
+    component.parentElement.textContent = "This part of the page did not arrive. Reload the page.";
+  });
+  return () => { ended = true; end?.(); };
+};
+"""
+
+
+def bar(data: dict[str, Any]) -> None:
+    """Draw the bar above the page; `data` is `BarData` of ui/frontend/src/bar.tsx."""
+    _component("bar")(key="bar", data=data)
+
+
+def grid(data: dict[str, Any], key: str, *, on_labels: Callable[[], None] | None = None) -> None:
+    """Draw a list of images; `data` is `GridData` of ui/frontend/src/grid.tsx.
+
+    `on_labels` is called where labels are given; `labels_of` returns them.
+    """
+    callbacks = {} if on_labels is None else {"on_labels_change": on_labels}
+    _component("grid")(key=key, data=data, **callbacks)
+
+
+def labels_of(key: str) -> dict[int, bool]:
+    """Return the labels that a list has just told of, by the ids of images."""
+    state = st.session_state.get(key)
+    told = (state.get("labels") if state else None) or {}
+    given = told.get("labels", {})
+    return {
+        int(image_id): right
+        for image_id, right in given.items()
+        if str(image_id).isdigit() and isinstance(right, bool)
+    }
+
+
+def _component(name: str) -> Callable[..., Any]:
+    made: Callable[..., Any] = st.components.v2.component(
+        f"cbir_{name}", js=LOADER % (script_path(), name)
+    )
+    return made

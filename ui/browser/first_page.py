@@ -1,0 +1,43 @@
+"""The first page, where there is no store yet: it offers to index a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import streamlit as st
+
+from indexer.errors import CbirError
+from ui.browser.figures import plain
+from ui.indexing_job import first_index
+
+
+def show() -> None:
+    """Draw the page."""
+    place = Path(os.environ["CBIR_STORE"])
+    st.title("Where have I seen this before?")
+    st.write(
+        "Point cbir at a folder of photos: it finds, in milliseconds, where you have seen an "
+        "image, or a part of it, before. Nothing leaves this machine."
+    )
+    with st.form("first", border=False):
+        folder = st.text_input("Folder with photos", placeholder="/home/me/photos")
+        asked = st.form_submit_button("Index it", type="primary")
+    st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
+    if asked:
+        _start(place, folder.strip())
+
+
+def _start(place: Path, folder: str) -> None:
+    photos = Path(folder).expanduser()
+    if not folder or not photos.is_absolute():
+        st.error("Give the full path of a folder, such as /home/me/photos.")
+    elif not photos.is_dir():
+        st.error(f"There is no folder {plain(folder)}.")
+    else:
+        try:
+            first_index(place, photos)
+        except CbirError as error:
+            st.error(plain(str(error)))
+            return
+        st.switch_page("collection")

@@ -1,0 +1,275 @@
+// A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { changed, go, openHit, showHit } from "./address.ts";
+import { heightOf, justify, type Line, shape } from "./justify.ts";
+import { useLabels } from "./labels.ts";
+import { usePlaceOf, useWidth, useWindow, type Window } from "./scrolling.ts";
+import { Selection } from "./selection.tsx";
+import { density, select, selected, useKept } from "./stores.ts";
+import { Tile, type TileActions } from "./tile.tsx";
+import type { Box, Mounted, Picture, Row } from "./types.ts";
+import { useRows } from "./paging.ts";
+import { Viewer } from "./viewer.tsx";
+
+/** What Python sends: the first rows of a list, where its further ones are, and what it is for. */
+export interface GridData {
+  list: string; // which list it is: another one starts at the top
+  rows: Row[];
+  more: string | null; // the file that has further rows, such as `hits`
+  heading: string;
+  note: string; // between the heading and the pictures
+  query: (Picture & { boxes: Box[] }) | null;
+  teach: boolean;
+  asks: boolean; // whether a click asks with an image, rather than opens it
+  compact: boolean; // one of several lists on a page
+  also: boolean; // whether hits can be added to the query
+}
+
+const GAP = 6;
+const AHEAD = 900; // px beyond the screen that are drawn, and fetched for
+const WEAK = "weak";
+const DIVIDER = 44; // px
+
+export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
+  const { rows, more, fetchMore } = useRows(data);
+  const frame = useRef<HTMLDivElement>(null);
+  const width = useWidth(frame);
+  const seen = useWindow(frame);
+  const height = rowHeight(useKept(density), width, data.compact);
+  const layout = useMemo(() => arrange(rows, width, height), [rows, width, height]);
+  const [current, setCurrent] = useState(0);
+  const chosen = new Set(useKept(selected));
+  const { labels, give } = useLabels();
+  const hit = useOpenHit();
+  const anchor = useRef(0);
+  usePlaceOf(data.list);
+  useEffect(() => setCurrent(0), [data.list]);
+  useEffect(() => {
+    if (more && layout.height - seen.bottom < AHEAD) fetchMore();
+  }, [more, layout.height, seen.bottom, fetchMore]);
+
+  const actions: TileActions = {
+    open: (row) => (data.asks ? go(similar(row)) : showHit(row.id)),
+    choose(row, range) {
+      const place = rows.indexOf(row);
+      if (range) {
+        const [from, to] = [Math.min(anchor.current, place), Math.max(anchor.current, place)];
+        select(rows.slice(from, to + 1).map((one) => one.id), true);
+      } else {
+        select([row.id], !chosen.has(row.id));
+        anchor.current = place;
+      }
+      setCurrent(place);
+    },
+    label: data.teach ? (row, right) => give([row.id], right) : null,
+    similar,
+    also: data.also ? alsoAddress : null,
+  };
+
+  function moveTo(place: number): void {
+    const target = Math.max(0, Math.min(rows.length - 1, place));
+    setCurrent(target);
+    requestAnimationFrame(() => focusTile(frame.current, rows[target]));
+  }
+
+  function onKeyDown(event: KeyboardEvent): void {
+    const row = rows[current];
+    if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = stepOf(event.key, layout.lines, current);
+    if (step !== null) moveTo(step);
+    else if (event.key === " ") actions.choose(row, event.shiftKey);
+    else if (event.key === "f") go(actions.similar(row));
+    else if ((event.key === "+" || event.key === "-") && actions.also)
+      go(actions.also(row, event.key === "+" ? 1 : -1));
+    else if ((event.key === "y" || event.key === "n") && actions.label) {
+      actions.label(row, event.key === "y");
+      moveTo(current + 1);
+    } else return;
+    event.preventDefault();
+  }
+
+  const shown = visible(layout.lines, seen, current);
+  return (
+    <section class="grid" data-list={data.list} aria-label="Images">
+      {(data.heading || rows.length > 0) && <Heading data={data} />}
+      <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
+        <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
+          const id = Number((event.target as HTMLElement).closest("li")?.dataset.id);
+          const place = rows.findIndex((row) => row.id === id);
+          if (place >= 0 && place !== current) setCurrent(place);
+        }}>
+          {shown.flatMap((line) =>
+            line.tiles.map(({ index, left, width: wide }) => {
+              const row = rows[index]!;
+              return (
+                <Tile
+                  key={row.id}
+                  row={row}
+                  rank={index + 1}
+                  place={{ left, top: line.top, width: wide, height: line.height }}
+                  actions={actions}
+                  current={index === current}
+                  chosen={chosen.has(row.id)}
+                  label={data.teach ? (labels[row.id] ?? null) : null}
+                />
+              );
+            }),
+          )}
+        </ul>
+        {layout.divider !== null && (
+          <p class="divider" style={{ top: `${layout.divider}px` }}>
+            Less certain below: chance alone brings some images this close
+          </p>
+        )}
+      </div>
+      {more && rows.length > 0 && <p class="further" role="status">Loading more …</p>}
+      {!data.compact && <Selection rows={rows} teach={data.teach} label={give} />}
+      {hit !== null && (!data.compact || rows.some((row) => row.id === hit)) && (
+        <Viewer
+          rows={rows}
+          id={hit}
+          query={data.query}
+          label={data.teach ? (labels[hit] ?? null) : null}
+          give={data.teach ? give : null}
+          also={actions.also}
+        />
+      )}
+      <Teaching data={data} send={setTriggerValue} />
+    </section>
+  );
+}
+
+function Heading({ data }: { data: GridData }) {
+  const height = useKept(density);
+  return (
+    <header>
+      <h2>{data.heading}</h2>
+      {data.note && <p class="note">{data.note}</p>}
+      {!data.compact && <label class="density">
+        <span>Size</span>
+        <input
+          type="range"
+          min={90}
+          max={360}
+          step={10}
+          value={height}
+          aria-label="Height of the rows"
+          onInput={(event) => density.set(Number(event.currentTarget.value))}
+        />
+      </label>}
+    </header>
+  );
+}
+
+function Teaching({ data, send }: { data: GridData; send: (name: string, value: unknown) => void }) {
+  const { labels } = useLabels();
+  const told = useRef("");
+  useEffect(() => {
+    if (!data.teach) return;
+    const text = JSON.stringify(labels);
+    if (text === told.current) return;
+    // What was labelled before a reload is told at once, what is labelled now after a pause.
+    const wait = told.current === "" ? 0 : 600;
+    const timer = setTimeout(() => {
+      told.current = text;
+      send("labels", { labels });
+    }, wait);
+    return () => clearTimeout(timer);
+  }, [labels, data.teach]);
+  return null;
+}
+
+/** Return the address that searches with an image. */
+export function similar(row: Row): string {
+  return changed({
+    image: String(row.id), picture: null, text: null, box: null, also: null, unlike: null,
+    also_text: null, hit: null,
+  });
+}
+
+/** Return the address that asks with a hit too, or takes that back. */
+function alsoAddress(row: Row, sign: 1 | -1): string {
+  const lists = ["also", "unlike"] as const;
+  const own = sign > 0 ? 0 : 1;
+  const changes: Record<string, string | null> = { hit: null };
+  lists.forEach((name, place) => {
+    const before = new URLSearchParams(location.search).get(name)?.split(",").filter(Boolean) ?? [];
+    const without = before.filter((id) => id !== String(row.id));
+    const adds = place === own && without.length === before.length;
+    changes[name] = (adds ? [...without, row.id] : without).join(",") || null;
+  });
+  return changed(changes);
+}
+
+function useOpenHit(): number | null {
+  const [hit, setHit] = useState(openHit());
+  useEffect(() => {
+    const look = () => setHit(openHit());
+    window.addEventListener("popstate", look);
+    window.addEventListener("cbir-hit", look);
+    return () => {
+      window.removeEventListener("popstate", look);
+      window.removeEventListener("cbir-hit", look);
+    };
+  }, []);
+  return hit;
+}
+
+// --- the layout ----------------------------------------------------------------------------------
+
+interface Layout {
+  lines: Line[];
+  divider: number | null; // where the line above the less certain hits is
+  height: number;
+}
+
+/** On a narrow screen the rows are lower, so that two pictures or more are side by side. */
+function rowHeight(wished: number, width: number, compact: boolean): number {
+  if (compact) return 120;
+  return width > 0 && width < 600 ? Math.min(wished, 150) : wished;
+}
+
+function arrange(rows: readonly Row[], width: number, height: number): Layout {
+  if (width === 0) return { lines: [], divider: null, height: 0 };
+  const shapes = rows.map((row) => shape(row.w, row.h));
+  const sure = rows.findIndex((row) => row.t === WEAK);
+  if (sure <= 0) {
+    const lines = justify(shapes, width, height, GAP);
+    return { lines, divider: null, height: heightOf(lines) };
+  }
+  const upper = justify(shapes.slice(0, sure), width, height, GAP);
+  const divider = heightOf(upper) + GAP;
+  const lower = justify(shapes.slice(sure), width, height, GAP, divider + DIVIDER, sure);
+  return { lines: [...upper, ...lower], divider, height: heightOf(lower) };
+}
+
+/** Return the rows on the screen and near it, and that of the picture with the keyboard. */
+function visible(lines: readonly Line[], seen: Window, current: number): Line[] {
+  return lines.filter(
+    ({ top, height, tiles }) =>
+      (top + height > seen.top - AHEAD && top < seen.bottom + AHEAD) ||
+      tiles.some(({ index }) => index === current),
+  );
+}
+
+/** Return which picture an arrow key leads to, null for other keys. */
+function stepOf(key: string, lines: readonly Line[], current: number): number | null {
+  if (key === "ArrowRight") return current + 1;
+  if (key === "ArrowLeft") return current - 1;
+  if (key === "Home") return 0;
+  if (key !== "ArrowDown" && key !== "ArrowUp") return null;
+  const at = lines.findIndex(({ tiles }) => tiles.some(({ index }) => index === current));
+  const tile = lines[at]?.tiles.find(({ index }) => index === current);
+  const target = lines[at + (key === "ArrowDown" ? 1 : -1)];
+  if (!tile || !target) return current;
+  const middle = tile.left + tile.width / 2;
+  const away = (one: { left: number; width: number }) => Math.abs(one.left + one.width / 2 - middle);
+  return target.tiles.reduce((best, one) => (away(one) < away(best) ? one : best)).index;
+}
+
+function focusTile(frame: HTMLElement | null, row: Row | undefined): void {
+  const picture = row && frame?.querySelector<HTMLElement>(`li[data-id="${row.id}"] > .picture`);
+  picture?.focus({ preventScroll: true });
+  picture?.scrollIntoView({ block: "nearest" });
+}
+
