@@ -5,8 +5,11 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DOCS   := $(VENV)/.docs-installed
 SAMPLE := data/sample
+PAGES  := ui/frontend
+NODE   := $(PAGES)/node_modules/.installed
+NPM    := PATH="$(abspath $(BIN)):$$PATH" npm --prefix $(PAGES) --silent
 
-.PHONY: setup check test demo docs screenshots bench clean
+.PHONY: setup check check-pages bundle test demo docs screenshots bench clean
 
 setup: $(STAMP)
 
@@ -23,6 +26,19 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory check-pages
+
+# The components of the browser pages: types, tests, and whether the bundle is what they make.
+check-pages: $(NODE)
+	$(NPM) run check
+
+# Bundle them into ui/bundle, which is committed.
+bundle: $(NODE)
+	$(NPM) run build
+
+$(NODE): $(PAGES)/package-lock.json $(STAMP)
+	$(NPM) ci
+	touch $@
 
 # Passive: a worker's idle threads must not take the cores from the other workers by spinning.
 test: setup

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from indexer.choices import Scope, TapKind
-from indexer.errors import CbirError
+from indexer.errors import CbirError, InvalidQueryError
 from indexer.image_set import ImageSet
 from indexer.store.filters import ImageFilter
 from retrieval.fusion import fuse_hits
@@ -54,7 +54,11 @@ def query_of(shown: Shown, asked: Asked, **changes: Any) -> Query:
     images = _further(asked)
     if not images:
         return Query.for_store(shown.spec, text=asked.text, k=k, allowed=allowed)
-    (first, _), *others = sorted(images, key=lambda further: further[1] < 0)
+    (first, weight), *others = sorted(images, key=lambda further: further[1] < 0)
+    if weight < 0:
+        raise InvalidQueryError(
+            "Nothing can be taken away from a word alone: add a photo to be like first."
+        )
     query = Query.for_store(shown.spec, **first, k=k, allowed=allowed)
     return with_further(shown.spec, query, images=others, words=[(asked.text, 1.0)])
 

@@ -12,51 +12,21 @@ from retrieval.query import Quad
 from ui.render import printable
 
 STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding: 4rem 2rem 3rem; }
+[data-testid="stHeader"] { display: none; }
+[data-testid="stMainBlockContainer"] { padding: 1rem 2rem 5rem; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: .6rem .8rem 6rem; } }
 .cbir-figure { margin: 0; }
 .cbir-frame { position: relative; display: block; line-height: 0; border-radius: .5rem;
   overflow: hidden; background: rgb(128 128 128 / 18%); width: fit-content; margin: 0 auto;
   max-width: 100%; }
 .cbir-frame img { max-width: 100%; height: auto; display: block; }
-.cbir-card .cbir-figure { height: 218px; display: flex; flex-direction: column;
-  justify-content: flex-end; }
-.cbir-card .cbir-frame img { max-height: 168px; width: auto; }
-.cbir-card:has(.cbir-said) .cbir-figure { height: 238px; }
 .cbir-box { position: absolute; border: 2px solid #ff3b30; box-sizing: border-box;
   box-shadow: 0 0 0 1px #fff, inset 0 0 0 1px #fff; }
 .cbir-side { position: absolute; height: 3px; margin-top: -1.5px; transform-origin: 0 50%;
   background: #00b341; box-shadow: 0 0 0 1px #fff; }
-.cbir-small .cbir-figure { height: 158px; display: flex; flex-direction: column;
-  justify-content: flex-end; }
-.cbir-small .cbir-frame img { max-height: 108px; width: auto; }
-[data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex: 1 1 200px !important;
-  max-width: 280px; }
-[data-testid="stLayoutWrapper"]:has(> [class*="st-key-small-"]) { flex: 1 1 112px !important;
-  max-width: 180px; }
-[class*="st-key-card-"], [class*="st-key-small-"] { width: 100%; }
-[class*="st-key-small-"] { padding: .6rem; }
-@media (max-width: 640px) {
-  [data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex-basis: 140px !important; }
-  [class*="st-key-card-"] { padding: .6rem; }
-  .cbir-card .cbir-figure { height: 178px; }
-  .cbir-card:has(.cbir-said) .cbir-figure { height: 198px; }
-  .cbir-card .cbir-frame img { max-height: 128px; }
-}
 .cbir-figure figcaption { line-height: 1.3; font-size: .85rem; padding-top: .4rem;
   overflow-wrap: anywhere; }
-.cbir-card .cbir-name, .cbir-small .cbir-name { white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; }
-.cbir-said { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; opacity: .75; }
-[class*="st-key-chips"] button { border-radius: 1rem; min-height: 1.9rem; padding: .1rem .8rem;
-  max-width: 100%; }
-[class*="st-key-hit-mark"] button { min-height: 1.8rem; padding: 0 .5rem; }
 .cbir-score { font-variant-numeric: tabular-nums; font-weight: 600; }
-body:not(:has([data-test-connection-state="CONNECTED"]))
-  [data-testid="stDialog"]:not(:has([data-testid="stVerticalBlock"])) section > div {
-  > * { display: none; } /* Streamlit's words, which name a command that is not ours */
-  &::after { content: "The page has lost its server. If it was stopped, start it again in a \
-terminal with: cbir ui"; }
-}
 </style>"""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&])")

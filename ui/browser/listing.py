@@ -12,7 +12,7 @@ from ui.browser import components
 from ui.browser.top import picture_of
 from ui.shown import Shown
 
-FIRST = 48  # hits that come with the page; further ones are fetched as it is scrolled
+FIRST = 50  # hits that come with the page; further ones are fetched as it is scrolled
 
 
 def show(

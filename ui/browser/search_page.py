@@ -78,6 +78,6 @@ def _heading(hits: list[Hit], took_ms: float) -> str:
 def _note(asked: Asked, hits: list[Hit]) -> str:
     if hits[0].verdict == "weak":
         return "No confident match: these are the nearest images, no more."
-    if hits[0].verdict is None and (asked.also_text or asked.feature == "both"):
+    if len(asked.box) > 1 or (asked.has_picture and (asked.also_text or asked.feature == "both")):
         return "Scores are made of ranks: 1 is first in all rankings."
     return ""

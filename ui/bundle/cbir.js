@@ -154,7 +154,6 @@ dialog .count { flex: 1; color: var(--faint); font-variant-numeric: tabular-nums
 .pane, .canvas { position: relative; overflow: hidden; background: var(--plate); border-radius: 0.5rem; min-height: 0; touch-action: none; user-select: none; cursor: grab; }
 .stage { position: absolute; left: 50%; top: 50%; }
 .stage img { position: absolute; inset: 0; width: 100%; height: 100%; }
-.stage .behind { filter: blur(2px); }
 .overlay { pointer-events: none; }
 .progress { position: absolute; left: 50%; bottom: 0.6rem; transform: translateX(-50%); padding: 0.3rem 0.8rem; border-radius: 1rem;
   background: rgb(0 0 0 / 78%); color: #fff; white-space: nowrap; z-index: 2; }

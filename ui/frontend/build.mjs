@@ -1,16 +1,17 @@
-// Bundles the components of the pages: `node build.mjs [FOLDER]`, by default into the bundle that
-// is committed.
-import { build } from "esbuild";
-import { fileURLToPath } from "node:url";
+// Bundles the components of the pages into ui/bundle; `node build.mjs --check` only compares.
+import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const folder = process.argv[2] ?? path.join(here, "..", "bundle");
+const checks = process.argv.includes("--check");
 
-await build({
+const { outputFiles } = await build({
   absWorkingDir: here,
   entryPoints: { cbir: "src/index.ts" },
-  outdir: folder,
+  outdir: path.join(here, "..", "bundle"),
+  write: !checks,
   bundle: true,
   format: "esm",
   target: "es2022",
@@ -22,3 +23,11 @@ await build({
   jsxImportSource: "preact",
   logLevel: "warning",
 });
+
+for (const { path: file, contents } of checks ? outputFiles : []) {
+  const committed = await readFile(file).catch(() => null);
+  if (committed === null || !committed.equals(contents)) {
+    console.error(`${path.relative(process.cwd(), file)} is not what ui/frontend makes: run make bundle`);
+    process.exitCode = 1;
+  }
+}

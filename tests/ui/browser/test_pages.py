@@ -3,119 +3,113 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 from typer.testing import Result
 
-import ui
-from indexer.store.filters import ImageFilter, find_ids
-from indexer.store.store import Store
 from tests.pictures import BLUE, RED, plain
 from tests.sample import SAMPLE
+from tests.ui.browser.shown_pages import bar_of, data_of, grid_of, names_of, new_app, run_at
 from tests.ui.conftest import Album
-
-APP = Path(ui.__file__).with_name("app.py")
 
 
 @pytest.fixture
 def app(album: Album, monkeypatch: pytest.MonkeyPatch) -> AppTest:
     monkeypatch.setenv("CBIR_STORE", str(album.store))
-    return AppTest.from_file(str(APP), default_timeout=60)
-
-
-def html_of(app: AppTest) -> str:
-    return " ".join(str(element.proto.body) for element in app.get("html"))
+    return new_app()
 
 
 def test_it_invites_and_offers_images(app: AppTest, album: Album) -> None:
-    app.run()
-    assert not app.exception
-    assert "Where have I seen this" in app.subheader[0].value
-    for photo in album.photos.glob("*.jpg"):
-        assert (photo.name in html_of(app)) == (photo.name != "shopping list.jpg")
+    run_at(app, {})
+    grid = grid_of(app)
+    assert grid["heading"] == "Where have I seen this before?"
+    assert grid["asks"]
+    photos = {path.name for path in album.photos.glob("*.jpg")} - {"shopping list.jpg"}
+    assert set(names_of(app)) == photos
 
 
-def test_an_image_of_the_collection_becomes_the_query(app: AppTest) -> None:
-    app.run()
-    app.button(key="sample-0-1").click().run()
-    assert not app.exception
-    assert app.query_params["image"] == "1"
-    assert "Hit 1:" in html_of(app)
-    assert any(" matches · " in caption.value for caption in app.caption)
+def test_an_image_of_the_collection_is_the_query(app: AppTest) -> None:
+    run_at(app, {"image": "1"})
+    grid, bar = grid_of(app), bar_of(app)
+    assert grid["rows"][0]["id"] == 1
+    assert grid["rows"][0]["s"] == pytest.approx(1, abs=1e-3)
+    assert " matches · " in grid["heading"]
+    assert bar["picture"]["src"].startswith("/v1/images/1/picture?v=")
+    assert (bar["picture"]["w"], bar["picture"]["h"]) == (320, 240)
 
 
-def test_a_bookmark(app: AppTest) -> None:
-    app.query_params["image"] = "1"
-    app.query_params["box"] = "20,20,200,200"
-    app.query_params["search"] = "Regions"
-    app.run()
-    assert not app.exception
-    assert app.text_input(key="box_text").value == "20,20,200,200"
-    assert "cbir-box" in html_of(app)
+def test_a_bookmark_with_a_box(app: AppTest) -> None:
+    run_at(app, {"image": "1", "box": "20,20,200,200"})
+    assert bar_of(app)["boxes"] == [[20, 20, 200, 200]]
+    assert bar_of(app)["search"] == "region"
+    assert all({"b", "q"} & row.keys() for row in grid_of(app)["rows"])
+
+
+def test_several_boxes_are_joined_by_ranks(app: AppTest) -> None:
+    run_at(app, {"image": "1", "box": ["20,20,120,200", "150,20,300,200"]})
+    first = grid_of(app)["rows"][0]
+    assert (first["id"], first["s"]) == (1, 1.0)  # first in both rankings
+    assert all("t" not in row for row in grid_of(app)["rows"])
 
 
 @pytest.mark.parametrize(
-    ("parameters", "said"),
+    ("address", "said"),
     [
         ({"image": "../../etc/passwd"}, "is not the number of an image"),
         ({"image": "99999"}, "There is no image 99999"),
         ({"image": "9" * 40}, "is not the number of an image"),
+        ({"picture": "0123456789abcdef"}, "no longer in memory: drop it on the page again"),
         ({"image": "1", "box": "20,20"}, "box"),
         ({"image": "1", "box": "0,0,9000,9000"}, "9000"),
+        ({"tags": "gone"}, "gone"),
+        ({"where": "heigth>3"}, "no field 'heigth'"),
+        ({"also": "99999", "image": "1"}, "There is no image 99999"),
     ],
 )
 def test_a_wrong_address_gets_a_sentence(
-    app: AppTest, parameters: dict[str, str], said: str
+    app: AppTest, address: dict[str, str | list[str]], said: str
 ) -> None:
-    for name, value in parameters.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception
-    assert said in app.error[0].value.replace("\\", "")
-
-
-def test_another_image(app: AppTest) -> None:
-    app.query_params["image"] = "1"
-    app.query_params["box"] = "20,20,200,200"
-    app.run()
-    next(button for button in app.button if button.label == "Another image").click().run()
-    assert not app.exception
-    assert not {"image", "box"} & set(app.query_params)
-    assert "Where have I seen this" in app.subheader[0].value
-
-
-def test_a_box_typed_wrongly(app: AppTest) -> None:
-    app.query_params["image"] = "1"
-    app.run()
-    app.text_input(key="box_text").set_value("one two").run()
-    assert not app.exception
-    assert len(app.error) == 1
-    app.text_input(key="box_text").set_value("10,10,90,90").run()
-    assert (len(app.error), app.query_params["box"]) == (0, "10,10,90,90")
+    run_at(app, address)
+    [problem] = bar_of(app)["problems"]
+    assert said in problem
+    assert names_of(app)
 
 
 def test_filters_that_nothing_passes(app: AppTest) -> None:
-    app.query_params["image"] = "1"
-    app.run()
-    app.text_input(key="name").set_value("no such name").run()
-    assert not app.exception
-    assert "No image matches" in app.info[0].value
+    for address in ({"image": "1"}, {}):
+        run_at(app, {**address, "name": "no such name"})
+        assert "No image matches" in app.info[0].value
+        assert not data_of(app, "grid")
 
 
-def test_a_store_that_is_gone(app: AppTest, monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+def test_a_page_of_fifty_hits_is_small(app: AppTest, album: Album) -> None:
+    run_at(app, {"image": "1", "box": "20,20,200,200"})
+    sent = sum(len(e.proto.SerializeToString()) for e in app.get("bidi_component"))
+    rows = len(grid_of(app)["rows"])
+    assert sent / max(1, rows) < 20_000 / 50 or sent < 8_000
+    assert len(list(album.photos.iterdir())) > rows > 3
+
+
+def test_a_store_that_is_gone_offers_to_index(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch, here: Path
+) -> None:
     monkeypatch.setenv("CBIR_STORE", str(here / "nowhere"))
     app.run()
     assert not app.exception
-    assert "nowhere" in app.error[0].value.replace("\\", "")
+    assert "nowhere" in app.caption[0].value.replace("\\", "")
+    app.text_input[0].set_value("photos")
+    app.button[0].click().run()
+    assert "full path of a folder" in app.error[0].value
+    app.text_input[0].set_value(str(here / "missing"))
+    app.button[0].click().run()
+    assert "There is no folder" in app.error[0].value
 
 
 @pytest.fixture
-def odd(
-    tmp_path: Path, cbir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[AppTest]:
+def odd(tmp_path: Path, cbir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> AppTest:
     """A collection of images with names that mean something in HTML and Markdown."""
     plain(tmp_path / "photos" / "<img src=x onerror=alert(1)>.png", RED)
     plain(tmp_path / "photos" / "**bold** [a](javascript:b) $x$ :red[c].png", BLUE)
@@ -123,133 +117,47 @@ def odd(
     indexed = cbir("index", tmp_path / "photos", "--store", store, "--regions", "none")
     assert indexed.exit_code == 0, indexed.output
     monkeypatch.setenv("CBIR_STORE", str(store))
-    yield AppTest.from_file(str(APP), default_timeout=60)
-    shutil.rmtree(tmp_path / "photos")
-
-
-def test_names_are_escaped(odd: AppTest) -> None:
-    odd.query_params["image"] = "1"
-    odd.run()
-    odd.button(key="hit-0-2").click().run()
-    assert not odd.exception
-    assert "<img src=x" not in html_of(odd)
-    assert "&lt;img src=x" in html_of(odd)
-    captions = " ".join(caption.value for caption in odd.caption)
-    assert "**bold**" not in captions
-    assert r"\*\*bold\*\*" in captions or "&lt;" in captions or r"\<img" in captions
+    return new_app()
 
 
 def test_a_store_without_regions(odd: AppTest) -> None:
-    odd.query_params["image"] = "1"
-    odd.query_params["search"] = "Regions"
-    odd.run()
-    assert not odd.exception
-    assert odd.radio(key="search").options == ["Whole image"]
+    run_at(odd, {"image": "1", "search": "region"})
+    assert (bar_of(odd)["regions"], bar_of(odd)["search"]) == (False, "image")
+    assert "<img src=x onerror=alert(1)>.png" in names_of(odd)  # the components take it as text
 
 
-# --- words and tags ----------------------------------------------------------------------------
+# --- words ----------------------------------------------------------------------------------------
 
 OWN = [f"{group}-{i}.jpg" for group in ("cat", "coffee", "rocket", "clock") for i in (1, 2, 3, 4)]
 
 
-def teach() -> None:
-    """The Teach page by itself, which the address alone leads to."""
-    from ui.browser import query_panel, state, teach_page
-
-    state.start()
-    query_panel.show()
-    state.write_url()
-    teach_page.show()
+@pytest.fixture(scope="module")
+def own_store(
+    tmp_path_factory: pytest.TempPathFactory, cbir: Callable[..., Result], _own_folders: None
+) -> Path:
+    """A store of a few sample pictures."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "photos").mkdir()
+    for name in OWN:
+        shutil.copy(SAMPLE / "images" / name, folder / "photos" / name)
+    indexed = cbir("index", folder / "photos", "--store", folder / ".cbir", "--regions", "none")
+    assert indexed.exit_code == 0, indexed.output
+    return folder / ".cbir"
 
 
 @pytest.fixture
-def own(tmp_path: Path, cbir: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    """A collection of a few sample pictures that a test may change."""
-    (tmp_path / "photos").mkdir()
-    for name in OWN:
-        shutil.copy(SAMPLE / "images" / name, tmp_path / "photos" / name)
-    store = tmp_path / ".cbir"
-    indexed = cbir("index", tmp_path / "photos", "--store", store, "--regions", "none")
-    assert indexed.exit_code == 0, indexed.output
-    monkeypatch.setenv("CBIR_STORE", str(store))
-    return AppTest.from_file(str(APP), default_timeout=60)
+def own(own_store: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setenv("CBIR_STORE", str(own_store))
+    return new_app()
 
 
 def test_a_word_is_a_query(own: AppTest) -> None:
-    own.run()
-    own.text_input(key="text_typed").set_value("espresso").run()
-    assert not own.exception
-    assert own.query_params["text"] == "espresso"
-    assert "Hit 1: coffee-" in html_of(own)
-    assert [radio.key for radio in own.radio] == []  # there is one way to compare a word
-    own.button(key="hit-open-1").click().run()
-    assert not own.exception
-    facts = " ".join(element.value for element in own.markdown)
-    assert "**Likeliest of 1,000 classes:** espresso" in facts
-    own.text_input(key="text_typed").set_value("expresso").run()
+    run_at(own, {"text": "espresso"})
+    assert names_of(own)[0].startswith("coffee-")
+    bar = bar_of(own)
+    assert (bar["text"], bar["picture"], bar["words"]) == ("espresso", None, True)
+
+
+def test_a_word_that_is_not_known(own: AppTest) -> None:
+    run_at(own, {"text": "expresso"})
     assert "Close ones are espresso" in own.error[0].value
-    own.text_input(key="text_typed").set_value("").run()
-    assert "Where have I seen this" in own.subheader[0].value
-
-
-def test_a_bookmarked_word_and_an_image_after_it(own: AppTest) -> None:
-    own.query_params["text"] = "tabby"
-    own.run()
-    assert not own.exception
-    assert "Hit 1: cat-" in html_of(own)
-    own.button(key="hit-0-1").click().run()
-    assert not own.exception
-    assert "text" not in own.query_params
-    assert "image" in own.query_params
-
-
-def test_labels_are_kept_as_a_tag(own: AppTest, tmp_path: Path) -> None:
-    page = AppTest.from_function(teach, default_timeout=60)
-    page.query_params["image"] = "1"
-    page.run()
-    assert not page.exception
-    assert [select.label for select in page.multiselect] == []
-    page.button(key="taught-0-2").click().run()
-    page.button(key="taught-0-3").click().run()
-    page.button(key="taught-1-16").click().run()
-    named = next(field for field in page.text_input if field.label == "Keep as a tag")
-    named.set_value("kitty")
-    next(button for button in page.button if button.label == "Tag the collection").click().run()
-    assert not page.exception
-    assert "got the tag kitty" in page.success[0].value
-    store = Store.open(tmp_path / ".cbir")
-    tagged = {i.path.name for i in store.image_infos(find_ids(store, KITTY)).values()}
-    store.close()
-    assert tagged
-    assert tagged <= set(OWN[:4])
-
-    own.query_params["image"] = "1"
-    own.query_params["tags"] = "kitty"
-    own.run()
-    assert not own.exception
-    assert own.multiselect(key="tags").value == ["kitty"]
-    assert not any(f"{name}, score" in html_of(own) for name in set(OWN) - tagged)
-    own.button(key="hit-open-1").click().run()
-    assert "**Tags:** kitty" in " ".join(element.value for element in own.markdown)
-
-
-KITTY = ImageFilter(tags=("kitty",))
-
-
-@pytest.mark.parametrize(("name", "said"), [("", "cannot be the name"), ("x", "2 positive")])
-def test_labels_that_cannot_be_kept(own: AppTest, name: str, said: str) -> None:
-    del own  # the page is asked by itself
-    page = AppTest.from_function(teach, default_timeout=60)
-    page.query_params["image"] = "1"
-    page.run()
-    next(field for field in page.text_input if field.label == "Keep as a tag").set_value(name)
-    next(button for button in page.button if button.label == "Tag the collection").click().run()
-    assert not page.exception
-    assert said in page.error[0].value
-
-
-def test_a_bookmark_of_a_tag_that_is_gone(app: AppTest) -> None:
-    app.query_params["tags"] = "gone"
-    app.run()
-    assert not app.exception
-    assert not app.multiselect
