@@ -41,7 +41,7 @@ $(NODE): $(PAGES)/package-lock.json $(STAMP)
 	touch $@
 
 # Passive: a worker's idle threads must not take the cores from the other workers by spinning.
-test: setup
+test: setup $(NODE)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 demo: setup

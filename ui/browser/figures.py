@@ -15,6 +15,9 @@ STYLE = """<style>
 [data-testid="stHeader"] { display: none; }
 [data-testid="stMainBlockContainer"] { padding: 1rem 2rem 5rem; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: .6rem .8rem 6rem; } }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { opacity: 1 !important; }
+[data-testid="stCaptionContainer"] p { color: #5b5f66; }
+@media (prefers-color-scheme: dark) { [data-testid="stCaptionContainer"] p { color: #a9adb5; } }
 .cbir-figure { margin: 0; }
 .cbir-frame { position: relative; display: block; line-height: 0; border-radius: .5rem;
   overflow: hidden; background: rgb(128 128 128 / 18%); width: fit-content; margin: 0 auto;

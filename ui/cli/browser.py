@@ -55,7 +55,7 @@ OPTIONS: dict[str, Any] = {
     "client.showErrorDetails": "none",
     "logger.hideWelcomeMessage": True,
     "theme.light.primaryColor": "#0f766e",
-    "theme.dark.primaryColor": "#2dd4bf",
+    "theme.dark.primaryColor": "#0e8074",
 }
 
 

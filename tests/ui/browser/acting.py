@@ -14,7 +14,8 @@ from tests.ui.browser.conftest import KEPT_OUT, Served
 QUERY = SAMPLE / "images" / KEPT_OUT
 CUP = SCENES[KEPT_OUT]["coffee"]
 HIT = re.compile(
-    r"Hit \d+: (?P<name>.*), score -?[\d.]+(, [a-z ]+?)?(, matched box (?P<box>[\d,]+))?(, label.*)?"
+    r"Hit \d+: (?P<name>.*), score -?[\d.]+(, [a-z ]+?)?"
+    r"(, matched box (?P<box>[\d,]+))?(, labelled .*)?"
 )
 
 

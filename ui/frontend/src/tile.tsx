@@ -30,7 +30,7 @@ const PROVED = "same object";
 
 export function Tile({ row, rank, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
-  const names = ["tile", chosen && "chosen", label === true && "right", label === false && "wrong"];
+  const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong"];
   return (
     <li
       class={names.filter(Boolean).join(" ")}
@@ -131,7 +131,7 @@ function Labels({ row, label, give }: LabelsProps) {
           type="button"
           class={right ? "yes" : "no"}
           aria-pressed={label === right}
-          aria-label={`${row.n} is ${right ? "right" : "wrong"}`}
+          aria-label={right ? `Yes, ${row.n} is right` : `No, ${row.n} is wrong`}
           title={right ? "Right (Y)" : "Wrong (N)"}
           tabIndex={-1}
           onClick={() => give(row, right)}
