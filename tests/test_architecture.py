@@ -41,7 +41,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "pillow_heif": "indexer/images/formats.py",
     "typer": "ui/cli/",
     "click": "ui/cli/",
-    "starlette": ("ui/access.py", "ui/api/", "ui/cli/serv"),
+    "starlette": ("ui/access.py", "ui/api/", "ui/cli/serv", "ui/page_routes/"),
     "fastapi": "ui/api/",
     "pydantic": "ui/api/",
     "uvicorn": "ui/api/connections.py",

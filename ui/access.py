@@ -12,11 +12,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import HTTPConnection
-from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.api.application import HEALTH, METRICS, PREFIX
 from ui.api.problems import refusal
+from ui.page_routes import PREFIX as PAGE_PREFIX
 
 OWN_NAMES = ["localhost", "127.0.0.1", "[::1]"]  # a name of another site must not reach the pages
 TOKEN = "token"  # the parameter of the address
@@ -165,11 +166,13 @@ def _is_for_programs(scope: Scope) -> bool:
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, why: str) -> None:
     """Refuse a request; a server answers 403 to a handshake that is closed before it is accepted.
 
-    Programs get a problem, people a text.
+    Programs get a problem, the scripts of pages an error, people a text.
     """
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": why})
     elif _is_for_programs(scope):
         await refusal(status, why)(scope, receive, send)
+    elif scope["path"].startswith(f"{PAGE_PREFIX}/"):
+        await JSONResponse({"error": why}, status)(scope, receive, send)
     else:
         await PlainTextResponse(why, status_code=status)(scope, receive, send)

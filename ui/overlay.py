@@ -14,6 +14,7 @@ from retrieval.segment import Mask
 from ui.thumbnails import BOX_COLOUR, PROVED_COLOUR, draw_quad
 
 HEAT_STRENGTH = 0.75
+LAYER_PX = 400  # of a heat map that is sent to be laid over a picture
 GAP_PX = 8  # between pictures side by side
 MATCHES_PX = 400  # height at least of pictures with lines between them
 UNPROVED_COLOUR = "#ff9500"
@@ -92,11 +93,37 @@ def draw_box(image: Image.Image, box: Region) -> Image.Image:
 
 def draw_heat(image: Image.Image, heat: FloatArray) -> Image.Image:
     """Return the image with an attribution map (height, width) over it, strongest in yellow."""
-    strength = heat / max(float(heat.max()), 1e-12)
+    colours, opacity = _colour_heat(Image.fromarray(heat))
+    return Image.composite(colours, ImageOps.grayscale(image).convert("RGB"), opacity)
+
+
+def heat_layer(heat: FloatArray) -> Image.Image:
+    """Return an attribution map (height, width) to lay over the image: RGBA, clear where it is 0.
+
+    It is no larger than `LAYER_PX`: it is smooth.
+    """
+    small = Image.fromarray(heat)
+    small.thumbnail((LAYER_PX, LAYER_PX), Image.Resampling.BOX)
+    layer, opacity = _colour_heat(small)
+    layer.putalpha(opacity)
+    return layer
+
+
+def mask_layer(mask: Mask) -> Image.Image:
+    """Return what darkens the image outside a mask (height, width) when laid over it, RGBA."""
+    opacity = np.where(mask, 0, round(255 * (1 - MASK_DIM))).astype(np.uint8)
+    layer = Image.new("RGBA", (mask.shape[1], mask.shape[0]), "black")
+    layer.putalpha(Image.fromarray(opacity))
+    return layer
+
+
+def _colour_heat(heat: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """Return the colours of an attribution map, an image of floats, and how opaque they are."""
+    values = np.asarray(heat)
+    strength = values / max(float(values.max()), 1e-12)
     grey = Image.fromarray((strength * 255).astype(np.uint8))
     colours = ImageOps.colorize(grey, black="#30123b", mid="#e4460a", white="#fcfdbf")
-    opacity = Image.fromarray((np.sqrt(strength) * 255 * HEAT_STRENGTH).astype(np.uint8))
-    return Image.composite(colours, ImageOps.grayscale(image).convert("RGB"), opacity)
+    return colours, Image.fromarray((np.sqrt(strength) * 255 * HEAT_STRENGTH).astype(np.uint8))
 
 
 def draw_mask(image: Image.Image, mask: Mask) -> Image.Image:

@@ -61,6 +61,11 @@ def save_hits(
     return [(str(hit.path), note) for hit, note in zip(hits, notes, strict=True) if note]
 
 
+def as_table(hits: Sequence[Hit]) -> bytes:
+    """Return the table of hits alone, for photos that are saved nowhere."""
+    return _as_csv(hits, [""] * len(hits), [""] * len(hits))
+
+
 def _names(hits: Sequence[Hit]) -> list[str]:
     """Return the names that the photos get, each after its rank."""
     digits = max(3, len(str(len(hits))))

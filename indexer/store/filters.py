@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -145,15 +146,19 @@ def images_at(store: StoreReader, place: Place) -> dict[int, bool]:
 
 def folders(store: StoreReader) -> list[Place]:
     """Return the folders of readable images, and those above them up to their root, sorted."""
+    return [*count_folders(store)]
+
+
+def count_folders(store: StoreReader) -> dict[Place, int]:
+    """Return how many readable images lie in each of `folders`, subfolders included."""
     roots = store.roots()
     # A path up to its last slash.
     parent = func.rtrim(ImageRow.path, func.replace(ImageRow.path, "/", ""), type_=PathText)
-    query = select(ImageRow.root_id, parent).where(ImageRow.state == "ok").distinct()
+    query = select(ImageRow.root_id, parent, func.count()).where(ImageRow.state == "ok")
     with store.catalog.session() as session:
-        parents = session.execute(query).all()
-    found: set[Place] = {
-        roots[root_id] / str(above)
-        for root_id, parent in parents
-        for above in (PurePosixPath(parent), *PurePosixPath(parent).parents)
-    }
-    return sorted(found, key=lambda place: place.parts)
+        parents = session.execute(query.group_by(ImageRow.root_id, parent)).all()
+    found: Counter[Place] = Counter()
+    for root_id, inside, count in parents:
+        for above in (PurePosixPath(inside), *PurePosixPath(inside).parents):
+            found[roots[root_id] / str(above)] += count
+    return {place: found[place] for place in sorted(found, key=lambda place: place.parts)}

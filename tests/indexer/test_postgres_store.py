@@ -21,7 +21,8 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.optimize import optimize_store
 from indexer.remove import remove_images
 from indexer.store.config import StoreConfig
-from indexer.store.filters import ImageFilter, find_ids, folders, images_at
+from indexer.store.filters import ImageFilter, count_folders, find_ids, images_at
+from indexer.store.ordering import newest_first
 from indexer.store.statistics import count_images, summarize
 from indexer.store.store import Store
 from indexer.store.tags import count_tags, read_concepts, replace_tags, save_concept, tags_of
@@ -108,7 +109,8 @@ def all_that_it_says(desk: Desk) -> dict[str, object]:
     ]
     found["filters"] = [find_ids(store, choice) for choice in chosen]
     found["places"] = [images_at(store, desk.photos / name) for name in (NAMES[0], "d", "none")]
-    found["folders"] = folders(store)
+    found["folders"] = count_folders(store)
+    found["newest first"] = newest_first(store).tolist()
     found["census"] = count_images(store)
     summary = vars(summarize(store)).copy()
     summary.pop("bytes_on_disk")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event, Lock
 from typing import TypeVar
 
-from fastapi import Request
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
 
 from indexer.sources.place import Place
 from ui.api.limits import Limits, Places
@@ -113,6 +114,21 @@ class Service:
 
         Raises `SearchTimeoutError`.
         """
+        async with self._while_wanted(request) as require_wanted, self.places.turn():
+            require_wanted()
+            return await run_in_threadpool(work, require_wanted)
+
+    async def answer(self, request: Request, work: Callable[[Wanted], T]) -> T:
+        """Do work that takes its own turns, as long as somebody waits for it.
+
+        Raises `SearchTimeoutError`.
+        """
+        async with self._while_wanted(request) as require_wanted:
+            return await run_in_threadpool(work, require_wanted)
+
+    @asynccontextmanager
+    async def _while_wanted(self, request: Request) -> AsyncIterator[Wanted]:
+        """Yield what raises once the client has hung up, or waited for too long."""
         gone, deadline = Event(), time.monotonic() + self.limits.search_s
 
         def require_wanted() -> None:
@@ -131,9 +147,7 @@ class Service:
 
         watching = asyncio.create_task(watch())
         try:
-            async with self.places.turn():
-                require_wanted()
-                return await run_in_threadpool(work, require_wanted)
+            yield require_wanted
         finally:
             watching.cancel()
 

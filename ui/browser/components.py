@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ui.bundle import script_path
+from ui.scripts import script_path
 
 # The script is fetched once, and kept by the browser: a page sends no more than its data.
 LOADER = """
@@ -50,6 +50,6 @@ def labels_of(key: str) -> dict[int, bool]:
 
 def _component(name: str) -> Callable[..., Any]:
     made: Callable[..., Any] = st.components.v2.component(
-        f"cbir_{name}", js=LOADER % (script_path(), name)
+        f"cbir_{name}", js=LOADER % (script_path("cbir"), name)
     )
     return made

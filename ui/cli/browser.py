@@ -117,7 +117,7 @@ def _serve(place: Place, service: Service) -> None:
 
     from ui.api.application import routes
     from ui.api.connections import run
-    from ui.bundle import script_route
+    from ui.page_routes.mounting import page_routes
 
     _load_pages()
     options = dict(OPTIONS)
@@ -128,8 +128,9 @@ def _serve(place: Place, service: Service) -> None:
     # It says what a failing script says, and that it listens, which this command has said.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     script = Path(__file__).parents[1] / "app.py"
+    own = page_routes(service, is_local=place.is_local and not place.hosts)
     run(
-        App(script, middleware=place.guards(), routes=[*routes(service), script_route()]),
+        App(script, middleware=place.guards(), routes=[*routes(service), own]),
         place.host,
         place.port,
         header_s=service.limits.body_s,

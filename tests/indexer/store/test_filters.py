@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from indexer.features.extractor import ImageFeatures
 from indexer.images.facts import ImageFacts
 from indexer.sources.place import path_below
-from indexer.store.filters import ImageFilter, find_ids, folders, images_at
+from indexer.store.filters import ImageFilter, count_folders, find_ids, folders, images_at
 from indexer.store.records import Entry, FileState
 from indexer.store.statistics import count_images
 from indexer.store.store import Store
@@ -165,6 +165,13 @@ def test_folders_of_good_images_and_those_above(shelf: Shelf) -> None:
     assert folders(shelf.store) == sorted(
         shelf.folder / name for name in [*expected, "photos/2023/summer"]
     )
+
+
+def test_images_are_counted_with_those_in_subfolders(shelf: Shelf) -> None:
+    counts = count_folders(shelf.store)
+    below = {name: len(shelf.below(name)) for name in ("photos", "photos/2023", "more")}
+    assert below["photos/2023"] == 2
+    assert {name: counts[shelf.folder / name] for name in below} == below
 
 
 def test_images_at_a_place(shelf: Shelf) -> None:

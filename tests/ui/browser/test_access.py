@@ -12,7 +12,10 @@ from playwright.sync_api import Page, expect
 from tests.ui.browser.conftest import Served, serving
 
 SOCKET = "/_stcore/stream"
-ROUTES = ["/", "/search", "/_stcore/health", "/_stcore/host-config", "/media/0.jpg", "/static/x.js"]
+ROUTES = [
+    *("/", "/search", "/_stcore/health", "/_stcore/host-config", "/media/0.jpg", "/static/x.js"),
+    *("/page/images", "/page/zip?ids=1"),
+]
 FOREIGN = ["photos.example.com", "localhost.example.com", "192.168.1.7", "127.0.0.1@x.com", ""]
 
 

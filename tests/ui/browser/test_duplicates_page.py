@@ -27,14 +27,9 @@ from ui.browser.reviewing import lay
 
 
 def page_alone() -> None:
-    import streamlit as st  # Streamlit runs the text of this function as a script
+    # Streamlit runs the text of this function as a script.
+    from ui.browser import duplicates_page
 
-    from ui.browser import duplicates_page, state
-
-    state.start()
-    if st.session_state.error:
-        st.error(st.session_state.error)
-        st.session_state.error = ""
     duplicates_page.show()
 
 

@@ -1,0 +1,121 @@
+"""Hits, images of the collection and filters over HTTP, a part at a time as somebody scrolls."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from indexer.arrays import IdArray
+from indexer.errors import InvalidQueryError
+from indexer.store.filter_queries import FIELDS
+from indexer.store.filters import count_folders
+from indexer.store.ordering import newest_first
+from ui.answers import DEPTHS, allowed_of, as_hits, as_rows, search
+from ui.api.service import Wanted
+from ui.asked import Asked
+from ui.page_routes.answering import asked_in, number_in, work_for
+from ui.printable import printable
+from ui.shown import NAME_BYTES, Shown
+from ui.zipped_hits import legible
+
+PART = 48  # rows, unless asked
+MOST = 500
+
+
+async def list_hits(request: Request) -> Response:
+    """Answer with hits of what is asked, as the page draws them."""
+    asked, first = asked_in(request), number_in(request, "from", 0)
+    stop = first + number_in(request, "count", PART, MOST)
+    if not asked.has_query:
+        raise InvalidQueryError("There is nothing to search for: no picture, and no word.")
+
+    def find(shown: Shown, wanted: Wanted) -> dict[str, Any]:
+        depth = next((depth for depth in DEPTHS if stop <= depth), DEPTHS[-1])
+        hits = search(shown, asked, depth, wanted)
+        may_be_more = len(hits) == depth < DEPTHS[-1]
+        return {
+            "hits": as_rows(shown, hits[first:stop]),
+            "total": len(hits),
+            "more": len(hits) > stop or may_be_more,
+        }
+
+    return JSONResponse(await work_for(request, find))
+
+
+async def list_images(request: Request) -> Response:
+    """Answer with images of the collection that pass the filters, the newest first."""
+    asked, first = asked_in(request), number_in(request, "from", 0)
+    stop = first + number_in(request, "count", PART, MOST)
+
+    def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
+        ids = _in_order(shown, asked)
+        return {
+            "hits": as_rows(shown, as_hits(shown, ids[first:stop].tolist())),
+            "total": len(ids),
+            "more": len(ids) > stop,
+        }
+
+    return JSONResponse(await work_for(request, find))
+
+
+def _in_order(shown: Shown, asked: Asked) -> IdArray:
+    """Return the images that pass the filters, the newest first; kept for those who scroll."""
+
+    def find() -> IdArray:
+        every = shown.kept.get(
+            shown.as_of_now("newest first"), lambda: newest_first(shown.store), _bytes_of
+        )
+        allowed = allowed_of(shown, asked)
+        return every if allowed is None else every[allowed.has(every)]
+
+    return shown.kept.get(shown.as_of_now("newest first", asked.filter), find, _bytes_of)
+
+
+def _bytes_of(ids: IdArray) -> int:
+    return ids.nbytes
+
+
+async def list_filters(request: Request) -> Response:
+    """Answer with what filters may name: folders, tags and fields."""
+
+    def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
+        return {
+            "folders": _folders(shown),
+            "tags": shown.tag_counts(),
+            "fields": [*FIELDS, *shown.own_fields()],
+        }
+
+    return JSONResponse(await work_for(request, find))
+
+
+def _folders(shown: Shown) -> list[dict[str, Any]]:
+    """Return the folders, how many images lie below each, and the part of its path that tells."""
+    counts = shown.kept.get(
+        shown.as_of_now("folder counts"),
+        lambda: count_folders(shown.store),
+        lambda found: NAME_BYTES * len(found),
+    )
+    texts = _telling_parts(shown, [str(folder) for folder in counts])
+    return [
+        {"path": legible(str(folder)), "text": printable(text), "count": count}
+        for (folder, count), text in zip(counts.items(), texts, strict=True)
+    ]
+
+
+def _telling_parts(shown: Shown, folders: list[str]) -> list[str]:
+    """Return the end of each path, from the name of its root on; all of it where two are alike."""
+    roots = sorted((str(root) for root in shown.store.roots().values()), key=len, reverse=True)
+    ends = []
+    for folder in folders:
+        root = next((root for root in roots if _lies_at(folder, root)), "")
+        name = root.replace("\\", "/").rstrip("/").rpartition("/")[2]
+        ends.append(name + folder[len(root) :] if name else folder)
+    alike = Counter(ends)
+    return [end if alike[end] == 1 else folder for end, folder in zip(ends, folders, strict=True)]
+
+
+def _lies_at(folder: str, root: str) -> bool:
+    return folder == root or folder.startswith((f"{root}/", f"{root}\\"))

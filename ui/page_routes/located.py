@@ -1,0 +1,112 @@
+"""Where a query is in a hit, over HTTP: layers for its picture, and the points that they share."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from indexer.errors import InvalidQueryError
+from retrieval.correspondences import Correspondences, find_correspondences
+from retrieval.localize import Localization, localize
+from retrieval.query import Hit
+from ui.answers import plain_query_of, without_data
+from ui.api.service import Wanted
+from ui.asked import Asked
+from ui.overlay import heat_layer, mask_layer
+from ui.page_routes.answering import asked_in, hits_by_id, number_in, require_images, work_for
+from ui.render import quad_as_list
+from ui.shown import Shown
+
+SIDE_PX = 800  # of the picture that is looked at
+DIGITS = 4  # of shares
+MATCHES = "matches.json"
+LAYERS: dict[str, Callable[[Localization], Image.Image]] = {
+    "heat.png": lambda found: heat_layer(found.heat),
+    "mask.png": lambda found: mask_layer(found.mask),
+}
+
+
+async def show_located(request: Request) -> Response:
+    """Answer with a layer for the picture of a hit, or with the points that it shares."""
+    asked, image_id = asked_in(request), number_in(request, "hit")
+    what = request.query_params.get("what", "")
+    if what not in (MATCHES, *LAYERS):
+        known = ", ".join((*LAYERS, MATCHES))
+        raise InvalidQueryError(f"what in the address is {what!r}; it must be one of {known}.")
+    if not asked.has_picture:
+        raise InvalidQueryError("Only a picture can be found in another one, not a word.")
+
+    def find(shown: Shown, wanted: Wanted) -> Response:
+        [image] = require_images(shown, [image_id])
+        hit = hits_by_id(shown, asked, [image_id], wanted).get(image_id, image)
+        if what == MATCHES:
+            return JSONResponse(_matches(shown, asked, hit, wanted))
+        return _as_png(LAYERS[what](_locate(shown, asked, hit, wanted)))
+
+    return await work_for(request, find)
+
+
+def _locate(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> Localization:
+    """Find the query in a hit, at the size that is shown; kept for the next time.
+
+    Where the hit has a box or an outline, that is where it is.
+    """
+    query = plain_query_of(shown, asked, search="region", feature="conv", rerank=False)
+
+    def find() -> Localization:
+        info = shown.gallery.info(hit.image_id)
+        size = info.width, info.height
+        picture = shown.gallery.picture(hit.image_id, SIDE_PX)
+        box = hit.region.scaled(size, picture.size) if hit.region else None
+        across, down = picture.width / size[0], picture.height / size[1]
+        quad = tuple((x * across, y * down) for x, y in hit.quad) if hit.quad else None
+        with shown.turns.turn(wanted):
+            return localize(shown.engine.collection, query, picture, box=box, quad=quad)
+
+    key = "located", without_data(query), hit.image_id, hit.region, hit.quad
+    return shown.kept.get(shown.as_of_now(*key), find, _bytes_of)
+
+
+def _bytes_of(found: Localization) -> int:
+    """Return about how many bytes a localization takes."""
+    pictures = 3 * (found.image.width * found.image.height + found.query.width * found.query.height)
+    return pictures + found.heat.nbytes + found.mask.nbytes
+
+
+def _as_png(layer: Image.Image) -> Response:
+    out = io.BytesIO()
+    layer.save(out, "PNG")
+    return Response(out.getvalue(), media_type="image/png")
+
+
+def _matches(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> dict[str, Any]:
+    """Return where the query lies in a hit, and the points that say so.
+
+    Box and outline are in pixels of the original, points in shares of the whole query picture and
+    of the hit's. They `prove` the match, or only hint at it.
+    """
+    query = plain_query_of(shown, asked)
+
+    def find() -> Correspondences | None:
+        with shown.turns.turn(wanted):
+            return find_correspondences(shown.engine.collection, query, hit.image_id)
+
+    key = shown.as_of_now("matches", without_data(query), hit.image_id)
+    found = shown.kept.get(key, find, lambda found: found.shares.nbytes if found else 0)
+    match = found.match if found else None
+    proof = match if match and match.is_proof else None
+    info = shown.gallery.info(hit.image_id)
+    box = proof.box_in(info.width, info.height) if proof else None
+    box = hit.region or box
+    return {
+        "box": list(box.as_tuple()) if box else None,
+        "quad": quad_as_list(hit.quad or (proof.quad if proof else None)),
+        "proved": proof is not None,
+        "mirrored": proof is not None and proof.mirrored,
+        "matches": found.shares.round(DIGITS).tolist() if found else [],
+    }
