@@ -8,6 +8,7 @@ export interface ImageFacts {
   rows: { name: string; value: string }[];
   own: { name: string; value: string }[]; // fields of the user's own
   path: string;
+  opens: boolean; // whether its folder can be opened on the screen of this machine
   duplicates: { id: number; name: string; kind: string }[];
 }
 
@@ -44,7 +45,7 @@ export function Facts({ facts, row }: Props) {
             ))}
           </dl>
           {known.duplicates.length > 0 && <Duplicates of={known.duplicates} />}
-          <File path={known.path} id={row.id} />
+          <File path={known.path} id={row.id} opens={known.opens} />
         </>
       )}
     </aside>
@@ -66,7 +67,7 @@ function Duplicates({ of }: { of: ImageFacts["duplicates"] }) {
   );
 }
 
-function File({ path, id }: { path: string; id: number }) {
+function File({ path, id, opens }: { path: string; id: number; opens: boolean }) {
   const [said, setSaid] = useState("");
   useEffect(() => setSaid(""), [id]);
   const copy = async () => {
@@ -82,7 +83,7 @@ function File({ path, id }: { path: string; id: number }) {
       <h3>File</h3>
       <code>{path}</code>
       <button type="button" onClick={() => void copy()}>Copy the path</button>
-      <button type="button" onClick={() => void open()}>Open the folder</button>
+      {opens && <button type="button" onClick={() => void open()}>Open the folder</button>}
       <span role="status">{said}</span>
     </section>
   );
