@@ -25,6 +25,7 @@ from ui.page_routes.mounting import page_routes
 PORT = 8501
 URL = f"http://127.0.0.1:{PORT}"
 NEAR = "127.0.0.1"
+HERE = (NEAR, 50_000)
 
 
 @dataclass(frozen=True)
