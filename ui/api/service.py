@@ -33,6 +33,7 @@ Wanted = Callable[[], None]
 """Raises where nobody waits for an answer any more, or it took too long."""
 
 CHANGES = 16  # that wait for their turn at a time
+ANSWERS = 16  # of searches for pages, that are worked on or wait for their turn
 KEPT_JOBS = 100  # of the past, for those who ask how they ended
 LOOK_S = 0.2  # between two looks at whether somebody still waits
 
@@ -47,8 +48,10 @@ class Service:
         self.writer = Writer(path)
         self.jobs: dict[int, Job] = {}  # the last ones, by number from 1
         self._starting = Lock()
-        # Those who wait for another process to end its writing hold no thread that answers others.
+        # Those who wait, for another process to end its writing or for others who search, hold no
+        # thread that answers the rest.
         self._changes = ThreadPoolExecutor(CHANGES, "changes")
+        self._answers = ThreadPoolExecutor(ANSWERS, "answers")
         self._uploads: Uploads | None = None
         if uploads is not None:
             self._uploads = Uploads(
@@ -100,6 +103,7 @@ class Service:
         """Stop what is going on; what is committed stays."""
         self.writer.close()
         self._changes.shutdown(wait=False, cancel_futures=True)
+        self._answers.shutdown(wait=False, cancel_futures=True)
         for job in self.jobs.values():
             job.stop()
         if self._uploads is not None:
@@ -121,10 +125,10 @@ class Service:
     async def answer(self, request: Request, work: Callable[[Wanted], T]) -> T:
         """Do work that takes its own turns, as long as somebody waits for it.
 
-        Raises `SearchTimeoutError`.
+        What waits holds up no pictures. Raises `SearchTimeoutError`.
         """
         async with self._while_wanted(request) as require_wanted:
-            return await run_in_threadpool(work, require_wanted)
+            return await asyncio.wrap_future(self._answers.submit(work, require_wanted))
 
     @asynccontextmanager
     async def _while_wanted(self, request: Request) -> AsyncIterator[Wanted]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 from PIL import Image
 from starlette.requests import Request
@@ -21,6 +21,8 @@ from ui.overlay import heat_layer, mask_layer
 from ui.page_routes.answering import asked_in, hits_by_id, number_in, require_images, work_for
 from ui.render import quad_as_list
 from ui.shown import Shown
+
+T = TypeVar("T")
 
 SIDE_PX = 800  # of the picture that is looked at
 DIGITS = 4  # of shares
@@ -65,11 +67,22 @@ def _locate(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> Localizatio
         box = hit.region.scaled(size, picture.size) if hit.region else None
         across, down = picture.width / size[0], picture.height / size[1]
         quad = tuple((x * across, y * down) for x, y in hit.quad) if hit.quad else None
-        with shown.turns.turn(wanted):
-            return localize(shown.engine.collection, query, picture, box=box, quad=quad)
+        return localize(shown.engine.collection, query, picture, box=box, quad=quad)
 
-    key = "located", without_data(query), hit.image_id, hit.region, hit.quad
-    return shown.kept.get(shown.as_of_now(*key), find, _bytes_of)
+    key = shown.as_of_now("located", without_data(query), hit.image_id, hit.region, hit.quad)
+    return _once(shown, wanted, key, find, _bytes_of)
+
+
+def _once(
+    shown: Shown, wanted: Wanted, key: Hashable, make: Callable[[], T], size: Callable[[T], int]
+) -> T:
+    """Return what is kept, made in its turn: those who ask for it meanwhile wait for the same."""
+
+    def in_turn() -> T:
+        with shown.turns.turn(wanted):
+            return shown.kept.get(key, make, size)
+
+    return shown.kept.get(key, in_turn, size)
 
 
 def _bytes_of(found: Localization) -> int:
@@ -92,12 +105,11 @@ def _matches(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> dict[str, 
     """
     query = plain_query_of(shown, asked)
 
-    def find() -> Correspondences | None:
-        with shown.turns.turn(wanted):
-            return find_correspondences(shown.engine.collection, query, hit.image_id)
+    def find() -> tuple[Correspondences | None]:  # None alone would not be kept
+        return (find_correspondences(shown.engine.collection, query, hit.image_id),)
 
     key = shown.as_of_now("matches", without_data(query), hit.image_id)
-    found = shown.kept.get(key, find, lambda found: found.shares.nbytes if found else 0)
+    [found] = _once(shown, wanted, key, find, lambda kept: kept[0].shares.nbytes if kept[0] else 0)
     match = found.match if found else None
     proof = match if match and match.is_proof else None
     info = shown.gallery.info(hit.image_id)

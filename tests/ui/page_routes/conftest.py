@@ -25,6 +25,7 @@ from ui.page_routes.mounting import page_routes
 PORT = 8501
 URL = f"http://127.0.0.1:{PORT}"
 NEAR = "127.0.0.1"
+HERE = (NEAR, 50_000)
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,21 @@ class Fetched:
 
 @contextmanager
 def asking(
-    store: Path, *, is_local: bool = True, client: str = NEAR, limits: Limits | None = None
+    store: Path,
+    *,
+    is_local: bool = True,
+    client: str = NEAR,
+    limits: Limits | None = None,
+    raises: bool = True,
 ) -> Iterator[TestClient]:
-    """Yield who asks the routes of a store, from an address."""
+    """Yield who asks the routes of a store, from an address; bugs `raise`, or are answered."""
     service = Service(store, limits or Limits())
     application = Starlette(
         routes=[page_routes(service, is_local=is_local)], middleware=guards(None, PORT)
     )
-    with TestClient(application, base_url=URL, client=(client, 50_000)) as http:
+    with TestClient(
+        application, base_url=URL, client=(client, 50_000), raise_server_exceptions=raises
+    ) as http:
         yield http
     service.close()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.pictures import PHOTOS
-from tests.ui.page_routes.conftest import Fetched
+from tests.ui.page_routes.conftest import Fetched, asking
 
 EVERY = 7  # images of the store
 
@@ -99,3 +99,16 @@ def test_hits_do_not_name_the_folders(fetched: Fetched) -> None:
     text = fetched.http.get("/page/images").text
     assert str(fetched.photos) not in text
     assert "coffee small.jpg" in text
+
+
+def test_a_bug_is_told_without_its_traceback(
+    fetched: Fetched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("ui.page_routes.hits.as_rows", fail)
+    with asking(fetched.store, raises=False) as http:
+        answer = http.get("/page/images")
+    assert answer.status_code == 500
+    assert answer.json() == {"error": "The server has failed; its log says why."}

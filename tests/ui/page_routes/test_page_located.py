@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from retrieval.collection import Collection
+from retrieval.localize import Localization, localize
+from retrieval.query import Query
 from tests.ui.page_routes.conftest import Fetched
 
 PART = (120, 30, 360, 210)  # of the astronaut, in pixels of the photo that is indexed
@@ -48,6 +53,24 @@ def test_what_lies_outside_the_query_is_darkened(fetched: Fetched) -> None:
     assert opacity[y0 + 8 : y1 - 8, x0 + 8 : x1 - 8].max() == 0
     assert opacity[: y0 - 8].min() == opacity.max() > 100
     assert set(np.unique(np.asarray(found)[:, :, :3])) == {0}
+
+
+def test_heat_and_mask_that_are_asked_for_at_once_are_found_once(
+    fetched: Fetched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Query] = []
+
+    def counting(collection: Collection, query: Query, *given: Any, **named: Any) -> Localization:
+        found.append(query)
+        return localize(collection, query, *given, **named)
+
+    monkeypatch.setattr("ui.page_routes.located.localize", counting)
+    asked = {"image": fetched.id_of("coffee.png"), "hit": fetched.id_of("rocket.png")}
+    paths = [f"/page/located?{urlencode(asked)}&what={what}" for what in ("heat.png", "mask.png")]
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(fetched.http.get, paths * 2))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len(found) == 1
 
 
 def test_points_lie_in_both_pictures(fetched: Fetched) -> None:
