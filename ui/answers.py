@@ -229,7 +229,7 @@ def usable(shown: Shown, asked: Asked) -> tuple[Asked, list[str]]:
             asked = replace(asked, **without)
 
     if asked.has_picture:
-        check(lambda: size_of(shown, asked), image=None, picture="", box=())
+        check(lambda: _require_picture(shown, asked), image=None, picture="", box=())
     if asked.box:
         check(lambda: require_boxes_inside(shown, asked), box=())
     for name in ("also", "unlike"):
@@ -240,6 +240,14 @@ def usable(shown: Shown, asked: Asked) -> tuple[Asked, list[str]]:
     if asked.where:
         check(lambda: shown.allowed_ids(ImageFilter(where=asked.where)), where="")
     return asked, problems
+
+
+def _require_picture(shown: Shown, asked: Asked) -> None:
+    """Raise `CbirError` unless the picture that is asked with can be shown."""
+    if asked.image is None:
+        query_pictures().get(asked.picture)
+    else:
+        shown.gallery.file(asked.image)
 
 
 def _known(shown: Shown, image_ids: Sequence[int]) -> tuple[int, ...]:
