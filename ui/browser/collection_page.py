@@ -17,6 +17,7 @@ from ui.browser.figures import plain
 from ui.browser.session import census, session, turn
 from ui.indexing_job import IndexingJob
 from ui.render import printable
+from ui.running_jobs import JOBS
 
 CHOSEN = 24
 CAMERAS = 12
@@ -46,15 +47,9 @@ def _numbers(counts: Census) -> None:
     st.caption("Folders: " + ", ".join(plain(str(root)) for root in roots))
 
 
-@st.cache_resource
-def _jobs() -> list[IndexingJob]:
-    return []
-
-
 def _add_folder() -> None:
     st.subheader("Add a folder, or bring one up to date")
-    jobs = _jobs()
-    running = bool(jobs) and jobs[-1].running
+    running = JOBS.is_running("indexing")
     with st.form("add", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         folder = st.text_input(
             "Folder on this machine", placeholder="/home/me/photos", disabled=running
@@ -67,15 +62,20 @@ def _add_folder() -> None:
         elif not place.is_dir():
             st.error(f"There is no folder {plain(str(place))}.")
         else:
-            jobs.append(IndexingJob(session().engine, place))
-            st.rerun()
-    if jobs:
-        _watch()
+            engine = session().engine
+            try:
+                JOBS.start("indexing", lambda: IndexingJob(engine, place))
+            except CbirError as error:
+                st.error(plain(str(error)))
+            else:
+                st.rerun()
+    job = JOBS.last("indexing", IndexingJob)
+    if job is not None:
+        _watch(job)
 
 
 @st.fragment(run_every=1.0)
-def _watch() -> None:
-    job = _jobs()[-1]
+def _watch(job: IndexingJob) -> None:
     folder = job.places[0].name
     name = plain(folder)
     if job.running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import get_args
@@ -18,6 +19,7 @@ from ui.browser.reviewing import Review, next_open, state_of
 from ui.browser.session import allowed_ids, session
 from ui.duplicates_job import DuplicatesJob
 from ui.duplicates_report import TITLES, groups_as_csv
+from ui.running_jobs import JOBS, JobRunningError
 
 KEPT = "What was compared is kept; search again to continue."
 WHAT = (
@@ -49,14 +51,8 @@ def show() -> None:
 # --- searching ------------------------------------------------------------------------------------
 
 
-@st.cache_resource
-def _jobs() -> list[DuplicatesJob]:
-    """Return the last job; it belongs to the process, so that reloading the page loses nothing."""
-    return []
-
-
 def _is_running() -> bool:
-    return bool(_jobs()) and _jobs()[-1].running
+    return JOBS.is_running("duplicates")
 
 
 def _has_searched() -> bool:
@@ -69,8 +65,9 @@ def _search() -> None:
         st.subheader("Which photos are there twice?")
         st.write(WHAT)
         st.caption(FIRST)
-    if _is_running():
-        _watch()
+    job = JOBS.last("duplicates", DuplicatesJob)
+    if job is not None and job.running:
+        _watch(job)
         return
     label = "Search again" if _has_searched() else "Search for duplicates"
     st.button(
@@ -79,20 +76,19 @@ def _search() -> None:
         on_click=_start,
         help="Compares photos that are new, also those that the filters leave only.",
     )
-    if _jobs():
-        _show_outcome(_jobs()[-1])
+    if job is not None:
+        _show_outcome(job)
 
 
 def _start() -> None:
-    if not _is_running():
-        wanted = state.wanted_images()
-        allowed = allowed_ids(wanted) if wanted else None
-        _jobs()[:] = [DuplicatesJob(session().engine, allowed)]
+    wanted, engine = state.wanted_images(), session().engine
+    allowed = allowed_ids(wanted) if wanted else None
+    with contextlib.suppress(JobRunningError):  # another visitor was faster: that one is shown
+        JOBS.start("duplicates", lambda: DuplicatesJob(engine, allowed))
 
 
 @st.fragment(run_every=1.0)
-def _watch() -> None:
-    job = _jobs()[-1]
+def _watch(job: DuplicatesJob) -> None:
     if not job.running:
         st.rerun()
     show_progress(job, "Duplicates", KEPT)
