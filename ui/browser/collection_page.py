@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import altair as alt
@@ -10,16 +11,19 @@ import streamlit as st
 
 from indexer.errors import CbirError
 from indexer.store.statistics import Census
-from retrieval.collection_map import CollectionMap, map_collection
+from retrieval.collection_map import read_map
+from retrieval.kept_map import CollectionMap
 from ui.browser import results
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
-from ui.browser.session import census, session, turn
+from ui.browser.session import census, session
 from ui.indexing_job import IndexingJob
+from ui.map_job import MapJob
 from ui.render import printable
-from ui.running_jobs import JOBS
+from ui.running_jobs import JOBS, JobRunningError
 
 CHOSEN = 24
+DRAWN = 3_000  # points at most
 CAMERAS = 12
 
 
@@ -132,14 +136,13 @@ def _map(counts: Census) -> None:
         st.caption("A map needs at least 10 images.")
         return
     st.caption("Similar images lie close together. Drag a frame, or click a point.")
-    if not st.toggle("Draw the map", key="draw_map"):
+    if not st.toggle("Draw the map", key="draw_map", on_change=_start_map):
         return
-    try:
-        with st.spinner("Laying out the map …", show_time=True), turn():
-            found = map_collection(session().engine.collection)
-    except CbirError as error:
-        st.error(plain(str(error)))
+    found = _current_map()
+    if found is None:
+        _lay_out_map()
         return
+    found = found.spread(DRAWN)
     chosen = _chart(found)
     if chosen:
         st.caption(
@@ -147,6 +150,39 @@ def _map(counts: Census) -> None:
             + (f", {CHOSEN} shown." if len(chosen) > CHOSEN else ".")
         )
         results.show(results.as_hits(chosen[:CHOSEN]), "map", score=lambda _hit: "", opens=False)
+
+
+def _current_map() -> CollectionMap | None:
+    """Return the map of the last commit: as it is kept, or as the last job made it."""
+    kept = read_map(session().engine.collection)
+    job = JOBS.last("map", MapJob)
+    made = job.found if job is not None else None
+    return made if kept is None and made and made.commits == session().store.commits() else kept
+
+
+def _start_map() -> None:
+    engine = session().engine
+    if st.session_state.draw_map and _current_map() is None:
+        with contextlib.suppress(JobRunningError):  # another visitor was faster: that one is shown
+            JOBS.start("map", lambda: MapJob(engine))
+
+
+def _lay_out_map() -> None:
+    """Draw how far the map is, or how the last attempt ended and a button that starts it."""
+    job = JOBS.last("map", MapJob)
+    if job is not None and job.running:
+        _watch_map(job)
+        return
+    if job is not None and job.error:
+        st.error(plain(job.error))
+    st.button("Lay out the map", on_click=_start_map)
+
+
+@st.fragment(run_every=1.0)
+def _watch_map(job: MapJob) -> None:
+    if not job.running:
+        st.rerun()
+    show_progress(job, "Map", "Nothing of the map is kept.")
 
 
 def _chart(found: CollectionMap) -> list[int]:
