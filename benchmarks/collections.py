@@ -89,12 +89,13 @@ def mosaics(photos: list[Path], count: int, folder: Path) -> None:
         sheet.save(folder / f"{i:06d}.jpg", quality=90)
 
 
-def fill(store: Store, images: int, regions: FloatArray | None = None) -> None:
+def fill(store: Store, images: int, regions: FloatArray | None = None, *, first: int = 0) -> None:
     """Commit images that do not exist, with vectors clustered as those of photos are.
 
-    Where the store has regions, theirs are jittered ones of `regions` (N, D).
+    Where the store has regions, theirs are jittered ones of `regions` (N, D). `first` is the number
+    of the first image, so that a store can grow.
     """
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(first)
     root = store.add_root(store.path.parent / "photos")
     centres = {
         kind: np.maximum(random.normal(size=(CENTRES, size)), 0).astype(np.float32)
@@ -104,8 +105,8 @@ def fill(store: Store, images: int, regions: FloatArray | None = None) -> None:
     boxes = nothing if regions is None else store.spec.layout.boxes(WIDTH, HEIGHT)
     facts = ImageFacts(WIDTH, HEIGHT, "JPEG", taken_at=None, camera=None)
     with store.writing():
-        for start in range(0, images, PART):
-            count = min(PART, images - start)
+        for start in range(first, first + images, PART):
+            count = min(PART, first + images - start)
             drawn = {
                 kind: unit_rows(
                     centre[random.integers(CENTRES, size=count)]

@@ -126,7 +126,9 @@ class PlainNetwork:
         inference = engine.collection.extractor.inference
         if not isinstance(inference, OpenVinoEngine):
             raise SystemExit("This benchmark compares with OpenVINO, which is not the engine here.")
-        self._request = ov.Core().compile_model(inference.model_file, "CPU").create_infer_request()
+        self._request = (
+            ov.Core().compile_model(inference.read_model(), "CPU").create_infer_request()
+        )
 
     def forward(self, images: Sequence[Pixels]) -> None:
         for image in images:

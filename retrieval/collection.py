@@ -106,6 +106,11 @@ class Collection:
                 return work(self.current())
         return work(self.current())
 
+    @property
+    def commits(self) -> int:
+        """The number of the commit that this is the collection as of."""
+        return self._state.commits
+
     # --- what is loaded -----------------------------------------------------------------------
 
     @property

@@ -53,7 +53,7 @@ HOMES: dict[str, str | tuple[str, ...]] = {
     "pyarrow": "indexer/exports/parquet_files.py",
     "pymilvus": "indexer/store/vectors/milvus_server.py",
     "grpc": "indexer/store/vectors/milvus_server.py",
-    "openTSNE": "retrieval/collection_map.py",
+    "openTSNE": "retrieval/map_layout.py",
     "ray": "indexer/ray_pipeline.py",
     "jinja2": "ui/",
     "rich": "ui/",

@@ -59,6 +59,10 @@ class Job(ABC):
         """Stop soon."""
         self._stopping.set()
 
+    def wait(self, patience_s: float | None = None) -> None:
+        """Wait until it has ended, for so many seconds at most if given."""
+        self._thread.join(patience_s)
+
     @abstractmethod
     def _work(self) -> None:
         """Do the work, and set `stopped` if it was stopped; `CbirError` is reported."""

@@ -17,6 +17,7 @@ DERIVED = "derived"
 SETTINGS = "settings.json"
 DUPLICATES = "duplicates-1.json"  # another number where their finding changes
 KEYPOINTS = "keypoints-1.bin"  # of an image; another number where their making changes
+TAPS = "taps-1.bin"  # of an image, at every tap of the network; another number likewise
 
 _TOP_FILE = re.compile(
     r"catalog(\.damaged)?\.sqlite(-wal|-shm|-journal)?|settings\.json(\.part)?|"
@@ -25,7 +26,7 @@ _TOP_FILE = re.compile(
 _ADAPTATION_FILE = re.compile(r"adaptation-[0-9a-f]{16}\.npz")
 _VECTOR_FILE = re.compile(r"\d{8}-[a-z_]+(\.(ids|images|vectors)\.npy|\.sums|-[a-z]+\.faiss)")
 _DERIVED_FILE = re.compile(
-    r"\d+-([0-9a-f]+-[0-9a-f]+-\d+(\.jpg)?|keypoints-\d+\.bin)(\.[0-9-]+\.part)?"
+    r"\d+-([0-9a-f]+-[0-9a-f]+-\d+(\.jpg)?|(keypoints|taps)-\d+\.bin)(\.[0-9-]+\.part)?"
 )
 _COLLECTION_FILE = re.compile(r"(map\.npz|duplicates-\d+\.json)(\.[0-9-]+\.part)?|map\.\d+\.part")
 

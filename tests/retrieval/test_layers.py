@@ -10,7 +10,7 @@ from indexer.errors import UnreadableImageError
 from indexer.features.extractor import FeatureExtractor
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
-from retrieval.layers import BATCH, LayerLab
+from retrieval.layers import LayerLab
 from retrieval.query import Query
 from tests.pictures import PHOTOS, photo
 from tests.sample import MANIFEST, SCENES, Sample, is_centred_in
@@ -76,24 +76,19 @@ def test_boxes_lie_in_their_images_and_on_the_subject(sample: Sample, lab: Layer
             assert is_centred_in(hit.region, SCENES[other]["cat"])
 
 
-def test_progress_ends_at_the_end(sample: Sample, lab: LayerLab) -> None:
-    pool = everything(sample)[: BATCH + 3]
-    told: list[tuple[int, int]] = []
-
-    def tell(step: str, done: int, total: int, *, failed: int = 0) -> None:
-        assert (step, failed) == ("Describing images", 0)
-        told.append((done, total))
-
-    lab.rank(Query(image_id=pool[0]), pool, k=1, progress=tell)
-    assert told == [(BATCH, len(pool)), (len(pool), len(pool))]
-
-
 def test_the_pool_holds_the_nearest_and_others(sample: Sample, lab: LayerLab) -> None:
     query = Query(image_id=id_of(sample, "cat-1.jpg"))
     pool = lab.pool(query, 30)
     assert pool == sorted(set(pool))
     assert len(pool) <= 30
     assert {id_of(sample, name) for name in MANIFEST["groups"]["cat"]} <= set(pool)
+
+
+def test_others_of_the_pool_are_the_same_for_all_questions(sample: Sample, lab: LayerLab) -> None:
+    known = everything(sample)
+    others = {known[round(place)] for place in (0, (len(known) - 1) / 2, len(known) - 1)}
+    for image_id in (known[7], known[-9]):
+        assert others <= set(lab.pool(Query(image_id=image_id), 8))
 
 
 @pytest.mark.parametrize("size", [1, 2, 10, 75, 240])

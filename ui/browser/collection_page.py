@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import altair as alt
@@ -10,16 +11,20 @@ import streamlit as st
 
 from indexer.errors import CbirError
 from indexer.store.statistics import Census
-from retrieval.collection_map import CollectionMap, map_collection
+from retrieval.collection_map import read_map
+from retrieval.kept_map import CollectionMap
 from ui.answers import as_hits
 from ui.browser import asking, listing
 from ui.browser.background import show_progress
 from ui.browser.figures import plain
-from ui.browser.session import session, turn
+from ui.browser.session import session
 from ui.indexing_job import IndexingJob
+from ui.map_job import MapJob
 from ui.render import printable
+from ui.running_jobs import JOBS, JobRunningError
 
 CHOSEN = 24
+DRAWN = 3_000  # points at most
 CAMERAS = 12
 
 
@@ -47,15 +52,9 @@ def _numbers(counts: Census) -> None:
     st.caption("Folders: " + ", ".join(plain(str(root)) for root in roots))
 
 
-@st.cache_resource
-def _jobs() -> list[IndexingJob]:
-    return []
-
-
 def _add_folder() -> None:
     st.subheader("Add a folder, or bring one up to date")
-    jobs = _jobs()
-    running = bool(jobs) and jobs[-1].running
+    running = JOBS.is_running("indexing")
     with st.form("add", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         folder = st.text_input(
             "Folder on this machine", placeholder="/home/me/photos", disabled=running
@@ -68,15 +67,20 @@ def _add_folder() -> None:
         elif not place.is_dir():
             st.error(f"There is no folder {plain(str(place))}.")
         else:
-            jobs.append(IndexingJob(session().engine, place))
-            st.rerun()
-    if jobs:
-        _watch()
+            engine = session().engine
+            try:
+                JOBS.start("indexing", lambda: IndexingJob(engine, place))
+            except CbirError as error:
+                st.error(plain(str(error)))
+            else:
+                st.rerun()
+    job = JOBS.last("indexing", IndexingJob)
+    if job is not None:
+        _watch(job)
 
 
 @st.fragment(run_every=1.0)
-def _watch() -> None:
-    job = _jobs()[-1]
+def _watch(job: IndexingJob) -> None:
     folder = job.places[0].name
     name = plain(folder)
     if job.running:
@@ -133,14 +137,13 @@ def _map(counts: Census) -> None:
         st.caption("A map needs at least 10 images.")
         return
     st.caption("Similar images lie close together. Drag a frame, or click a point.")
-    if not st.toggle("Draw the map", key="draw_map"):
+    if not st.toggle("Draw the map", key="draw_map", on_change=_start_map):
         return
-    try:
-        with st.spinner("Laying out the map …", show_time=True), turn():
-            found = map_collection(session().engine.collection)
-    except CbirError as error:
-        st.error(plain(str(error)))
+    found = _current_map()
+    if found is None:
+        _lay_out_map()
         return
+    found = found.spread(DRAWN)
     chosen = _chart(found)
     if chosen:
         st.caption(
@@ -150,6 +153,39 @@ def _map(counts: Census) -> None:
         shown = session()
         hits = as_hits(shown, chosen[:CHOSEN])
         listing.show(shown, asking.asked(), hits, "map-chosen", scores=False, with_query=False)
+
+
+def _current_map() -> CollectionMap | None:
+    """Return the map of the last commit: as it is kept, or as the last job made it."""
+    kept = read_map(session().engine.collection)
+    job = JOBS.last("map", MapJob)
+    made = job.found if job is not None else None
+    return made if kept is None and made and made.commits == session().store.commits() else kept
+
+
+def _start_map() -> None:
+    engine = session().engine
+    if st.session_state.draw_map and _current_map() is None:
+        with contextlib.suppress(JobRunningError):  # another visitor was faster: that one is shown
+            JOBS.start("map", lambda: MapJob(engine))
+
+
+def _lay_out_map() -> None:
+    """Draw how far the map is, or how the last attempt ended and a button that starts it."""
+    job = JOBS.last("map", MapJob)
+    if job is not None and job.running:
+        _watch_map(job)
+        return
+    if job is not None and job.error:
+        st.error(plain(job.error))
+    st.button("Lay out the map", on_click=_start_map)
+
+
+@st.fragment(run_every=1.0)
+def _watch_map(job: MapJob) -> None:
+    if not job.running:
+        st.rerun()
+    show_progress(job, "Map", "Nothing of the map is kept.")
 
 
 def _chart(found: CollectionMap) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import get_args
@@ -19,6 +20,7 @@ from ui.browser.reviewing import Review, next_open, state_of
 from ui.browser.session import session
 from ui.duplicates_job import DuplicatesJob
 from ui.duplicates_report import TITLES, groups_as_csv
+from ui.running_jobs import JOBS, JobRunningError
 
 KEPT = "What was compared is kept; search again to continue."
 WHAT = (
@@ -52,14 +54,8 @@ def show() -> None:
 # --- searching ------------------------------------------------------------------------------------
 
 
-@st.cache_resource
-def _jobs() -> list[DuplicatesJob]:
-    """Return the last job; it belongs to the process, so that reloading the page loses nothing."""
-    return []
-
-
 def _is_running() -> bool:
-    return bool(_jobs()) and _jobs()[-1].running
+    return JOBS.is_running("duplicates")
 
 
 def _has_searched() -> bool:
@@ -72,8 +68,9 @@ def _search() -> None:
         st.subheader("Which photos are there twice?")
         st.write(WHAT)
         st.caption(FIRST)
-    if _is_running():
-        _watch()
+    job = JOBS.last("duplicates", DuplicatesJob)
+    if job is not None and job.running:
+        _watch(job)
         return
     label = "Search again" if _has_searched() else "Search for duplicates"
     st.button(
@@ -82,19 +79,19 @@ def _search() -> None:
         on_click=_start,
         help="Compares photos that are new, also those that the filters leave only.",
     )
-    if _jobs():
-        _show_outcome(_jobs()[-1])
+    if job is not None:
+        _show_outcome(job)
 
 
 def _start() -> None:
-    if not _is_running():
-        allowed = allowed_of(session(), asking.asked())
-        _jobs()[:] = [DuplicatesJob(session().engine, allowed)]
+    shared = session()
+    allowed = allowed_of(shared, asking.asked())
+    with contextlib.suppress(JobRunningError):  # another visitor was faster: that one is shown
+        JOBS.start("duplicates", lambda: DuplicatesJob(shared.engine, allowed))
 
 
 @st.fragment(run_every=1.0)
-def _watch() -> None:
-    job = _jobs()[-1]
+def _watch(job: DuplicatesJob) -> None:
     if not job.running:
         st.rerun()
     show_progress(job, "Duplicates", KEPT)

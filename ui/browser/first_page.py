@@ -10,6 +10,7 @@ import streamlit as st
 from indexer.errors import CbirError
 from ui.browser.figures import plain
 from ui.indexing_job import first_index
+from ui.running_jobs import JOBS
 
 
 def show() -> None:
@@ -36,7 +37,7 @@ def _start(place: Path, folder: str) -> None:
         st.error(f"There is no folder {plain(folder)}.")
     else:
         try:
-            first_index(place, photos)
+            JOBS.start("indexing", lambda: first_index(place, photos))
         except CbirError as error:
             st.error(plain(str(error)))
             return

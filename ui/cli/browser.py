@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # the options are shown without loading the server
 ANY = "0.0.0.0"  # all addresses of this machine, loopback among them
 UPLOAD_MB = 40
 TOKEN_BYTES = 24
+JOBS_END_S = 10.0  # in which jobs may keep what they have done
 READ_WITHIN_S = 60.0  # a browser that has to start first needs some seconds to read its file
 PAGES = ("search", "modes", "teach", "lab", "duplicates", "collection", "first")
 # Streamlit's options: no telemetry, no questions at the terminal, no watching of files.
@@ -87,6 +88,7 @@ def ui(
     """
     from ui.api.limits import Limits
     from ui.process import configure_images
+    from ui.running_jobs import JOBS
 
     if token and no_token:
         raise typer.BadParameter("choose one of --token and --no-token")
@@ -107,6 +109,7 @@ def ui(
     try:
         _serve(place, service)
     finally:
+        JOBS.close(JOBS_END_S)
         service.close()
 
 

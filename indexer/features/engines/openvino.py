@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.arrays import Pixels
 from indexer.features.backbones import Backbone
-from indexer.features.engines.openvino_conversion import find_or_convert
+from indexer.features.engines.openvino_conversion import find_or_convert, up_to_taps
 from indexer.features.engines.openvino_runtime import (
     choose_precision,
     compile_model,
@@ -40,7 +40,8 @@ class OpenVinoEngine:
     def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
         self.taps = list(taps)
         self.precision = choose_precision()
-        self.model_file = find_or_convert(backbone, self.taps)
+        self.model_file = find_or_convert(backbone)
+        self._backbone = backbone
         self._core = new_core()
         self._models: dict[Hint, _Model] = {}
         self._loading = threading.Lock()
@@ -74,7 +75,11 @@ class OpenVinoEngine:
             "PERFORMANCE_HINT": hint,
             "ENABLE_CPU_PINNING": False,  # every model and process would pin the same cores
         }
-        return compile_model(self._core, self._core.read_model(self.model_file), options)
+        return compile_model(self._core, self.read_model(), options)
+
+    def read_model(self) -> Any:
+        """Return the network up to the taps, not compiled yet."""
+        return up_to_taps(self._core.read_model(self.model_file), self._backbone, self.taps)
 
 
 class _Model:

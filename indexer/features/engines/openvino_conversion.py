@@ -1,4 +1,4 @@
-"""Converting a torch network to an OpenVINO model, once for each set of taps."""
+"""Converting a torch network to an OpenVINO model, once for all sets of taps."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from indexer.features.engines.openvino_runtime import cache_folder, load_convert
 CONVERSION = 7
 
 
-def find_or_convert(backbone: Backbone, taps: Sequence[str]) -> Path:
+def find_or_convert(backbone: Backbone) -> Path:
     """Return the file of the converted model; it is converted on first use.
 
-    The model takes one image (1, H, W, 3) uint8 of any size and returns the activations at `taps`.
+    The model takes one image (1, H, W, 3) uint8 of any size and returns the activations at all taps
+    of the backbone, in their order. Converting takes many seconds, most of them for loading torch:
+    `up_to_taps` makes every model of fewer taps from this one.
     The layers up to the backbone's `precise_module` stay in float32 at any precision: they see the
     grey levels themselves, and what bfloat16 rounds off there shows in every vector. An unfinished
     file is never left behind.
     """
-    key = "|".join(map(str, (CONVERSION, ov.__version__, backbone.weights, *taps)))
+    key = "|".join(map(str, (CONVERSION, ov.__version__, backbone.weights, *backbone.taps)))
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
     folder = cache_folder() / "models"
     path = folder / f"{backbone.name.replace(':', '-').replace('/', '-')}-{digest}.xml"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        model = _convert(backbone, taps)
+        model = _convert(backbone)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             made = Path(scratch) / path.name
             ov.save_model(model, made, compress_to_fp16=False)
@@ -43,12 +45,22 @@ def find_or_convert(backbone: Backbone, taps: Sequence[str]) -> Path:
     return path
 
 
-def _convert(backbone: Backbone, taps: Sequence[str]) -> Any:
+def up_to_taps(model: Any, backbone: Backbone, taps: Sequence[str]) -> Any:
+    """Return the model that gives the activations at `taps` alone, in their order.
+
+    Layers that only others need are left out: it gives the same bits as one that was converted for
+    these taps.
+    """
+    results = dict(zip(backbone.taps, model.get_results(), strict=True))
+    return ov.Model([results[tap] for tap in taps], model.get_parameters(), backbone.name)
+
+
+def _convert(backbone: Backbone) -> Any:
     import torch
 
     from indexer.features.networks import build_network
 
-    network = build_network(backbone, taps)
+    network = build_network(backbone, list(backbone.taps))
     side = max(2 * backbone.multiple_px, 2 * backbone.min_size_px)
     example = torch.zeros(1, side, side, 3, dtype=torch.uint8)
     with warnings.catch_warnings(), contextlib.redirect_stdout(None):

@@ -24,6 +24,7 @@ from tests.pictures import photo
 from tests.ui.browser.conftest import Served
 from ui.browser.duplicate_pictures import pose_text
 from ui.browser.reviewing import lay
+from ui.running_jobs import JOBS
 
 
 def page_alone() -> None:
@@ -56,6 +57,7 @@ def app(store: Path) -> Iterator[AppTest]:
     assert store.is_dir()
     st.cache_resource.clear()
     yield AppTest.from_function(page_alone, default_timeout=60)
+    JOBS.close(60)
     st.cache_resource.clear()
 
 
