@@ -6,6 +6,8 @@ import streamlit as st
 
 from indexer.choices import Scope
 from indexer.errors import CbirError
+from indexer.features.backbones import Tap
+from indexer.features.registry import get_backbone
 from retrieval.layers import POOL_IMAGES, LayerLab, TapHits
 from retrieval.query import Hit, Query
 from ui.answers import HIT_BYTES, plain_query_of, search_query, without_data
@@ -20,6 +22,12 @@ SHOWN = 12
 WHOLE = "One vector an image: what it looks like altogether."
 REGIONS = "The best of many windows an image: a part of it is enough, and it has a box."
 SHOWN_OF_A_TAP = 8
+# By how many pixels of the input a position stands for: the more, the later the layer.
+LESSONS = {
+    8: "Edges, colours and fine textures: what pictures of any origin are made of.",
+    16: "Textures and small parts: often the best far from ImageNet, as in medicine.",
+    10_000: "Parts and whole objects, wherever they are in the picture.",
+}
 
 
 @st.cache_resource(
@@ -54,7 +62,7 @@ def _scopes(shown: Shown, asked: Asked) -> None:
     regions = _search(shown, asked, "region")
     seen = {hit.image_id for hit in whole}
     new = sum(hit.image_id not in seen for hit in regions)
-    note = f"{REGIONS} {new} of these {len(regions)} are not in the row above."
+    note = f"{REGIONS} Not in the row above: {new} of {len(regions)}."
     _row(shown, asked, regions, "regions", "Regions", note)
 
 
@@ -67,7 +75,15 @@ def _taps(shown: Shown, asked: Asked) -> None:
     """Show the hits by each tap of the network."""
     query = plain_query_of(shown, asked, rerank=False)
     for row in _rank(shown, query):
-        _row(shown, asked, row.hits, f"tap-{row.tap}", f"{row.tap} · {row.kind}", "")
+        note = _lesson(get_backbone(shown.spec.backbone).tap(row.tap))
+        _row(shown, asked, row.hits, f"tap-{row.tap}", f"{row.tap} · {row.kind}", note)
+
+
+def _lesson(tap: Tap) -> str:
+    """Return what is learnt from the hits of a tap, in a sentence."""
+    if tap.kind == "fc":
+        return "Kinds of content, as the network was taught them: strongest near ImageNet."
+    return next(lesson for stride_px, lesson in LESSONS.items() if tap.stride <= stride_px)
 
 
 def _row(shown: Shown, asked: Asked, hits: list[Hit], key: str, heading: str, note: str) -> None:

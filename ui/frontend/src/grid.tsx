@@ -36,7 +36,10 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
   const width = useWidth(frame);
   const seen = useWindow(frame);
   const height = rowHeight(useKept(density), width, data.compact);
-  const layout = useMemo(() => arrange(rows, width, height), [rows, width, height]);
+  const layout = useMemo(
+    () => arrange(rows, width, height, !data.compact),
+    [rows, width, height, data.compact],
+  );
   const [current, setCurrent] = useState(0);
   const chosen = new Set(useKept(selected));
   const { labels, give } = useLabels();
@@ -229,10 +232,10 @@ function rowHeight(wished: number, width: number, compact: boolean): number {
   return width > 0 && width < 600 ? Math.min(wished, 150) : wished;
 }
 
-function arrange(rows: readonly Row[], width: number, height: number): Layout {
+function arrange(rows: readonly Row[], width: number, height: number, divides: boolean): Layout {
   if (width === 0) return { lines: [], divider: null, height: 0 };
   const shapes = rows.map((row) => shape(row.w, row.h));
-  const sure = rows.findIndex((row) => row.t === WEAK);
+  const sure = divides ? rows.findIndex((row) => row.t === WEAK) : -1;
   if (sure <= 0) {
     const lines = justify(shapes, width, height, GAP);
     return { lines, divider: null, height: heightOf(lines) };

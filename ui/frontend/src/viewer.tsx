@@ -91,8 +91,8 @@ export function Viewer(props: Props) {
           {row.s !== undefined && ` · score ${row.s.toFixed(3)}`}
           {row.t && ` · ${row.t}`}
         </span>
-        <button type="button" onClick={() => step(-1)} disabled={place <= 0} title="Previous (←)">Previous</button>
-        <button type="button" onClick={() => step(1)} disabled={place < 0 || place >= rows.length - 1} title="Next (→)">Next</button>
+        <button type="button" onClick={() => step(-1)} disabled={place <= 0} aria-label="Previous" title="Previous (←)"><span aria-hidden="true">‹</span></button>
+        <button type="button" onClick={() => step(1)} disabled={place < 0 || place >= rows.length - 1} aria-label="Next" title="Next (→)"><span aria-hidden="true">›</span></button>
         <button type="button" class="close" onClick={hideHit} aria-label="Close" title="Close (Esc)">✕</button>
       </header>
       <Pictures row={row} query={query} pan={pan} layers={layers} />
