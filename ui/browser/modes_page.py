@@ -83,7 +83,7 @@ def _lesson(tap: Tap) -> str:
     """Return what is learnt from the hits of a tap, in a sentence."""
     if tap.kind == "fc":
         return "Kinds of content, as the network was taught them: strongest near ImageNet."
-    return next(lesson for stride_px, lesson in LESSONS.items() if tap.stride <= stride_px)
+    return next(lesson for stride_px, lesson in LESSONS.items() if tap.stride_px <= stride_px)
 
 
 def _row(shown: Shown, asked: Asked, hits: list[Hit], key: str, heading: str, note: str) -> None:
