@@ -71,10 +71,10 @@ def asked_in(request: Request) -> Asked:
 
 def number_in(request: Request, name: str, usual: int | None = None, most: int = 2**62) -> int:
     """Return a number from 0; raises `InvalidQueryError` for anything else."""
-    text = request.query_params.get(name)
-    if text is None and usual is not None:
+    text = request.query_params.get(name, "")
+    if usual is not None and name not in request.query_params:
         return usual
-    number = _number(text or "")
+    number = _number(text)
     if number is None or number > most:
         raise InvalidQueryError(
             f"{name} in the address is {printable(text)!r}; it must be a whole number"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -14,7 +15,7 @@ from indexer.errors import InvalidQueryError
 from retrieval.correspondences import Correspondences, find_correspondences
 from retrieval.localize import Localization, localize
 from retrieval.query import Hit
-from ui.answers import plain_query_of, without_data
+from ui.answers import DEPTHS, plain_query_of, search, without_data
 from ui.api.service import Wanted
 from ui.asked import Asked
 from ui.overlay import heat_layer, mask_layer
@@ -45,12 +46,31 @@ async def show_located(request: Request) -> Response:
 
     def find(shown: Shown, wanted: Wanted) -> Response:
         [image] = require_images(shown, [image_id])
-        hit = hits_by_id(shown, asked, [image_id], wanted).get(image_id, image)
+        part, hit = _best_box(shown, asked, image, wanted)
         if what == MATCHES:
-            return JSONResponse(_matches(shown, asked, hit, wanted))
-        return _as_png(LAYERS[what](_locate(shown, asked, hit, wanted)))
+            return JSONResponse(_matches(shown, part, hit, wanted))
+        return _as_png(LAYERS[what](_locate(shown, part, hit, wanted)))
 
     return await work_for(request, find)
+
+
+def _best_box(shown: Shown, asked: Asked, image: Hit, wanted: Wanted) -> tuple[Asked, Hit]:
+    """Return what is asked with that box, of several, which found an image best, and its hit."""
+    if len(asked.box) < 2:
+        hits = hits_by_id(shown, asked, [image.image_id], wanted)
+        return asked, hits.get(image.image_id, image)
+    parts = [replace(asked, box=(box,)) for box in asked.box]
+    found = [
+        (part, hit)
+        for part in parts
+        for hit in search(shown, part, DEPTHS[-1], wanted)
+        if hit.image_id == image.image_id
+    ]
+    return max(found, key=lambda one: _strength(one[1]), default=(parts[0], image))
+
+
+def _strength(hit: Hit) -> tuple[int, float]:
+    return hit.inliers or 0, hit.score
 
 
 def _locate(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> Localization:

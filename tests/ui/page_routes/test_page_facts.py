@@ -84,7 +84,7 @@ def test_what_a_new_search_finds_is_shown_at_once(fetched: Fetched) -> None:
 @pytest.mark.parametrize(
     ("query", "status", "says"),
     [
-        ("", 422, "hit in the address is"),
+        ("", 422, "hit in the address is ''; it must be a whole number"),
         ("hit=cat", 422, "hit in the address is 'cat'; it must be a whole number"),
         ("hit=999999", 404, "no image 999999 any more"),
         ("hit=1&image=999999", 422, "no image 999999"),
