@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from indexer.errors import CbirError, InvalidQueryError
 from retrieval.query import Hit
-from ui.answers import DEPTHS, as_hits, search
+from ui.answers import DEPTHS, as_hits, search, usable
 from ui.api.problems import NotFoundError, problem_of
 from ui.api.service import Service, Wanted
 from ui.asked import Asked
@@ -60,13 +60,15 @@ async def work_for(request: Request, work: Work[T]) -> T:
 # --- what an address says -------------------------------------------------------------------------
 
 
-def asked_in(request: Request) -> Asked:
-    """Return what is asked; raises `InvalidQueryError` where some of it cannot be read."""
+def asked_of(request: Request, shown: Shown) -> tuple[Asked, list[str]]:
+    """Return what is asked, as far as the store can be asked it, and why the rest is left out.
+
+    That is what the page itself shows, with the same reasons above it.
+    """
     values = request.query_params
     asked, problems = Asked.read({name: values.getlist(name) for name in values})
-    if problems:
-        raise InvalidQueryError(" ".join(problems))
-    return asked
+    part, more = usable(shown, asked)
+    return part, [*problems, *more]
 
 
 def number_in(request: Request, name: str, usual: int | None = None, most: int = 2**62) -> int:

@@ -19,7 +19,7 @@ from ui.answers import DEPTHS, plain_query_of, search, without_data
 from ui.api.service import Wanted
 from ui.asked import Asked
 from ui.overlay import heat_layer, mask_layer
-from ui.page_routes.answering import asked_in, hits_by_id, number_in, require_images, work_for
+from ui.page_routes.answering import asked_of, hits_by_id, number_in, require_images, work_for
 from ui.render import quad_as_list
 from ui.shown import Shown
 
@@ -28,6 +28,7 @@ T = TypeVar("T")
 SIDE_PX = 800  # of the picture that is looked at
 DIGITS = 4  # of shares
 MATCHES = "matches.json"
+NO_PICTURE = "Only a picture can be found in another one, not a word."
 LAYERS: dict[str, Callable[[Localization], Image.Image]] = {
     "heat.png": lambda found: heat_layer(found.heat),
     "mask.png": lambda found: mask_layer(found.mask),
@@ -36,15 +37,16 @@ LAYERS: dict[str, Callable[[Localization], Image.Image]] = {
 
 async def show_located(request: Request) -> Response:
     """Answer with a layer for the picture of a hit, or with the points that it shares."""
-    asked, image_id = asked_in(request), number_in(request, "hit")
+    image_id = number_in(request, "hit")
     what = request.query_params.get("what", "")
     if what not in (MATCHES, *LAYERS):
         known = ", ".join((*LAYERS, MATCHES))
         raise InvalidQueryError(f"what in the address is {what!r}; it must be one of {known}.")
-    if not asked.has_picture:
-        raise InvalidQueryError("Only a picture can be found in another one, not a word.")
 
     def find(shown: Shown, wanted: Wanted) -> Response:
+        asked, problems = asked_of(request, shown)
+        if not asked.has_picture:
+            raise InvalidQueryError(" ".join(problems) or NO_PICTURE)
         [image] = require_images(shown, [image_id])
         part, hit = _best_box(shown, asked, image, wanted)
         if what == MATCHES:

@@ -125,7 +125,7 @@ def test_what_shares_nothing_has_no_outline(fetched: Fetched) -> None:
         ("hit=1&image=1&what=box.png", 422, "'box.png'; it must be one of heat.png, mask.png"),
         ("hit=1&text=cat&what=heat.png", 422, "Only a picture can be found"),
         ("hit=999999&image=1&what=heat.png", 404, "no image 999999 any more"),
-        ("hit=1&picture=0123456789abcdef&what=heat.png", 404, "no longer in memory"),
+        ("hit=1&picture=0123456789abcdef&what=heat.png", 422, "no longer in memory"),
     ],
 )
 def test_what_cannot_be_located_is_told(
