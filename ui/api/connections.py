@@ -71,5 +71,6 @@ def run(
         ssl_certfile=certificate,
         ssl_keyfile=key,
         server_header=False,
+        ws_per_message_deflate=False,  # most messages of a page are short, and it takes time
         timeout_graceful_shutdown=STOP_S,
     )

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse
 
 from indexer.errors import CbirError, InvalidQueryError
 from retrieval.query import Hit
-from ui.answers import DEPTHS, as_hits, search
+from ui.answers import DEPTHS, as_hits, search, usable
 from ui.api.problems import NotFoundError, problem_of
 from ui.api.service import Service, Wanted
 from ui.asked import Asked
@@ -60,21 +60,23 @@ async def work_for(request: Request, work: Work[T]) -> T:
 # --- what an address says -------------------------------------------------------------------------
 
 
-def asked_in(request: Request) -> Asked:
-    """Return what is asked; raises `InvalidQueryError` where some of it cannot be read."""
+def asked_of(request: Request, shown: Shown) -> tuple[Asked, list[str]]:
+    """Return what is asked, as far as the store can be asked it, and why the rest is left out.
+
+    That is what the page itself shows, with the same reasons above it.
+    """
     values = request.query_params
     asked, problems = Asked.read({name: values.getlist(name) for name in values})
-    if problems:
-        raise InvalidQueryError(" ".join(problems))
-    return asked
+    part, more = usable(shown, asked)
+    return part, [*problems, *more]
 
 
 def number_in(request: Request, name: str, usual: int | None = None, most: int = 2**62) -> int:
     """Return a number from 0; raises `InvalidQueryError` for anything else."""
-    text = request.query_params.get(name)
-    if text is None and usual is not None:
+    text = request.query_params.get(name, "")
+    if usual is not None and name not in request.query_params:
         return usual
-    number = _number(text or "")
+    number = _number(text)
     if number is None or number > most:
         raise InvalidQueryError(
             f"{name} in the address is {printable(text)!r}; it must be a whole number"

@@ -20,7 +20,7 @@ from retrieval.query import Hit
 from ui.answers import as_rows
 from ui.api.service import Wanted
 from ui.duplicates_report import TITLES
-from ui.page_routes.answering import asked_in, hits_by_id, number_in, require_images, work_for
+from ui.page_routes.answering import asked_of, hits_by_id, number_in, require_images, work_for
 from ui.page_routes.folders import can_open_folders
 from ui.printable import printable
 from ui.shown import Shown
@@ -34,9 +34,10 @@ Related = Mapping[int, list[tuple[int, str]]]
 
 async def show_facts(request: Request) -> Response:
     """Answer with what is known of an image, and of it as a hit, if it is one."""
-    asked, image_id = asked_in(request), number_in(request, "hit")
+    image_id = number_in(request, "hit")
 
     def find(shown: Shown, wanted: Wanted) -> dict[str, Any]:
+        asked, _ = asked_of(request, shown)
         [image] = require_images(shown, [image_id])
         hit = hits_by_id(shown, asked, [image_id], wanted).get(image_id)
         info = shown.gallery.info(image_id)

@@ -16,23 +16,25 @@ from indexer.store.ordering import newest_first
 from ui.answers import DEPTHS, allowed_of, as_hits, as_rows, search
 from ui.api.service import Wanted
 from ui.asked import Asked
-from ui.page_routes.answering import asked_in, number_in, work_for
+from ui.page_routes.answering import asked_of, number_in, work_for
 from ui.printable import printable
 from ui.shown import NAME_BYTES, Shown
 from ui.zipped_hits import legible
 
 PART = 48  # rows, unless asked
 MOST = 500
+NOTHING = "There is nothing to search for: no picture, and no word."
 
 
 async def list_hits(request: Request) -> Response:
     """Answer with hits of what is asked, as the page draws them."""
-    asked, first = asked_in(request), number_in(request, "from", 0)
+    first = number_in(request, "from", 0)
     stop = first + number_in(request, "count", PART, MOST)
-    if not asked.has_query:
-        raise InvalidQueryError("There is nothing to search for: no picture, and no word.")
 
     def find(shown: Shown, wanted: Wanted) -> dict[str, Any]:
+        asked, problems = asked_of(request, shown)
+        if not asked.has_query:
+            raise InvalidQueryError(" ".join(problems) or NOTHING)
         depth = next((depth for depth in DEPTHS if stop <= depth), DEPTHS[-1])
         hits = search(shown, asked, depth, wanted)
         may_be_more = len(hits) == depth < DEPTHS[-1]
@@ -47,11 +49,11 @@ async def list_hits(request: Request) -> Response:
 
 async def list_images(request: Request) -> Response:
     """Answer with images of the collection that pass the filters, the newest first."""
-    asked, first = asked_in(request), number_in(request, "from", 0)
+    first = number_in(request, "from", 0)
     stop = first + number_in(request, "count", PART, MOST)
 
     def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
-        ids = _in_order(shown, asked)
+        ids = _in_order(shown, asked_of(request, shown)[0])
         return {
             "hits": as_rows(shown, as_hits(shown, ids[first:stop].tolist())),
             "total": len(ids),

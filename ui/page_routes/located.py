@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -14,11 +15,11 @@ from indexer.errors import InvalidQueryError
 from retrieval.correspondences import Correspondences, find_correspondences
 from retrieval.localize import Localization, localize
 from retrieval.query import Hit
-from ui.answers import plain_query_of, without_data
+from ui.answers import DEPTHS, plain_query_of, search, without_data
 from ui.api.service import Wanted
 from ui.asked import Asked
 from ui.overlay import heat_layer, mask_layer
-from ui.page_routes.answering import asked_in, hits_by_id, number_in, require_images, work_for
+from ui.page_routes.answering import asked_of, hits_by_id, number_in, require_images, work_for
 from ui.render import quad_as_list
 from ui.shown import Shown
 
@@ -27,6 +28,7 @@ T = TypeVar("T")
 SIDE_PX = 800  # of the picture that is looked at
 DIGITS = 4  # of shares
 MATCHES = "matches.json"
+NO_PICTURE = "Only a picture can be found in another one, not a word."
 LAYERS: dict[str, Callable[[Localization], Image.Image]] = {
     "heat.png": lambda found: heat_layer(found.heat),
     "mask.png": lambda found: mask_layer(found.mask),
@@ -35,22 +37,42 @@ LAYERS: dict[str, Callable[[Localization], Image.Image]] = {
 
 async def show_located(request: Request) -> Response:
     """Answer with a layer for the picture of a hit, or with the points that it shares."""
-    asked, image_id = asked_in(request), number_in(request, "hit")
+    image_id = number_in(request, "hit")
     what = request.query_params.get("what", "")
     if what not in (MATCHES, *LAYERS):
         known = ", ".join((*LAYERS, MATCHES))
         raise InvalidQueryError(f"what in the address is {what!r}; it must be one of {known}.")
-    if not asked.has_picture:
-        raise InvalidQueryError("Only a picture can be found in another one, not a word.")
 
     def find(shown: Shown, wanted: Wanted) -> Response:
+        asked, problems = asked_of(request, shown)
+        if not asked.has_picture:
+            raise InvalidQueryError(" ".join(problems) or NO_PICTURE)
         [image] = require_images(shown, [image_id])
-        hit = hits_by_id(shown, asked, [image_id], wanted).get(image_id, image)
+        part, hit = _best_box(shown, asked, image, wanted)
         if what == MATCHES:
-            return JSONResponse(_matches(shown, asked, hit, wanted))
-        return _as_png(LAYERS[what](_locate(shown, asked, hit, wanted)))
+            return JSONResponse(_matches(shown, part, hit, wanted))
+        return _as_png(LAYERS[what](_locate(shown, part, hit, wanted)))
 
     return await work_for(request, find)
+
+
+def _best_box(shown: Shown, asked: Asked, image: Hit, wanted: Wanted) -> tuple[Asked, Hit]:
+    """Return what is asked with that box, of several, which found an image best, and its hit."""
+    if len(asked.box) < 2:
+        hits = hits_by_id(shown, asked, [image.image_id], wanted)
+        return asked, hits.get(image.image_id, image)
+    parts = [replace(asked, box=(box,)) for box in asked.box]
+    found = [
+        (part, hit)
+        for part in parts
+        for hit in search(shown, part, DEPTHS[-1], wanted)
+        if hit.image_id == image.image_id
+    ]
+    return max(found, key=lambda one: _strength(one[1]), default=(parts[0], image))
+
+
+def _strength(hit: Hit) -> tuple[int, float]:
+    return hit.inliers or 0, hit.score
 
 
 def _locate(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> Localization:

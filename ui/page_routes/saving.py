@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from retrieval.query import Hit
 from ui.api.service import Wanted
 from ui.asked import Asked
-from ui.page_routes.answering import asked_in, hits_by_id, ids_in, require_images, work_for
+from ui.page_routes.answering import asked_of, hits_by_id, ids_in, require_images, work_for
 from ui.saved_hits import TABLE, as_table
 from ui.shown import Shown
 from ui.zipped_hits import require_bounded, zip_hits
@@ -22,10 +22,10 @@ CHUNK_BYTES = 1 << 20
 
 async def save_zip(request: Request) -> Response:
     """Answer with the photos of picked images and a table of them."""
-    asked, ids = asked_in(request), ids_in(request)
+    ids = ids_in(request)
 
     def zipped(shown: Shown, wanted: Wanted) -> io.BytesIO:
-        hits = _picked(shown, asked, ids, wanted)
+        hits = _picked(shown, asked_of(request, shown)[0], ids, wanted)
         require_bounded(shown.store, hits)
         return zip_hits(hits, [*shown.store.roots().values()])
 
@@ -36,10 +36,10 @@ async def save_zip(request: Request) -> Response:
 
 async def save_table(request: Request) -> Response:
     """Answer with a table of picked images."""
-    asked, ids = asked_in(request), ids_in(request)
+    ids = ids_in(request)
 
     def table(shown: Shown, wanted: Wanted) -> bytes:
-        return as_table(_picked(shown, asked, ids, wanted))
+        return as_table(_picked(shown, asked_of(request, shown)[0], ids, wanted))
 
     data = await work_for(request, table)
     return Response(data, media_type="text/csv", headers=_attached(TABLE))

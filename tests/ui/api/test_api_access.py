@@ -38,6 +38,13 @@ def test_health_needs_no_token(server: Server) -> None:
     assert httpx.get(f"{server.url}/healthz").json() == {"status": "ok"}
 
 
+def test_what_only_pages_fetch_is_not_served_to_programs(server: Server) -> None:
+    with server.http() as http:
+        for path in ("images", "queries", "zip?ids=1", "facts?hit=1"):
+            assert http.get(f"/page/{path}").status_code == 404
+        assert http.post("/page/open?hit=1").status_code == 404
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", ""])
 def test_a_rebound_name_is_refused(server: Server, host: str) -> None:
     with server.http() as http:

@@ -100,6 +100,19 @@ def test_of_a_box_points_are_in_shares_of_the_whole_query(fetched: Fetched) -> N
     assert np.abs(shares[:, 0] - expected_x).max() < 0.02
 
 
+def test_of_several_boxes_the_one_that_found_the_hit_is_located(fetched: Fetched) -> None:
+    whole = fetched.id_of("astronaut.png")
+    boxes = ["380,220,480,360", ",".join(map(str, PART))]
+    found = located(
+        fetched, "trips/2019/part.png", "matches.json", image=whole, box=boxes, verify="yes"
+    ).json()
+    assert found["proved"] is True
+    shares = np.array(found["matches"])
+    assert (shares[:, 0] >= PART[0] / 480 - 0.02).all()
+    assert (shares[:, 0] <= PART[2] / 480 + 0.02).all()
+    assert np.abs(np.array(found["box"]) - (0, 0, 480, 360)).max() <= 8
+
+
 def test_what_shares_nothing_has_no_outline(fetched: Fetched) -> None:
     rocket = fetched.id_of("rocket.png")
     found = located(fetched, "coffee.png", "matches.json", image=rocket).json()
@@ -112,7 +125,7 @@ def test_what_shares_nothing_has_no_outline(fetched: Fetched) -> None:
         ("hit=1&image=1&what=box.png", 422, "'box.png'; it must be one of heat.png, mask.png"),
         ("hit=1&text=cat&what=heat.png", 422, "Only a picture can be found"),
         ("hit=999999&image=1&what=heat.png", 404, "no image 999999 any more"),
-        ("hit=1&picture=0123456789abcdef&what=heat.png", 404, "no longer in memory"),
+        ("hit=1&picture=0123456789abcdef&what=heat.png", 422, "no longer in memory"),
     ],
 )
 def test_what_cannot_be_located_is_told(

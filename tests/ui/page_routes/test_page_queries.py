@@ -69,9 +69,9 @@ def test_names_that_are_no_text_are_made_legible(fetched: Fetched) -> None:
 
 
 def test_a_forgotten_picture_says_what_to_do(fetched: Fetched) -> None:
-    for path in ("/page/queries/0123456789abcdef", "/page/hits?picture=0123456789abcdef"):
-        answer = fetched.http.get(path)
-        assert answer.status_code == 404
+    for path, status in (("queries/0123456789abcdef", 404), ("hits?picture=0123456789abcdef", 422)):
+        answer = fetched.http.get(f"/page/{path}")
+        assert answer.status_code == status
         assert "no longer in memory: drop it on the page again" in answer.json()["error"]
 
 
