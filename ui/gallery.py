@@ -25,6 +25,8 @@ from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 
 THUMBNAIL_PX = 320
+THUMBNAIL_SIDES = (160, THUMBNAIL_PX, 640)  # for the density of the screen
+VERSION_DIGITS = 16
 SCREEN_PX = 1200  # the long side of the largest picture that is ever sent
 QUALITY = 84
 ELSEWHERE = "0-0"  # the state of a file that is not looked at
@@ -72,9 +74,12 @@ class Gallery:
         """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
         return list(self._readers.map(self._thumbnail_or_plate, infos))
 
-    def thumbnail(self, info: ImageInfo) -> bytes:
-        """Return a thumbnail of an image as a JPEG file; raises `CbirError`."""
-        return self._readers.submit(self._thumbnail, info).result()
+    def thumbnail(self, info: ImageInfo, side_px: int = THUMBNAIL_PX) -> bytes:
+        """Return a thumbnail of an image as a JPEG file; raises `CbirError`.
+
+        `side_px` is one of `THUMBNAIL_SIDES`: of each there is one file in the store.
+        """
+        return self._readers.submit(self._thumbnail, info, side_px).result()
 
     def _thumbnail_or_plate(self, info: ImageInfo) -> bytes:
         try:
@@ -84,13 +89,13 @@ class Gallery:
         except (ImageError, OSError):
             return as_jpeg(plate("missing or unreadable file"))
 
-    def _thumbnail(self, info: ImageInfo) -> bytes:
+    def _thumbnail(self, info: ImageInfo, side_px: int = THUMBNAIL_PX) -> bytes:
         path = self._checked(info.path)
-        name = f"{state_of(path)}-{THUMBNAIL_PX}.jpg"
+        name = f"{state_of(path)}-{side_px}.jpg"
         kept = self.store.derived.read(name, info.id)
         if kept is not None:
             return kept
-        made = as_jpeg(fitted(path, THUMBNAIL_PX, (info.width, info.height)))
+        made = as_jpeg(fitted(path, side_px, (info.width, info.height)))
         self.store.derived.write(name, made, info.id)  # else it is made again next time
         return made
 
@@ -102,6 +107,15 @@ class Gallery:
                 "it is not shown. Index the folder that it is in."
             )
         return found
+
+
+def version_of(info: ImageInfo) -> str:
+    """Return what tells the picture of an image from any other under its id, also in other stores.
+
+    It is made of what the catalogue knows, so no file is read; empty where that is not enough.
+    """
+    page = "" if info.page is None else f"-{info.page}"
+    return info.content_hash.hex()[:VERSION_DIGITS] + page if info.content_hash else ""
 
 
 def state_of(path: Place) -> str:

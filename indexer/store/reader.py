@@ -256,6 +256,7 @@ def _info(fields: ImageFields, root: Place) -> ImageInfo:
         height=fields.height or 0,
         taken_at=fields.taken_at,
         camera=fields.camera,
+        content_hash=fields.content_hash,
     )
 
 

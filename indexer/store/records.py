@@ -127,7 +127,10 @@ class KnownFile:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """An image as a hit needs it; `path` is absolute, or a URL."""
+    """An image as a hit needs it; `path` is absolute, or a URL.
+
+    `content_hash` is the SHA-256 of its file, empty where that is not known.
+    """
 
     id: int
     path: Place
@@ -135,6 +138,7 @@ class ImageInfo:
     height: int
     taken_at: dt.datetime | None
     camera: str | None
+    content_hash: bytes = b""
 
     @property
     def page(self) -> int | None:

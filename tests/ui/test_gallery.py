@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import shutil
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -8,10 +11,12 @@ from PIL import ExifTags, Image
 
 from indexer.errors import InvalidQueryError, OutsideRootsError, UnreadableImageError
 from indexer.remove import remove_images
+from indexer.run import BuildOptions
+from indexer.store.layout import is_derived_file
 from indexer.store.store import Store
 from tests.desk import Desk
 from tests.pictures import BLUE, GREEN, RED, Colour, is_upright, plain, quadrants, set_time
-from ui.gallery import SCREEN_PX, THUMBNAIL_PX, Gallery
+from ui.gallery import SCREEN_PX, THUMBNAIL_PX, THUMBNAIL_SIDES, Gallery, version_of
 
 GREY: Colour = (208, 208, 208)
 
@@ -130,6 +135,43 @@ def test_a_changed_photo_gets_a_new_thumbnail(desk: Desk, gallery: Gallery) -> N
     assert is_coloured(opened(thumbnail(gallery, image_id)), RED)
     desk.index()
     assert is_coloured(opened(thumbnail(gallery, desk.id_of("a.png"))), RED)
+
+
+def test_a_thumbnail_of_each_size_is_kept(desk: Desk, gallery: Gallery) -> None:
+    plain(desk.photos / "a.png", BLUE, (1600, 800))
+    desk.index()
+    info = gallery.info(desk.id_of("a.png"))
+    for _ in range(2):
+        for side in THUMBNAIL_SIDES:
+            assert opened(gallery.thumbnail(info, side)).size == (side, side // 2)
+    assert len(kept(gallery)) == len(THUMBNAIL_SIDES)
+    assert all(is_derived_file(path.name) for path in kept(gallery))
+
+
+def test_a_version_is_that_of_the_file_and_its_page(desk: Desk, gallery: Gallery) -> None:
+    path = plain(desk.photos / "a.png", BLUE)
+    shutil.copy(path, desk.photos / "copy.png")
+    pages = [quadrants(), quadrants(64, 64)]
+    pages[0].save(desk.photos / "pages.tif", save_all=True, append_images=pages[1:])
+    desk.index(options=BuildOptions(pages="all"))
+    ids = desk.store.reader.images_of(sha256(path.read_bytes()).digest())
+    assert {version_of(gallery.info(id_)) for id_ in ids} == {
+        sha256(path.read_bytes()).hexdigest()[:16]
+    }
+    names = ("pages.tif", "pages.tif#page=2")
+    assert len({version_of(gallery.info(desk.id_of(name))) for name in names}) == 2
+    path.unlink()  # no file is read
+    before = version_of(gallery.info(desk.id_of("a.png")))
+    plain(path, RED)
+    desk.index()
+    assert version_of(gallery.info(desk.id_of("a.png"))) != before
+
+
+def test_an_image_whose_content_is_not_known_has_no_version(desk: Desk, gallery: Gallery) -> None:
+    plain(desk.photos / "a.png", BLUE)
+    desk.index()
+    info = gallery.info(desk.id_of("a.png"))
+    assert version_of(replace(info, content_hash=b"")) == ""
 
 
 def test_thumbnails_come_in_the_order_asked_for(desk: Desk, gallery: Gallery) -> None:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import h11
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 STOP_S = 10  # in which requests that are being answered may end
 
 
 def run(
-    application: Starlette,
+    application: ASGIApp,
     host: str,
     port: int,
     *,
     header_s: float,
-    proxies: list[str],
     tls: tuple[Path | None, Path | None],
+    proxies: Sequence[str] = (),
 ) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     The head of a request may take `header_s` seconds to arrive. `tls` are a certificate and its
-    key, and `proxies` the addresses whose word counts for who a client is.
+    key, and `proxies` the addresses whose word counts for who a client is. Small answers are sent
+    at once (TCP_NODELAY), as asyncio does on sockets that uvicorn opens by itself.
     """
 
     class PromptProtocol(H11Protocol):
@@ -65,7 +67,7 @@ def run(
         log_config=None,
         access_log=False,
         proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        forwarded_allow_ips=list(proxies),
         ssl_certfile=certificate,
         ssl_keyfile=key,
         server_header=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Annotated, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ui.api.models import IMAGE_ID, ImageChoice, ImageModel, ImagePage, Put, Rem
 from ui.api.problems import NotFoundError, responses
 from ui.api.searching import filter_of
 from ui.api.service import Service, service_of
-from ui.gallery import SCREEN_PX, as_jpeg, state_of
+from ui.gallery import SCREEN_PX, THUMBNAIL_SIDES, as_jpeg, state_of, version_of
 
 router = APIRouter(tags=["images"])
 
@@ -32,8 +33,26 @@ PAGE = 100  # images of a list, unless asked
 MAX_PAGE = 1000
 # Kept, but asked for again each time: a store that was built again has the same ids for others.
 KEPT = "private, no-cache"
+KEPT_FOR_GOOD = "private, max-age=31536000, immutable"  # where the address names the version
 
 Id = Annotated[IMAGE_ID, Path(description="an image of the store")]
+Version = Annotated[
+    str,
+    Query(
+        description="the version that the client expects; where it is the present one, the picture "
+        "need not be asked for again"
+    ),
+]
+
+
+class Side(IntEnum):
+    """The long side of a thumbnail, in pixels."""
+
+    SMALL = THUMBNAIL_SIDES[0]
+    USUAL = THUMBNAIL_SIDES[1]
+    LARGE = THUMBNAIL_SIDES[2]
+
+
 Values = Annotated[
     dict[str, str], Body(examples=[{"sku": "A-1042", "title": "Red mug"}], max_length=200)
 ]
@@ -187,16 +206,22 @@ async def annotate_image(image_id: Id, values: Values, request: Request) -> Imag
     response_class=Response,
     responses=responses(404) | PICTURE | NOT_MODIFIED,
 )
-async def show_thumbnail(image_id: Id, request: Request) -> Response:
-    """Return a thumbnail of at most 320 x 320 pixels."""
+async def show_thumbnail(
+    image_id: Id,
+    request: Request,
+    side: Annotated[Side, Query(description="pixels at most")] = Side.USUAL,
+    v: Version = "",
+) -> Response:
+    """Return a thumbnail, of at most 320 x 320 pixels unless another side is asked for."""
     service = service_of(request)
     return await run_in_threadpool(
         lambda: _picture(
             service,
             request,
             image_id,
-            "thumbnail",
-            lambda info: service.opened.gallery.thumbnail(info),
+            f"thumbnail-{side}",
+            v,
+            lambda info: service.opened.gallery.thumbnail(info, side),
         )
     )
 
@@ -210,6 +235,7 @@ async def show_picture(
     image_id: Id,
     request: Request,
     side: Annotated[int, Query(ge=16, le=SCREEN_PX, description="pixels at most")] = SCREEN_PX,
+    v: Version = "",
 ) -> Response:
     """Return the upright picture, no larger than a screen needs."""
     service = service_of(request)
@@ -219,6 +245,7 @@ async def show_picture(
             request,
             image_id,
             str(side),
+            v,
             lambda info: as_jpeg(service.opened.gallery.picture(info.id, side)),
         )
     )
@@ -229,6 +256,7 @@ def _picture(
     request: Request,
     image_id: int,
     size: str,
+    version: str,
     make: Callable[[ImageInfo], bytes],
 ) -> Response:
     """Answer with a picture, or that the one which the client has is the same."""
@@ -238,7 +266,8 @@ def _picture(
     except InaccessibleImageError as error:
         raise NotFoundError(f"The file {info.path.name} is gone.") from error
     tag = f'"{image_id}-{state}-{size}"'
-    headers = {"ETag": tag, "Cache-Control": KEPT}
+    is_present = version != "" and version == version_of(info)
+    headers = {"ETag": tag, "Cache-Control": KEPT_FOR_GOOD if is_present else KEPT}
     if tag in [given.strip() for given in request.headers.get("if-none-match", "").split(",")]:
         return Response(status_code=304, headers=headers)
     return Response(make(info), media_type="image/jpeg", headers=headers)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from indexer.choices import Verdict
 from indexer.store.records import ImageInfo
 from retrieval.query import Hit
+from ui.gallery import version_of
 
 IMAGE_ID = Annotated[int, Field(ge=1, lt=2**63, examples=[7])]
 
@@ -130,11 +131,15 @@ class Located(BaseModel):
 
 
 class ImageModel(BaseModel):
-    """What is known of an image; `key` is the one that it was put by."""
+    """What is known of an image; `key` is the one that it was put by.
+
+    `version` changes with its picture: a picture that is asked for with `v` can be kept for good.
+    """
 
     image_id: int = Field(examples=[7])
     path: PATH = Field(examples=["/photos/2019/cat.jpg"])
     key: str | None = Field(examples=["SKU-1042"])
+    version: str = Field(examples=["9f86d081884c7d65"])
     width: int = Field(examples=[4000])
     height: int = Field(examples=[3000])
     taken_at: dt.datetime | None
@@ -149,6 +154,7 @@ class ImageModel(BaseModel):
             image_id=info.id,
             path=str(info.path),
             key=key,
+            version=version_of(info),
             width=info.width,
             height=info.height,
             taken_at=info.taken_at,

@@ -23,9 +23,9 @@ from indexer.store.tags import count_tags
 from indexer.store.vectors.protocol import VectorIndex
 from retrieval.engine import SearchEngine
 from retrieval.relevance_feedback import RelevanceFeedback
-from ui.browser.turns import Turns
 from ui.gallery import Gallery
 from ui.opened import catalog_identity, opened_store
+from ui.turns import Turns
 
 # About what Python takes for one, so that the memory of all that is kept stays bounded.
 NAME_BYTES = 256

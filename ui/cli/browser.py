@@ -9,7 +9,6 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -116,26 +115,28 @@ def ui(
 
 def _serve(place: Place, service: Service) -> None:
     """Serve the pages and the API until Ctrl-C."""
+    from streamlit import config
     from streamlit.starlette import App
 
     from ui.api.application import routes
+    from ui.api.connections import run
 
     _load_pages()
-    script = Path(__file__).parents[1] / "app.py"
-    # Streamlit takes the first argument for its script, whose folder it searches for modules.
-    sys.argv = [str(script)]
+    options = dict(OPTIONS)
+    if place.tls_cert:  # its cookies are for encrypted connections only, then
+        options["server.sslCertFile"] = str(place.tls_cert)
+    for name, value in options.items():
+        config.set_option(name, value)
     # It says what a failing script says, and that it listens, which this command has said.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
-    config = OPTIONS | {"server.address": place.host, "server.port": place.port}
-    if place.tls_cert:
-        config |= {
-            "server.sslCertFile": str(place.tls_cert),
-            "server.sslKeyFile": str(place.tls_key),
-        }
-    try:
-        App(script, middleware=place.guards(), routes=routes(service)).run(config=config)
-    except KeyboardInterrupt:
-        return
+    script = Path(__file__).parents[1] / "app.py"
+    run(
+        App(script, middleware=place.guards(), routes=routes(service)),
+        place.host,
+        place.port,
+        header_s=service.limits.body_s,
+        tls=(place.tls_cert, place.tls_key),
+    )
 
 
 def _load_pages() -> None:

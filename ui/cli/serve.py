@@ -104,6 +104,6 @@ def serve(
         host,
         port,
         header_s=body_timeout,
-        proxies=list(proxy or ()),
         tls=(tls_cert, tls_key),
+        proxies=tuple(proxy or ()),
     )

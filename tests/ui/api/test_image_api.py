@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 
 from indexer.errors import CbirError
 from retrieval.query import Query
@@ -187,6 +188,52 @@ def test_a_picture_is_sent_once(http: httpx.Client, path: str) -> None:
     other = http.get(f"/v1/images/1/{path}", headers={"If-None-Match": '"another"'})
     assert other.status_code == 200
     assert http.get(f"/v1/images/999999/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["thumbnail", "picture"])
+def test_a_picture_of_the_present_version_is_kept_for_good(
+    server: Server, http: httpx.Client, path: str
+) -> None:
+    with server.client() as client:
+        first = client.put(f"versions-{path}", picture("red"))
+        old = http.get(f"/v1/images/{first}").json()["version"]
+        assert kept(http, f"/v1/images/{first}/{path}", old) == (
+            "private, max-age=31536000, immutable"
+        )
+        second = client.put(f"versions-{path}", picture("blue"))
+        new = http.get(f"/v1/images/{second}").json()["version"]
+        assert new != old
+        for version in (old, "", f"{new}0", new[:-1]):
+            assert kept(http, f"/v1/images/{second}/{path}", version) == "private, no-cache"
+        client.remove(f"versions-{path}")
+
+
+def kept(http: httpx.Client, path: str, version: str) -> str:
+    answer = http.get(path, params={"v": version})
+    assert answer.status_code == 200
+    told: str = answer.headers["cache-control"]
+    again = http.get(path, params={"v": version}, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.headers["cache-control"]) == (304, told)
+    return told
+
+
+def test_thumbnails_come_in_three_sizes(server: Server, http: httpx.Client) -> None:
+    out = io.BytesIO()
+    photo(PHOTOS[0]).resize((1000, 500)).save(out, "JPEG")
+    with server.client() as client:
+        image_id = client.put("large", out.getvalue())
+        tags = set()
+        for side in (160, 320, 640):
+            answer = http.get(f"/v1/images/{image_id}/thumbnail", params={"side": side})
+            assert Image.open(io.BytesIO(answer.content)).size == (side, side // 2)
+            tags.add(answer.headers["etag"])
+        assert len(tags) == 3
+        usual = http.get(f"/v1/images/{image_id}/thumbnail")
+        assert Image.open(io.BytesIO(usual.content)).size == (320, 160)
+        refused = http.get(f"/v1/images/{image_id}/thumbnail", params={"side": 200})
+        assert refused.status_code == 422
+        assert "side" in refused.json()["detail"]
+        client.remove("large")
 
 
 def test_a_photo_is_removed_by_id_and_its_file_stays(server: Server, http: httpx.Client) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ui.browser.turns import Turns
+from ui.turns import Turns
 
 
 class MovedOnError(Exception):
