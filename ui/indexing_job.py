@@ -11,7 +11,7 @@ from indexer.sources.place import Place
 from indexer.store.store import Store
 from retrieval.engine import SearchEngine
 from ui.jobs import Job
-from ui.opened import opened_store
+from ui.opened import opened_store, opening_later
 
 
 class IndexingJob(Job):
@@ -43,7 +43,8 @@ class IndexingJob(Job):
             self.stopped, self.report = True, stop.report
         finally:
             if self._is_first:
-                self._store.close_or_discard()
+                with opening_later():
+                    self._store.close_or_discard()
             else:
                 self._store.close()
 
@@ -54,5 +55,6 @@ def first_index(path: Path, folder: Path) -> IndexingJob:
     `opened_store(path)` opens it from now on. It is deleted again if no image gets into it, so that
     another attempt can follow. Raises `StoreError` where there is a store, or none can be created.
     """
-    Store.create(path, FeatureSpec.create()).close()
+    with opening_later():
+        Store.create(path, FeatureSpec.create()).close()
     return IndexingJob(opened_store(path).engine, folder, is_first=True)

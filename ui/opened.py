@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +12,8 @@ from pathlib import Path
 from indexer.store.places import catalog_file, require_store
 from retrieval.engine import SearchEngine
 from ui.gallery import Gallery
+
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,18 @@ def opened_store(path: Path | str | None = None) -> OpenedStore:
     Raises `StoreNotFoundError` where there is none, and what `StoreReader.open` does.
     """
     place = require_store(path)
-    return _open(place, catalog_identity(place))
+    with _OPENING:
+        return _open(place, catalog_identity(place))
+
+
+@contextmanager
+def opening_later() -> Iterator[None]:
+    """Let `opened_store` wait while this process creates or deletes a store.
+
+    Half of one would look damaged.
+    """
+    with _OPENING:
+        yield
 
 
 @lru_cache(maxsize=1)

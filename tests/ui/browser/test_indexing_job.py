@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from indexer.errors import StoreError, StoreNotFoundError
+from indexer.errors import CbirError, StoreError, StoreNotFoundError
 from indexer.store.places import is_store
 from indexer.store.statistics import summarize
 from indexer.store.store import Store
@@ -122,3 +123,28 @@ def test_a_first_folder_needs_a_place_without_a_store(desk: Desk, tmp_path: Path
     (tmp_path / "file").write_text("milk, bread")
     with pytest.raises(StoreError, match="No store can be created"):
         first_index(tmp_path / "file" / ".cbir", desk.photos)
+
+
+def test_a_store_is_never_seen_half_made(tmp_path: Path) -> None:
+    store, photos = tmp_path / ".cbir", tmp_path / "photos"
+    photos.mkdir()
+    ended = threading.Event()
+    seen: set[str] = set()
+
+    def look() -> None:
+        while not ended.is_set():
+            try:
+                summarize(opened_store(store).engine.store)
+                seen.add("a store")
+            except CbirError as error:
+                seen.add(type(error).__name__)
+
+    looking = [threading.Thread(target=look) for _ in range(3)]
+    for thread in looking:
+        thread.start()
+    plain(photos / "red.png", (200, 0, 0))
+    wait(first_index(store, photos))
+    ended.set()
+    for thread in looking:
+        thread.join(60)
+    assert seen == {"StoreNotFoundError", "a store"}
