@@ -30,6 +30,12 @@ STYLE = """<style>
 .cbir-figure figcaption { line-height: 1.3; font-size: .85rem; padding-top: .4rem;
   overflow-wrap: anywhere; }
 .cbir-score { font-variant-numeric: tabular-nums; font-weight: 600; }
+body:not(:has([data-test-connection-state="CONNECTED"]))
+  [data-testid="stDialog"]:not(:has([data-testid="stVerticalBlock"])) section > div {
+  > * { display: none; } /* Streamlit's words, which name a command that is not ours */
+  &::after { content: "The page has lost its server. If it was stopped, start it again in a \
+terminal with: cbir ui"; }
+}
 </style>"""
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&])")
