@@ -105,7 +105,7 @@ export function Grid({ data }: Mounted<GridData>) {
 
   const shown = visible(layout.lines, seen, current);
   return (
-    <section class={waits ? "grid waits" : "grid"} data-list={data.list} aria-label={data.heading || "Images"} aria-busy={waits}>
+    <section class={waits ? "grid waits" : "grid"} data-list={data.list} aria-label={data.heading.split(" · ")[0] || "Images"} aria-busy={waits}>
       {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {

@@ -27,11 +27,12 @@ interface Props extends TileState {
   actions: TileActions;
 }
 
+const SLIM = 92; // px, below which two buttons are not beside each other
 const PROVED = "same object";
 
 export function Tile({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
-  const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong"];
+  const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong", place.width < SLIM && "slim"];
   return (
     <li
       class={names.filter(Boolean).join(" ")}
