@@ -26,9 +26,9 @@ from ui.running_jobs import JOBS, JobRunningError
 KEPT = "What was compared is kept; search again to continue."
 WHAT = (
     "Find photos that are there twice, as the same file, in another size or form, or as a part of "
-    "another picture, and decide which one to keep."
+    "another picture, and decide which one to keep. The first search finds the keypoints of all "
+    "photos, which takes a while and is kept."
 )
-FIRST = "The first search finds the keypoints of all photos, which takes a while and is kept."
 
 
 def show() -> None:
@@ -39,7 +39,6 @@ def show() -> None:
     if not _has_searched():
         st.subheader("Which photos are there twice?")
         st.write(WHAT)
-        st.caption(FIRST)
     row = st.container(horizontal=True)
     kinds = row.container(horizontal=True, gap="xsmall") if _has_searched() else row
     _search(row)
@@ -123,7 +122,7 @@ def _review() -> Review:
     wanted = asked.filter
     before: Review | None = st.session_state.get("review")
     is_same = st.session_state.get("review_of") == (str(shared.store.path), wanted)
-    if before is not None and is_same and (_is_running() or before.key == state_of(shared.store)):
+    if before and is_same and (_is_running() or before.key == state_of(shared.store)):
         return before
     with st.spinner("Reading what was found …"):
         review = Review.of(shared.store, allowed_of(shared, asked), before)
@@ -275,7 +274,6 @@ def _undo(review: Review) -> None:
 def _files(review: Review, numbers: list[int]) -> None:
     """Offer the table and the list of copies, made when they are asked for."""
     store = session().store
-    st.divider()
     st.toggle("Show decided groups", key="twin_decided")
     with st.container(horizontal=True):
         st.download_button(

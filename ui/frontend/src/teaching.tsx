@@ -1,7 +1,7 @@
 // What teaches: how many labels there are, ranking by them, naming what they show, and the names.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { follow } from "./address.ts";
+import { follow, openHit } from "./address.ts";
 import { type ConceptRow, Concepts, type Wish } from "./concepts.tsx";
 import { countNew, type Labels, signature } from "./label_sets.ts";
 import { type Labelling, useLabels } from "./labels.ts";
@@ -78,11 +78,11 @@ function useRanking(data: TeachingData, { counted, rank }: Labelling, fresh: num
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key !== "r" || event.ctrlKey || event.metaKey || event.altKey || isTyping(event)) return;
-      if (fresh && hit === null) rank();
+      if (data.query && openHit() === null) rank();
     };
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
-  });
+  }, [data.of, data.query]);
 }
 
 interface StatusProps {
