@@ -1,4 +1,5 @@
 // What can be done with the images that are selected, in a bar at the lower edge.
+import { beside } from "./address.ts";
 import { select, selected, useKept } from "./stores.ts";
 import type { Row } from "./types.ts";
 
@@ -21,8 +22,8 @@ export function Selection({ rows, teach, label }: Props) {
           <button type="button" onClick={() => label(ids, false)}>Label wrong</button>
         </>
       )}
-      <a href={`/page/zip?ids=${ids.join(",")}`} download="hits.zip">Save as ZIP</a>
-      <a href={`/page/hits.csv?ids=${ids.join(",")}`} download="hits.csv">Save the table</a>
+      <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
+      <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
       <button type="button" onClick={() => select(here, true)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>
     </div>
