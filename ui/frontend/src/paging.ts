@@ -4,7 +4,7 @@ import { beside } from "./address.ts";
 import type { GridData } from "./grid.tsx";
 import type { Row } from "./types.ts";
 
-const COUNT = 48;
+const COUNT = 46; // with the fifty that came with the page as many as one search brings
 
 interface Further {
   list: string;
