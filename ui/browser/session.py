@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 from indexer.arrays import IdArray
@@ -18,7 +19,7 @@ from indexer.memory import Shelf
 from indexer.store.annotations import read_fields
 from indexer.store.filters import ImageFilter, find_ids, folders
 from indexer.store.reader import StoreReader
-from indexer.store.statistics import Census, count_images
+from indexer.store.statistics import Census, count_found, count_images
 from indexer.store.tags import count_tags
 from indexer.store.vectors.protocol import VectorIndex
 from retrieval.engine import SearchEngine
@@ -135,5 +136,7 @@ def allowed_ids(wanted: ImageFilter) -> ImageSet:
 
 
 def all_ids() -> IdArray:
-    """Return the ids (N,) of all images."""
+    """Return the ids (N,) of all images; there are none before the first commit."""
+    if not count_found(session().store):
+        return np.empty(0, np.int64)
     return session().image_index().live_ids()

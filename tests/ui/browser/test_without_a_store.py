@@ -7,11 +7,17 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, expect
+from streamlit.testing.v1 import AppTest
 from typer.testing import Result
 
+from indexer.features.spec import FeatureSpec
+from indexer.store.store import Store
 from tests.pictures import plain
 from tests.ui.browser.conftest import serving
+from ui.cli.browser import PAGES
+from ui.shown import shown
 
 
 def test_the_server_starts_without_a_store_and_finds_it_later(
@@ -33,6 +39,27 @@ def test_the_server_starts_without_a_store_and_finds_it_later(
             assert not store.exists()
             assert cbir("index", photos, "--store", store).exit_code == 0
             assert http.get("/v1/store").json()["images"] == 1
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_of_a_store_without_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    Store.create(tmp_path / ".cbir", FeatureSpec.create()).close()
+    monkeypatch.setenv("CBIR_STORE", str(tmp_path / ".cbir"))
+    assert shown(tmp_path / ".cbir").all_ids().tolist() == []
+
+    def page_alone(page: str) -> None:
+        import importlib
+
+        from ui import browser
+        from ui.browser import state
+
+        state.start()
+        importlib.import_module(f"{browser.__name__}.{page}_page").show()
+
+    app = AppTest.from_function(page_alone, default_timeout=60, args=(page,)).run()
+    assert not app.exception
 
 
 def test_a_file_is_no_place_for_a_store(tmp_path: Path, cbir: Callable[..., Result]) -> None:
