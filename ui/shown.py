@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from indexer.arrays import IdArray
 from indexer.choices import TapKind
 from indexer.features.spec import FeatureSpec
@@ -15,7 +17,7 @@ from indexer.memory import Shelf
 from indexer.store.annotations import read_fields
 from indexer.store.filters import ImageFilter, find_ids, folders
 from indexer.store.reader import StoreReader
-from indexer.store.statistics import Census, count_images
+from indexer.store.statistics import Census, count_found, count_images
 from indexer.store.tags import count_tags
 from indexer.store.vectors.protocol import VectorIndex
 from retrieval.engine import SearchEngine
@@ -54,7 +56,9 @@ class Shown:
         return self.engine.collection.at_last_commit(lambda now: now.index(kind))
 
     def all_ids(self) -> IdArray:
-        """Return the ids (N,) of all images."""
+        """Return the ids (N,) of all images; there are none before the first commit."""
+        if not count_found(self.store):
+            return np.empty(0, np.int64)
         return self.image_index().live_ids()
 
     def as_of_now(self, *key: Hashable) -> tuple[Hashable, ...]:
