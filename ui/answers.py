@@ -125,13 +125,12 @@ def search(shown: Shown, asked: Asked, depth: int, require_wanted: Wanted) -> li
 
 def search_query(shown: Shown, query: Query, require_wanted: Wanted) -> list[Hit]:
     """Return the hits of a query, once it is its turn; the last ones are kept."""
-
-    def ask() -> list[Hit]:
-        with shown.turns.turn(require_wanted):
-            return shown.engine.search(query, require_wanted=require_wanted)
-
-    key = shown.as_of_now("hits", without_data(query))
-    return shown.kept.get(key, ask, lambda hits: HIT_BYTES * len(hits))
+    return shown.once(
+        shown.as_of_now("hits", without_data(query)),
+        lambda: shown.engine.search(query, require_wanted=require_wanted),
+        lambda hits: HIT_BYTES * len(hits),
+        require_wanted,
+    )
 
 
 def without_data(query: Query) -> Query:

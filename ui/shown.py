@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,6 +29,8 @@ from ui.turns import Turns
 
 # About what Python takes for one, so that the memory of all that is kept stays bounded.
 NAME_BYTES = 256
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,24 @@ class Shown:
     def as_of_now(self, *key: Hashable) -> tuple[Hashable, ...]:
         """Return a key that changes whenever something is committed."""
         return self.store.commits(), *key
+
+    def once(
+        self,
+        key: tuple[Hashable, ...],
+        make: Callable[[], T],
+        size: Callable[[T], int],
+        require_wanted: Callable[[], object],
+    ) -> T:
+        """Return what is kept, or make it in its turn: those who ask meanwhile wait for the same.
+
+        Raises what `make` does, and `require_wanted` where nobody waits for it any more.
+        """
+
+        def in_turn() -> T:
+            with self.turns.turn(require_wanted):
+                return self.kept.get(key, make, size)
+
+        return self.kept.get(key, in_turn, size)
 
     def census(self) -> Census:
         """Return the counts of the collection."""
