@@ -317,6 +317,16 @@ def test_selected_by_keys_and_saved(page: Page, served: Served) -> None:
     expect(page.get_by_text("selected")).to_have_count(0)
 
 
+def test_a_finger_that_stays_selects(page: Page, served: Served) -> None:
+    begin(page, served, f"?image={served.id_of('sample/cat-1.jpg')}")
+    tiles(page).nth(2).dispatch_event("pointerdown", {"pointerType": "touch", "isPrimary": True})
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    tiles(page).nth(2).dispatch_event("click")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    tiles(page).nth(2).dispatch_event("click")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def test_arrows_move_through_the_rows(page: Page, served: Served) -> None:
     begin(page, served, f"?image={served.id_of('sample/cat-1.jpg')}")
     tiles(page).first.focus()

@@ -93,7 +93,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
 
   const shown = visible(layout.lines, seen, current);
   return (
-    <section class="grid" data-list={data.list} aria-label="Images">
+    <section class={chosen.size ? "grid selecting" : "grid"} data-list={data.list} aria-label="Images">
       {(data.heading || rows.length > 0) && <Heading data={data} />}
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
@@ -121,7 +121,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
         </ul>
         {layout.divider !== null && (
           <p class="divider" style={{ top: `${layout.divider}px` }}>
-            Less certain below: chance alone brings some images this close
+            <span>Less certain below<span class="why">: chance alone brings some images this close</span></span>
           </p>
         )}
       </div>
