@@ -132,7 +132,7 @@ def _serve(place: Place, service: Service) -> None:
     # It says what a failing script says, and that it listens, which this command has said.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     script = Path(__file__).parents[1] / "app.py"
-    threading.Thread(target=_load_network, args=(service,), daemon=True).start()
+    threading.Thread(target=_warm, args=(service.path,), daemon=True).start()
     own = page_routes(service, is_local=place.is_local and not place.hosts)
     run(
         App(script, middleware=place.guards(), routes=[*routes(service), own]),
@@ -143,12 +143,19 @@ def _serve(place: Place, service: Service) -> None:
     )
 
 
-def _load_network(service: Service) -> None:
-    """Load the network, so that the first search does not wait for it; errors come with that one."""
+def _warm(path: Path) -> None:
+    """Load network and vectors, so that the first search does not wait for them."""
     from indexer.errors import CbirError
+    from retrieval.query import Query
+    from ui.shown import shown
 
-    with contextlib.suppress(CbirError):
-        _ = service.opened.engine.collection.extractor.inference
+    with contextlib.suppress(CbirError):  # whoever searches is told
+        found = shown(path)
+        _ = found.engine.collection.extractor.inference
+        for image_id in found.all_ids()[:1].tolist():
+            for kind in found.spec.kinds:
+                if kind.feature == "conv":
+                    found.engine.search(Query(image_id=image_id, search=kind.scope))
 
 
 def _load_pages() -> None:
