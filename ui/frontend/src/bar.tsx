@@ -4,7 +4,7 @@ import { askedOf, changed, follow, go } from "./address.ts";
 import { Drawing } from "./drawing.tsx";
 import { Filters } from "./filters.tsx";
 import { Options } from "./options.tsx";
-import { type Step, noteStep, trail, useKept } from "./stores.ts";
+import { forgetStep, noteStep, type Step, trail, useKept } from "./stores.ts";
 import { Mark } from "./mark.tsx";
 import type { Box, Mounted, Picture } from "./types.ts";
 import { useUpload } from "./upload.ts";
@@ -220,7 +220,7 @@ function Trail() {
     <nav class="trail" aria-label="Last queries">
       {others.map(({ href, src, label }) => (
         <a href={href} onClick={follow} title={label} aria-label={`Back to the query ${label}`}>
-          {src ? <img src={src} alt="" loading="lazy" /> : <span>{label}</span>}
+          {src ? <img src={src} alt="" loading="lazy" onError={() => forgetStep(href)} /> : <span>{label}</span>}
         </a>
       ))}
     </nav>

@@ -21,18 +21,6 @@ export function zoomed(view: View, factor: number, [x, y]: Point = [0, 0]): View
   return { scale, x: x - (x - view.x) * change, y: y - (y - view.y) * change };
 }
 
-/** Return the view that shows a box, given in shares of a picture of `width` × `height` px. */
-export function zoomedTo(box: readonly number[], width: number, height: number): View {
-  const [x0 = 0, y0 = 0, x1 = 1, y1 = 1] = box;
-  const scale = Math.min(LARGEST, Math.max(1, 0.8 / Math.max(x1 - x0, y1 - y0)));
-  if (scale === 1) return FITTING;
-  return {
-    scale,
-    x: (0.5 - (x0 + x1) / 2) * width * scale,
-    y: (0.5 - (y0 + y1) / 2) * height * scale,
-  };
-}
-
 export interface PanZoom {
   view: View;
   set(view: View): void;
