@@ -283,7 +283,7 @@ def test_a_new_query_starts_at_the_top(page: Page, served: Served) -> None:
     page.locator(".tile").last.get_by_text("Similar").click()
     page.wait_for_url(lambda url: "cat-1" not in url)
     settle(page)
-    page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop === 0")
+    page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop === 0")
 
 
 def test_scrolling_goes_on_to_the_last_hit(page: Page, served: Served) -> None:

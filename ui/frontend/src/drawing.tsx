@@ -143,8 +143,8 @@ function Typed({ picture, boxes, search }: TypedProps) {
       <span>Box in pixels</span>
       <input
         type="text"
-        value={text}
         key={text}
+        defaultValue={text}
         placeholder="x0,y0,x1,y1"
         aria-invalid={problem !== ""}
         title={problem}
