@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Names
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from indexer.arrays import Pixels
 from indexer.choices import TAG_THRESHOLD, TapKind
@@ -14,11 +14,11 @@ from indexer.progress import Progress, no_progress
 from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from indexer.store.store import Store
-from indexer.store.tags import read_concepts, replace_tags, save_concept
+from indexer.store.tags import read_concepts, rename_concept, replace_tags, save_concept
 from retrieval.collection import Collection
 from retrieval.concept_files import dump_concept, load_concept
 from retrieval.concept_maps import locate_concept
-from retrieval.concepts import Concept, apply_concept, learn_concept
+from retrieval.concepts import Concept, apply_concept, check_name, learn_concept
 from retrieval.examples import ExamplePaths, Examples, find_examples
 
 LOCATED_AT_ONCE = 16  # images in memory
@@ -59,6 +59,18 @@ def keep_concept(store: Store, concept: Concept) -> None:
     concept.require_fits(store.spec)
     with store.writing():
         save_concept(store, concept.name, dump_concept(concept))
+
+
+def rename(store: Store, name: str, new_name: str) -> None:
+    """Give a concept another name; the images that have it as a tag keep it.
+
+    Raises `UnknownConceptError`, and `ConceptError` for a name that is none, or is taken.
+    """
+    new_name = check_name(new_name)
+    with store.writing():
+        [concept] = known_concepts(store, [name])
+        if new_name != name:
+            rename_concept(store, name, new_name, dump_concept(replace(concept, name=new_name)))
 
 
 def known_concepts(store: StoreReader, names: Names[str] = ()) -> list[Concept]:

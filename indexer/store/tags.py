@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import func, select
 
-from indexer.errors import UnknownConceptError
+from indexer.errors import ConceptError, UnknownConceptError
 from indexer.store.catalog.concept_rows import remove_concept, set_concept, set_tags
 from indexer.store.catalog.tables import ConceptRow, TagRow
 from indexer.store.reader import StoreReader
@@ -45,6 +45,34 @@ def delete_concept(store: StoreReader, name: str) -> None:
     read_concepts(store, [name])
     with store.catalog.transaction() as change:
         remove_concept(change.connection, name)
+
+
+def rename_concept(store: StoreReader, name: str, new_name: str, json: str) -> None:
+    """Give a concept another name, under which it is `json`; its images keep the tag.
+
+    Raises `UnknownConceptError`, and `ConceptError` where there is one of that name.
+    """
+    if new_name in read_concepts(store):
+        raise ConceptError(
+            f"There is a tag {new_name!r} already; remove it first, or choose another name."
+        )
+    tags = _images_tagged(store, name)
+    with store.catalog.transaction() as change:
+        remove_concept(change.connection, name)
+        set_concept(change.connection, new_name, json)
+        set_tags(change.connection, new_name, tags)
+
+
+def _images_tagged(store: StoreReader, name: str) -> dict[int, float]:
+    """Return the images that have a concept as a tag, by id, with their probabilities."""
+    read_concepts(store, [name])
+    query = (
+        select(TagRow.image_id, TagRow.probability)
+        .join(ConceptRow, TagRow.concept_id == ConceptRow.id)
+        .where(ConceptRow.name == name)
+    )
+    with store.catalog.session() as session:
+        return {row.image_id: row.probability for row in session.execute(query)}
 
 
 def replace_tags(store: StoreReader, tags: Mapping[str, Mapping[int, float]]) -> None:

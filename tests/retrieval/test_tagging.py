@@ -15,14 +15,14 @@ from indexer.errors import ConceptError, NoImagesError, SpecMismatchError, Unkno
 from indexer.features.spec import FeatureSpec
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.store import Store
-from indexer.store.tags import count_tags
+from indexer.store.tags import count_tags, tags_of
 from retrieval.concept_files import dump_concept, load_concept
 from retrieval.concepts import Concept, apply_concept, check_name, learn_concept
 from retrieval.engine import SearchEngine
 from retrieval.evaluation.metrics import ranked_average_precision
 from retrieval.examples import DRAWN, ExamplePaths, find_examples
 from retrieval.query import Query
-from retrieval.tagging import keep_concept, known_concepts, tag_images, teach
+from retrieval.tagging import keep_concept, known_concepts, rename, tag_images, teach
 from tests.desk import Desk, noisy_desk
 from tests.pictures import plain
 from tests.sample import MANIFEST, Sample
@@ -251,3 +251,20 @@ def test_a_query_is_an_example(taught: Desk) -> None:
         np.array([taught.id_of("0.png")])
     )[2]
     assert np.array_equal(found.vectors[found.positive][-1], stored)
+
+
+def test_a_renamed_concept_still_tags(noisy: Desk) -> None:
+    wanted = ExamplePaths(places(noisy, 1, 2, 3))
+    teach(noisy.store, "it", noisy.search().collection, wanted)
+    [before] = tag_images(noisy.store)
+    rename(noisy.store, "it", "  that ")
+    assert count_tags(noisy.store) == {"that": len(before.probabilities)}
+    first = next(iter(before.probabilities))
+    assert tags_of(noisy.store, first)["that"] == pytest.approx(before.probabilities[first])
+    [again] = tag_images(noisy.store)
+    assert (again.name, again.probabilities) == ("that", before.probabilities)
+    rename(noisy.store, "that", "that")
+    with pytest.raises(ConceptError, match="cannot be the name of a concept"):
+        rename(noisy.store, "that", " ")
+    with pytest.raises(UnknownConceptError, match="no tag 'it'"):
+        rename(noisy.store, "it", "this")

@@ -1,8 +1,8 @@
-"""The components of the pages: the bar above, and lists of images; see ui/frontend."""
+"""The components of the pages, such as the bar above and lists of images; see ui/frontend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -27,20 +27,34 @@ def bar(data: dict[str, Any]) -> None:
     _component("bar")(key="bar", data=data)
 
 
-def grid(data: dict[str, Any], key: str, *, on_labels: Callable[[], None] | None = None) -> None:
-    """Draw a list of images; `data` is `GridData` of ui/frontend/src/grid.tsx.
+def grid(data: dict[str, Any], key: str) -> None:
+    """Draw a list of images; `data` is `GridData` of ui/frontend/src/grid.tsx."""
+    _component("grid")(key=key, data=data)
 
-    `on_labels` is called where labels are given; `labels_of` returns them.
+
+def teaching(data: dict[str, Any], key: str, *, on_asked: Callable[[], None]) -> None:
+    """Draw what teaches; `data` is `TeachingData` of ui/frontend/src/teaching.tsx.
+
+    `on_asked` is called where it asks for something; `asked_of` returns what.
     """
-    callbacks = {} if on_labels is None else {"on_labels_change": on_labels}
-    _component("grid")(key=key, data=data, **callbacks)
+    _component("teaching")(key=key, data=data, on_asked_change=on_asked)
 
 
-def labels_of(key: str) -> dict[int, bool]:
-    """Return the labels that a list has just told of, by the ids of images."""
+def twin(data: dict[str, Any], key: str) -> None:
+    """Draw one picture of a group of duplicates; `data` is `TwinData` of twin.tsx."""
+    _component("twin")(key=key, data=data)
+
+
+def asked_of(key: str) -> dict[str, Any]:
+    """Return what a component has just asked for."""
     state = st.session_state.get(key)
-    told = (state.get("labels") if state else None) or {}
-    given = told.get("labels", {})
+    asked = state.get("asked") if state else None
+    return dict(asked) if asked else {}
+
+
+def labels_in(asked: Mapping[str, Any]) -> dict[int, bool]:
+    """Return the labels that go along with what a component asks for, by the ids of images."""
+    given = asked.get("labels") or {}
     return {
         int(image_id): right
         for image_id, right in given.items()

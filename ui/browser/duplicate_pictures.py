@@ -5,112 +5,117 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from indexer.errors import CbirError
 from indexer.sources.place import Place
 from indexer.store.records import ImageInfo
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.relation import Relation
 from retrieval.query import Quad
-from ui.browser.figures import figure
+from ui.browser import components
 from ui.browser.session import session
 from ui.duplicates_report import Described, bytes_text
-from ui.gallery import as_jpeg
+from ui.gallery import version_of
 from ui.render import printable
-from ui.thumbnails import draw_quad
 
-SIDE_PX = 720
 LARGE = 4  # pictures of a group that are shown large; of more, thumbnails
 SHOWN = 24  # pictures of a group at most
 KEYS = 9  # pictures that a key chooses
 STYLE = """<style>
-[data-testid="stLayoutWrapper"]:has(> [class*="st-key-twin-"]) { flex: 1 1 320px !important;
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex: 1 1 230px !important;
   max-width: 720px; }
-[class*="st-key-twin-"] { width: 100%; }
+[class*="st-key-card-"] { width: 100%; }
 .st-key-twins { align-items: stretch; }
-.st-key-twins > div > [class*="st-key-twin-"] { height: 100%; }
-.st-key-twin-1 { outline: 3px solid #0d9488; outline-offset: -1px; }
-.cbir-twin .cbir-frame { display: flex; width: 100%; align-items: center; min-height: 120px;
-  justify-content: center; }
-.cbir-twin .cbir-frame img { max-height: 52vh; width: auto; }
-.cbir-twin .cbir-name { font-weight: 600; }
+.st-key-twins > div > [class*="st-key-card-"] { height: 100%; }
+.st-key-card-1 { outline: 3px solid #0d9488; outline-offset: -1px; }
 .cbir-facts { font-size: .85rem; line-height: 1.45; overflow-wrap: anywhere; }
 .cbir-facts div:first-child { font-variant-numeric: tabular-nums; }
+.st-key-twins-head h3 { font-size: 1.15rem; padding: 0; }
 @media (max-width: 640px) {
-  [data-testid="stLayoutWrapper"]:has(> [class*="st-key-twin-"]) { flex-basis: 100% !important; }
-  .cbir-twin .cbir-frame img { max-height: 38vh; }
+  [data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex-basis: 150px !important; }
+  [class*="st-key-card-"] { padding: .5rem; }
 }
 </style>"""
 
 
 def show(
-    described: Described, group: Group, quads: Sequence[Quad], choose: Callable[[int], None]
+    described: Described,
+    group: Group,
+    quads: Sequence[Quad],
+    choose: Callable[[int], None],
+    upcoming: Sequence[ImageInfo] = (),
 ) -> None:
     """Show the pictures of a group, the one to keep first, with the outlines `quads` on it.
 
-    `choose` gets the place of the image that is said to be the original.
+    `choose` gets the place of the image that is said to be the original. The pictures of `upcoming`
+    images are fetched ahead.
     """
-    st.html(STYLE)
     known = [m for m in group.members if m.image_id in described.infos]
     shown = known[:SHOWN]
-    pictures = _pictures(described, shown, quads)
+    is_large = len(shown) <= LARGE
     with st.container(horizontal=True, gap="small", key="twins"):
-        for place, (member, picture) in enumerate(zip(shown, pictures, strict=True)):
-            with st.container(border=True, gap="xsmall", key=f"twin-{place + 1}"):
-                st.html(_card(described, group, member, place, picture))
-                at = group.members.index(member)
-                st.button(
-                    "Original",
-                    key=f"original-{place + 1}",
-                    help="This one is the original, and the others are copies of it",
-                    on_click=choose,
-                    args=(at,),
-                    shortcut=str(place + 1) if place < KEYS else None,
-                )
+        for place, member in enumerate(shown, 1):
+            info = described.infos[member.image_id]
+            data = _picture(info, is_large=is_large or place == 1) | {
+                "group": ",".join(map(str, group.image_ids)),
+                "place": place,
+                "title": f"{place} · {_role(group, place)}",
+                "outlines": [_corners(quad) for quad in quads] if place == 1 else [],
+                "next": [_address(one) for one in upcoming[:LARGE]] if place == 1 else [],
+            }
+            with st.container(border=True, gap="xsmall", key=f"card-{place}"):
+                components.twin(data, f"picture-{place}")
+                _original(place, group.members.index(member), choose)
+                _facts(described, member)
     if len(known) > len(shown):
         st.caption(f"and {len(known) - len(shown):,} more; the table below has them all.")
 
 
-def _pictures(described: Described, shown: Sequence[Member], quads: Sequence[Quad]) -> list[bytes]:
-    infos = [described.infos[member.image_id] for member in shown]
-    if len(shown) > LARGE:
-        rest = session().gallery.thumbnails(infos[1:])
-        return [_picture(infos[0], quads), *rest]
-    return [_picture(info, () if place else quads) for place, info in enumerate(infos)]
-
-
-def _picture(info: ImageInfo, quads: Sequence[Quad]) -> bytes:
-    """Return a picture with outlines on it; a grey plate where it cannot be read."""
-    shared = session()
-
-    def draw() -> bytes:
-        picture = shared.gallery.picture(info.id, SIDE_PX)
-        across, down = picture.width / info.width, picture.height / info.height
-        for quad in quads:
-            draw_quad(picture, tuple((x * across, y * down) for x, y in quad), width=3)
-        return as_jpeg(picture)
-
-    try:
-        return shared.kept.get(("duplicate", info.id, *quads), draw, len)
-    except CbirError:
-        return shared.gallery.thumbnails([info])[0]
-
-
-def _card(described: Described, group: Group, member: Member, place: int, picture: bytes) -> str:
-    info = described.infos[member.image_id]
+def _role(group: Group, place: int) -> str:
     first, other = ("whole", "part") if group.kind == "part" else ("to keep", "copy")
-    card = figure(
-        picture,
-        f"{place + 1}: {info.path.name}",
-        title=f"{place + 1} · {other if place else first}",
-        name=info.path.name,
-        look="twin",
+    return first if place == 1 else other
+
+
+def _picture(info: ImageInfo, *, is_large: bool) -> dict[str, Any]:
+    """Return where a picture is, its name and size; its thumbnail alone where it is small."""
+    return {
+        "name": printable(info.path.name),
+        "src": _address(info) if is_large else _thumbnail(info, 640),
+        "behind": _thumbnail(info, 320),
+        "w": info.width,
+        "h": info.height,
+    }
+
+
+def _address(info: ImageInfo) -> str:
+    return f"/v1/images/{info.id}/picture?v={version_of(info)}"
+
+
+def _thumbnail(info: ImageInfo, side_px: int) -> str:
+    return f"/v1/images/{info.id}/thumbnail?side={side_px}&v={version_of(info)}"
+
+
+def _corners(quad: Quad) -> list[float]:
+    return [round(value, 1) for corner in quad for value in corner]
+
+
+def _original(place: int, at: int, choose: Callable[[int], None]) -> None:
+    st.button(
+        "Original",
+        key=f"original-{place}",
+        help="This one is the original, and the others are copies of it",
+        on_click=choose,
+        args=(at,),
+        shortcut=str(place) if place <= KEYS else None,
     )
-    facts = facts_of(described, member)
-    lines = "".join(f"<div>{html.escape(printable(line))}</div>" for line in facts)
-    return f'{card}<div class="cbir-facts">{lines}</div>'
+
+
+def _facts(described: Described, member: Member) -> None:
+    lines = (html.escape(printable(line)) for line in facts_of(described, member))
+    body = "".join(f"<div>{line}</div>" for line in lines)
+    st.html(f'<div class="cbir-facts">{body}</div>')
 
 
 def facts_of(described: Described, member: Member) -> list[str]:

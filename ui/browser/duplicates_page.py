@@ -8,6 +8,7 @@ from functools import partial
 from typing import get_args
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from indexer.errors import CbirError
 from indexer.store.layout import DUPLICATES
@@ -34,7 +35,14 @@ def show() -> None:
     """Draw the page."""
     if error := st.session_state.pop("twin_error", ""):
         st.error(plain(error))
-    _search()
+    st.html(duplicate_pictures.STYLE)
+    if not _has_searched():
+        st.subheader("Which photos are there twice?")
+        st.write(WHAT)
+        st.caption(FIRST)
+    row = st.container(horizontal=True)
+    kinds = row.container(horizontal=True, gap="xsmall") if _has_searched() else row
+    _search(row)
     try:
         review = _review()
     except CbirError as error:
@@ -45,7 +53,8 @@ def show() -> None:
             st.info(f"No duplicates among {review.found.compared:,} images.")
         return
     with_decided = bool(st.session_state.get("twin_decided"))  # its toggle is below
-    kind = _choose_kind(review, with_decided)
+    with kinds:
+        kind = _choose_kind(review, with_decided)
     numbers = review.numbers(kind, with_decided=with_decided)
     _show_group(review, numbers, with_decided)
     _files(review, [n for n in numbers if with_decided or not review.verdict(n)])
@@ -62,18 +71,14 @@ def _has_searched() -> bool:
     return session().store.derived.exists(DUPLICATES)
 
 
-def _search() -> None:
+def _search(row: DeltaGenerator) -> None:
     """Draw the button that searches, or how far a search is, and how the last one ended."""
-    if not _has_searched():
-        st.subheader("Which photos are there twice?")
-        st.write(WHAT)
-        st.caption(FIRST)
     job = JOBS.last("duplicates", DuplicatesJob)
     if job is not None and job.running:
         _watch(job)
         return
     label = "Search again" if _has_searched() else "Search for duplicates"
-    st.button(
+    row.button(
         label,
         type="secondary" if _has_searched() else "primary",
         on_click=_start,
@@ -140,16 +145,15 @@ def _choose_kind(review: Review, with_decided: bool) -> GroupKind | None:
     chosen = chosen if chosen in kinds else None
     if len(kinds) < 3:
         return None
-    with st.container(horizontal=True, gap="xsmall"):
-        for kind in kinds:
-            text = "All" if kind is None else f"{TITLES[kind]} ({counts[kind]:,})"
-            st.button(
-                text,
-                key=f"twin-kind-{kind or 'all'}",
-                type="primary" if kind == chosen else "secondary",
-                on_click=_take_kind,
-                args=(kind,),
-            )
+    for kind in kinds:
+        text = "All" if kind is None else f"{TITLES[kind]} ({counts[kind]:,})"
+        st.button(
+            text,
+            key=f"twin-kind-{kind or 'all'}",
+            type="primary" if kind == chosen else "secondary",
+            on_click=_take_kind,
+            args=(kind,),
+        )
     return chosen
 
 
@@ -178,7 +182,9 @@ def _show_group(review: Review, numbers: list[int], with_decided: bool) -> None:
         ))  # fmt: skip
 
     quads = review.outlines(session().store, review.groups[here])
-    duplicate_pictures.show(described, review.groups[here], quads, choose)
+    after = _neighbour(numbers, place, 1, is_open)
+    upcoming = [] if after is None else review.infos(session().store, numbers[after])
+    duplicate_pictures.show(described, review.groups[here], quads, choose, upcoming)
 
 
 def _heading(
@@ -190,9 +196,11 @@ def _heading(
     decided = sum(bool(review.verdict(n)) for n in numbers)
     done = f" · {decided:,} decided" if decided else ""
     title = f"{place + 1:,} of {len(numbers):,}: {TITLES[group.kind]}"
-    st.subheader(title, anchor=False)
-    st.caption(f"{len(group.members):,} photos{done}" + (f" · {verdict}" if verdict else ""))
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    said = f"{len(group.members):,} photos{done}" + (f" · {verdict}" if verdict else "")
+    head = st.container(horizontal=True, vertical_alignment="center", gap="small", key="twins-head")
+    with head:
+        st.subheader(title, anchor=False, width="content")
+        st.caption(said, width="stretch")
         for label, key, step in (("Previous", "Left", -1), ("Next", "Right", 1)):
             target = _neighbour(numbers, place, step, is_open)
             st.button(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from retrieval.query import Hit
@@ -28,14 +28,17 @@ def show(
     scores: bool = True,
     compact: bool = False,
     with_query: bool = True,
-    on_labels: Callable[[], None] | None = None,
+    ranks: bool = False,
+    counted: str | None = None,
 ) -> None:
     """Draw images in rows; `more` names the file beside the page that has further ones.
 
     A click opens an image, or asks with it if `asks`. Without `with_query` they are shown alone.
+    With `ranks`, the rank is shown in place of the score. Images can be labelled where it is said
+    which labels are `counted`: until these are the last ones that were asked for, the list waits.
     """
     rows = as_rows(shown, hits)
-    if not scores:
+    if ranks or not scores:
         rows = [{name: value for name, value in row.items() if name != "s"} for row in rows]
     components.grid(
         {
@@ -45,13 +48,14 @@ def show(
             "heading": heading,
             "note": note,
             "query": _query(shown, asked) if with_query else None,
-            "teach": on_labels is not None,
+            "teach": counted is not None,
+            "counted": counted or "",
+            "ranks": ranks,
             "asks": asks,
             "compact": compact,
             "also": asked.has_query and not asks,
         },
         key,
-        on_labels=on_labels,
     )
 
 

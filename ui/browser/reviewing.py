@@ -88,6 +88,11 @@ class Review:
         annotations = store.reader.annotations(ids)
         return Described(groups, undecided, store.image_infos(ids), self.sizes, annotations)
 
+    def infos(self, store: StoreReader, number: int) -> list[ImageInfo]:
+        """Return what is known of the images of a group, in its order."""
+        found = store.image_infos(self.ids[number])
+        return [found[image_id] for image_id in self.ids[number] if image_id in found]
+
     def outlines(self, store: StoreReader, group: Group) -> list[Quad]:
         """Return where the parts of a group are, in pixels of its first image.
 

@@ -1,152 +1,219 @@
-"""Teach: label hits right or wrong, and the collection is re-ranked at once."""
+"""Teach: hits labelled right or wrong, the collection ranked by them, and concepts made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
 
 from indexer.errors import CbirError
-from indexer.store.store import Store
-from retrieval.engine import SearchEngine
-from retrieval.examples import ExamplePaths
 from retrieval.query import Hit, Query
-from retrieval.tagging import Tagging, tag_images, teach
-from ui.answers import plain_query_of, search_query
+from ui import concepts
+from ui.answers import HIT_BYTES, plain_query_of, search_query, without_data
 from ui.asked import Asked
 from ui.browser import asking, components, listing
-from ui.browser.figures import plain
 from ui.browser.search_page import invite
 from ui.browser.session import require_wanted, session, turn
+from ui.printable import printable
 from ui.shown import Shown
 
 SHOWN = 48
 SUGGESTED = 8
-GRID = "taught"
 AFTER = 8  # labels the hits are ranked again
+TEACHING = "teaching"  # the component that labels and names come from
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Hits as labels rank them, those that it helps most to label, and why labels do not count."""
+
+    hits: list[Hit]
+    suggested: list[Hit]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Said:
+    """How something ended that a visitor asked for, where; `saved` is a concept that was taught."""
+
+    of: str
+    text: str
+    bad: bool = False
+    saved: str = ""
 
 
 def show() -> None:
     """Draw the page."""
     shown, asked = session(), asking.asked()
-    if not asked.has_query:
+    try:
+        ranked = _rank(shown, asked) if asked.has_query else None
+    except CbirError as error:
+        ranked = Ranked([], [], str(error))
+    problem = ranked.problem if ranked else ""
+    components.teaching(_data(shown, asked, problem), TEACHING, on_asked=_act)
+    if ranked is None:
         invite(shown, asked)
         return
-    query = plain_query_of(shown, asked, rerank=False, k=SHOWN)
-    labels = _labels(asked)
-    try:
-        hits, suggested = _rank(shown, query, _counted(asked))
-    except CbirError as error:
-        st.error(plain(str(error)))
-        return
-    _head(asked, labels)
-    if suggested:
+    counted = _counted(asked)
+    if ranked.suggested:
         listing.show(
             shown,
             asked,
-            suggested,
+            ranked.suggested,
             "suggested",
             heading="Label these next",
-            note="The most uncertain of the top hits: labelling these helps most.",
+            note="The ranking is least certain of these: labelling them teaches most.",
             compact=True,
-            on_labels=_told("suggested", asked),
+            scores=False,
+            counted=signature(counted),
         )
-    listing.show(shown, asked, hits, GRID, heading="Hits", on_labels=_told(GRID, asked))
-    _keep(shown, asked, labels)
+    is_taught = bool(counted) and not problem
+    if ranked.hits:
+        listing.show(
+            shown,
+            asked,
+            ranked.hits,
+            "taught",
+            heading=_heading(counted) if is_taught else "Best matches",
+            ranks=is_taught,
+            counted=signature(counted),
+        )
 
 
-def _labels(asked: Asked) -> dict[int, bool]:
-    """Return the labels of what is looked for, as the browser last told of them."""
-    told: dict[str, dict[int, bool]] = st.session_state.setdefault("labels", {})
-    return told.get(_looked_for(asked), {})
+def _heading(counted: Mapping[int, bool]) -> str:
+    return "Ranked by 1 label" if len(counted) == 1 else f"Ranked by {len(counted):,} labels"
+
+
+# --- ranking --------------------------------------------------------------------------------------
+
+
+def _rank(shown: Shown, asked: Asked) -> Ranked:
+    """Return the hits by the labels that count; by the query alone where these teach nothing."""
+    query = plain_query_of(shown, asked, rerank=False, k=SHOWN)
+    counted = _counted(asked)
+    if not counted:
+        return Ranked(search_query(shown, query, require_wanted), [])
+    try:
+        return _rank_by(shown, query, counted)
+    except CbirError as error:
+        return Ranked(search_query(shown, query, require_wanted), [], str(error))
+
+
+def _rank_by(shown: Shown, query: Query, labels: Mapping[int, bool]) -> Ranked:
+    """Return the ranking by labels; it is kept, so that it holds still."""
+
+    def ask() -> Ranked:
+        with turn():
+            return Ranked(
+                shown.feedback.search(query, labels),
+                shown.feedback.suggest(query, labels, SUGGESTED),
+            )
+
+    key = shown.as_of_now("taught", without_data(query), signature(labels))
+    return shown.kept.get(key, ask, lambda found: HIT_BYTES * len(found.hits))
 
 
 def _counted(asked: Asked) -> dict[int, bool]:
     """Return the labels that the ranking counts: those of the last time it was asked for."""
     counted: dict[str, dict[int, bool]] = st.session_state.setdefault("counted", {})
-    return counted.get(_looked_for(asked), {})
+    return counted.get(looked_for(asked), {})
 
 
-def _looked_for(asked: Asked) -> str:
+def looked_for(asked: Asked) -> str:
+    """Return what labels belong to: filters, and ways to compare, do not change what is meant."""
     only = Asked(image=asked.image, picture=asked.picture, text=asked.text, box=asked.box)
     return only.address()
 
 
-def _told(key: str, asked: Asked) -> Callable[[], None]:
-    def take() -> None:
-        labels = components.labels_of(key)
-        st.session_state.labels[_looked_for(asked)] = labels
-        new = labels.items() ^ _counted(asked).items()
-        if not _counted(asked) or len(new) >= AFTER:
-            _count(asked)
-
-    return take
+def signature(labels: Mapping[int, bool]) -> str:
+    """Return labels in a line; `signature` of ui/frontend/src/labels.ts makes the same."""
+    return ",".join(f"{i}{'+' if right else '-'}" for i, right in sorted(labels.items()))
 
 
-def _count(asked: Asked) -> None:
-    st.session_state.counted[_looked_for(asked)] = _labels(asked)
+# --- what the component shows, and asks for -------------------------------------------------------
 
 
-def _rank(shown: Shown, query: Query, labels: dict[int, bool]) -> tuple[list[Hit], list[Hit]]:
-    """Return the hits as labels rank them, and those that it helps most to label."""
-    if not labels:
-        return search_query(shown, query, require_wanted), []
-    with turn():
-        hits = shown.feedback.search(query, labels)
-        return hits, shown.feedback.suggest(query, labels, SUGGESTED)
-
-
-def _head(asked: Asked, labels: dict[int, bool]) -> None:
-    up = sum(labels.values())
-    st.markdown(
-        "Say which hits are right and which are not, by **Yes** and **No** or the keys Y and N: "
-        f"**{up}** right and **{len(labels) - up}** wrong so far."
-    )
-    st.button(
-        "Rank again",
-        on_click=_count,
-        args=(asked,),
-        disabled=labels == _counted(asked),
-        help=f"The order holds still while you label; after {AFTER} labels it is ranked again.",
-    )
-
-
-def _keep(shown: Shown, asked: Asked, labels: dict[int, bool]) -> None:
-    """Offer to keep what the labels say as a tag."""
-    with st.form("keep", border=False, enter_to_submit=True):
-        left, right = st.columns([3, 1], vertical_alignment="bottom")
-        name = left.text_input(
-            "Keep as a tag",
-            placeholder="a name for what you look for",
-            help="Learns from the query image and the labels, and tags the collection. Images "
-            "that are added later get it by cbir tag.",
-        )
-        if not right.form_submit_button("Tag the collection"):
-            return
+def _data(shown: Shown, asked: Asked, problem: str) -> dict[str, Any]:
+    said: Said | None = st.session_state.get("taught_said")
+    if said is not None and said.of != looked_for(asked):
+        said = None
+    if problem:
+        said = Said("", problem, bad=True)
     try:
-        with st.spinner("Learning and tagging …"), turn():
-            kept = keep_as_tag(shown.engine, plain_query_of(shown, asked), labels, name)
+        listed = concepts.list_concepts(shown)
     except CbirError as error:
-        st.error(plain(str(error)))
-        return
-    count = len(kept.probabilities)
-    images = "1 image" if count == 1 else f"{count:,} images"
-    st.success(f"{images} got the tag {plain(kept.name)}. Filter by it above.")
+        listed, said = [], Said("", str(error), bad=True)
+    return {
+        "of": looked_for(asked),
+        "query": asked.has_query,
+        "counted": signature(_counted(asked)),
+        "after": AFTER,
+        "said": {"text": printable(said.text), "bad": said.bad} if said else None,
+        "saved": said.saved if said else "",
+        "concepts": listed,
+        "tags": list(asked.tags),
+    }
 
 
-def keep_as_tag(
-    engine: SearchEngine, query: Query, labels: Mapping[int, bool], name: str
-) -> Tagging:
-    """Teach the store a concept from a query and labels, and tag its images with it.
-
-    Raises what `teach` and `tag_images` do.
-    """
-    store = Store.open(engine.store.path)
+def _act() -> None:
+    """Do what the component asks for, and keep how it ended."""
+    wanted = components.asked_of(TEACHING)
+    asked = asking.asked()
+    act = ACTIONS.get(str(wanted.get("do")))
+    if act is None or wanted.get("of") != looked_for(asked):
+        return  # it was asked on a page that is no longer shown
+    st.session_state.pop("taught_said", None)
     try:
-        queries = [] if query.text is not None else [query]
-        wanted = ExamplePaths(labels=labels, queries=queries)
-        concept, _ = teach(store, name, engine.collection, wanted, query.feature)
-        [tagging] = tag_images(store, [concept.name])
-    finally:
-        store.close()
-    return tagging
+        said = act(asked, wanted)
+    except CbirError as error:
+        said = Said("", str(error), bad=True)
+    if said is not None:
+        st.session_state.taught_said = replace(said, of=looked_for(asked))
+
+
+def _count(asked: Asked, wanted: dict[str, Any]) -> None:
+    st.session_state.setdefault("counted", {})[looked_for(asked)] = components.labels_in(wanted)
+
+
+def _save(asked: Asked, wanted: dict[str, Any]) -> Said:
+    shown = session()
+    query = plain_query_of(shown, asked) if asked.has_query else None
+    with turn():
+        made = concepts.teach_concept(shown, query, components.labels_in(wanted), _name(wanted))
+    return Said("", concepts.said_of(made), saved=made.name)
+
+
+def _rename(_asked: Asked, wanted: dict[str, Any]) -> Said:
+    name, new = _name(wanted), str(wanted.get("to", ""))
+    with turn():
+        concepts.rename_concept(session(), name, new)
+    return Said("", f"{name} is now called {new.strip()}.")
+
+
+def _remove(_asked: Asked, wanted: dict[str, Any]) -> Said:
+    with turn():
+        concepts.remove_concept(session(), _name(wanted))
+    return Said("", f"{_name(wanted)} is forgotten, and no image has it as a tag any more.")
+
+
+def _apply(_asked: Asked, _wanted: dict[str, Any]) -> Said:
+    with turn():
+        made = concepts.apply_concepts(session())
+    count = sum(len(tagging.probabilities) for tagging in made)
+    names = "1 name" if len(made) == 1 else f"{len(made):,} names"
+    return Said("", f"The collection was tagged again: {count:,} tags of {names}.")
+
+
+def _name(wanted: dict[str, Any]) -> str:
+    return str(wanted.get("name", ""))
+
+
+ACTIONS: dict[str, Callable[[Asked, dict[str, Any]], Said | None]] = {
+    "rank": _count,
+    "save": _save,
+    "rename": _rename,
+    "remove": _remove,
+    "apply": _apply,
+}

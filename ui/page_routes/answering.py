@@ -85,16 +85,16 @@ def number_in(request: Request, name: str, usual: int | None = None, most: int =
     return number
 
 
-def ids_in(request: Request) -> list[int]:
-    """Return the images that `ids` names, each once; raises `InvalidQueryError`."""
-    texts = [text for text in request.query_params.get("ids", "").split(",") if text]
+def ids_in(request: Request, name: str = "ids") -> list[int]:
+    """Return the images that a parameter names, each once; raises `InvalidQueryError`."""
+    texts = [text for text in request.query_params.get(name, "").split(",") if text]
     numbers = [_number(text) for text in texts]
     found = [number for number in dict.fromkeys(numbers) if number is not None]
     if not found or None in numbers:
-        raise InvalidQueryError("ids in the address must be numbers of images, such as 7,12.")
+        raise InvalidQueryError(f"{name} in the address must be numbers of images, such as 7,12.")
     if len(found) > MOST_IDS:
         raise InvalidQueryError(
-            f"ids in the address names {len(found):,} images; it takes {MOST_IDS:,}."
+            f"{name} in the address names {len(found):,} images; it takes {MOST_IDS:,}."
         )
     return found
 

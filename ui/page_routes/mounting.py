@@ -8,7 +8,17 @@ from starlette.routing import Mount, Route
 
 from indexer.errors import CbirError
 from ui.api.service import Service
-from ui.page_routes import PREFIX, facts, folders, hits, located, queries, saving, scripts
+from ui.page_routes import (
+    PREFIX,
+    facts,
+    folders,
+    hits,
+    labels,
+    located,
+    queries,
+    saving,
+    scripts,
+)
 from ui.page_routes.answering import answer_error, answer_failure
 
 
@@ -29,6 +39,8 @@ def page_routes(service: Service, *, is_local: bool) -> Mount:
             Route("/located", located.show_located),
             Route("/zip", saving.save_zip),
             Route("/hits.csv", saving.save_table),
+            Route("/labels.json", labels.save_labels),
+            Route("/labels", labels.read_labels, methods=["POST"]),
             Route("/open", folders.open_folder, methods=["POST"]),
         ],
         exception_handlers={

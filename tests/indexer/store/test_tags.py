@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select
 
-from indexer.errors import UnknownConceptError
+from indexer.errors import ConceptError, UnknownConceptError
 from indexer.store.catalog.tables import TagRow
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.store import Store
@@ -14,6 +14,7 @@ from indexer.store.tags import (
     count_tags,
     delete_concept,
     read_concepts,
+    rename_concept,
     replace_tags,
     save_concept,
     tags_of,
@@ -113,3 +114,20 @@ def test_a_store_of_the_schema_before_gets_the_tables(desk: Desk, tmp_path: Path
     save_concept(store, "red", "{}")
     assert count_tags(store) == {"red": 0}
     store.close()
+
+
+def test_renamed_its_images_keep_the_tag(filled: Desk) -> None:
+    before = tags_of(filled.store, filled.id_of("b.png"))
+    rename_concept(filled.store, "blue", "sea", "{}")
+    assert read_concepts(filled.store) == {"red": "{}", "sea": "{}"}
+    after = tags_of(filled.store, filled.id_of("b.png"))
+    assert after == {"sea": before["blue"], "red": before["red"]}
+    assert tag_rows(filled.store) == 4
+
+
+def test_a_name_that_is_taken_or_unknown_changes_nothing(filled: Desk) -> None:
+    with pytest.raises(ConceptError, match="There is a tag 'red' already"):
+        rename_concept(filled.store, "blue", "red", "{}")
+    with pytest.raises(UnknownConceptError, match="no tag 'green'"):
+        rename_concept(filled.store, "green", "grass", "{}")
+    assert count_tags(filled.store) == {"blue": 2, "red": 2}

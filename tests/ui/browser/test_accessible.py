@@ -8,6 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import ui
+from indexer.store.store import Store
+from retrieval.collection import Collection
+from retrieval.duplicates.search import find_duplicates
 from tests.ui.browser.acting import settle, tiles
 from tests.ui.browser.conftest import Served
 
@@ -70,3 +73,51 @@ def test_a_rule_that_is_broken_is_found(page: Page, served: Served) -> None:
     visit(page, served, "", dark=False)
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"/x\">')")
     assert any(found.startswith("image-alt") for found in violations(page))
+
+
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_none_while_teaching(page: Page, served: Served, size: str, dark: bool) -> None:
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    visit(page, served, PAGES["teach"], dark)
+    tiles(page).first.focus()
+    for key in "yyyy":
+        page.keyboard.press(key)
+    expect(page.get_by_role("button", name="Rank again · 4 new")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", name="Label these next")).to_be_visible()
+    settle(page)
+    assert violations(page) == []
+    page.get_by_label("Name of what you teach").fill("cat")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("got it as a tag")).to_be_visible()
+    page.get_by_text("Names that were taught").click()
+    for way in ("Rename cat", "Cancel", "Remove cat"):
+        page.get_by_role("button", name=way).click()
+        assert violations(page) == []
+    page.get_by_role("button", name="Remove it").click()
+    expect(page.get_by_text("cat is forgotten")).to_be_visible()
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_none_by_a_group_of_duplicates(page: Page, served: Served, size: str, dark: bool) -> None:
+    opened = Store.open(served.store)
+    find_duplicates(Collection(opened))
+    opened.close()
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    visit(page, served, PAGES["duplicates"], dark)
+    expect(page.get_by_role("figure").first).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Larger").first.click()
+    page.get_by_role("button", name="parts of one picture").click()
+    expect(page.get_by_role("heading", name="parts of one picture")).to_be_visible()
+    settle(page)
+    assert violations(page) == []

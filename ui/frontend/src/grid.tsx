@@ -1,8 +1,10 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { changed, go, openHit, showHit } from "./address.ts";
+import { changed, go, showHit } from "./address.ts";
 import { heightOf, justify, type Line, shape } from "./justify.ts";
+import { signature } from "./label_sets.ts";
 import { useLabels } from "./labels.ts";
+import { hold, useGoOn, useHolds, useOpenHit } from "./open_hit.ts";
 import { usePlaceOf, useWidth, useWindow, type Window } from "./scrolling.ts";
 import { Selection } from "./selection.tsx";
 import { density, select, selected, useKept } from "./stores.ts";
@@ -19,7 +21,9 @@ export interface GridData {
   heading: string;
   note: string; // between the heading and the pictures
   query: (Picture & { boxes: Box[] }) | null;
-  teach: boolean;
+  teach: boolean; // whether images can be labelled
+  counted: string; // the labels that the order of the rows counts
+  ranks: boolean; // whether the rank stands in place of the score
   asks: boolean; // whether a click asks with an image, rather than opens it
   compact: boolean; // one of several lists on a page
   also: boolean; // whether hits can be added to the query
@@ -30,7 +34,7 @@ const AHEAD = 900; // px beyond the screen that are drawn, and fetched for
 const WEAK = "weak";
 const DIVIDER = 44; // px
 
-export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
+export function Grid({ data }: Mounted<GridData>) {
   const { rows, more, fetchMore } = useRows(data);
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
@@ -42,8 +46,10 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
   );
   const [current, setCurrent] = useState(0);
   const chosen = new Set(useKept(selected));
-  const { labels, give } = useLabels();
+  const { labels, counted, give } = useLabels(data.list.slice(data.list.indexOf("?")));
+  const waits = data.teach && signature(counted) !== data.counted;
   const hit = useOpenHit();
+  const holds = useHolds(hit, data.list, !data.compact || rows.some((row) => row.id === hit));
   const anchor = useRef(0);
   usePlaceOf(data.list);
   useEffect(() => setCurrent(0), [data.list]);
@@ -52,7 +58,11 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
   }, [more, layout.height, seen.bottom, fetchMore]);
 
   const actions: TileActions = {
-    open: (row) => (data.asks ? go(similar(row)) : showHit(row.id)),
+    open(row) {
+      if (data.asks) return go(similar(row));
+      hold(data.list);
+      showHit(row.id);
+    },
     choose(row, range) {
       const place = rows.indexOf(row);
       if (range) {
@@ -75,6 +85,8 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
     requestAnimationFrame(() => focusTile(frame.current, rows[target]));
   }
 
+  useGoOn(data.counted, frame, () => moveTo(Math.max(0, rows.findIndex((row) => labels[row.id] === undefined))));
+
   function onKeyDown(event: KeyboardEvent): void {
     const row = rows[current];
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -93,8 +105,13 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
 
   const shown = visible(layout.lines, seen, current);
   return (
+<<<<<<< HEAD
     <section class={chosen.size ? "grid selecting" : "grid"} data-list={data.list} aria-label="Images">
       {(data.heading || rows.length > 0) && <Heading data={data} />}
+=======
+    <section class={waits ? "grid waits" : "grid"} data-list={data.list} aria-label={data.heading || "Images"} aria-busy={waits}>
+      {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}
+>>>>>>> teach
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
           const id = Number((event.target as HTMLElement).closest("li")?.dataset.id);
@@ -109,6 +126,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
                   key={row.id}
                   row={row}
                   rank={index + 1}
+                  ranks={data.ranks}
                   place={{ left, top: line.top, width: wide, height: line.height }}
                   actions={actions}
                   current={index === current}
@@ -127,7 +145,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
       </div>
       {more && rows.length > 0 && <p class="further" role="status">Loading more …</p>}
       {!data.compact && <Selection rows={rows} teach={data.teach} label={give} />}
-      {hit !== null && (!data.compact || rows.some((row) => row.id === hit)) && (
+      {hit !== null && holds && (
         <Viewer
           rows={rows}
           id={hit}
@@ -137,17 +155,16 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
           also={actions.also}
         />
       )}
-      <Teaching data={data} send={setTriggerValue} />
     </section>
   );
 }
 
-function Heading({ data }: { data: GridData }) {
+function Heading({ data, waits }: { data: GridData; waits: boolean }) {
   const height = useKept(density);
   return (
     <header>
       <h2>{data.heading}</h2>
-      {data.note && <p class="note">{data.note}</p>}
+      {waits ? <p class="note" role="status">Ranking by your labels …</p> : data.note && <p class="note">{data.note}</p>}
       {!data.compact && <label class="density">
         <span>Size</span>
         <input
@@ -162,24 +179,6 @@ function Heading({ data }: { data: GridData }) {
       </label>}
     </header>
   );
-}
-
-function Teaching({ data, send }: { data: GridData; send: (name: string, value: unknown) => void }) {
-  const { labels } = useLabels();
-  const told = useRef("");
-  useEffect(() => {
-    if (!data.teach) return;
-    const text = JSON.stringify(labels);
-    if (text === told.current) return;
-    // What was labelled before a reload is told at once, what is labelled now after a pause.
-    const wait = told.current === "" ? 0 : 600;
-    const timer = setTimeout(() => {
-      told.current = text;
-      send("labels", { labels });
-    }, wait);
-    return () => clearTimeout(timer);
-  }, [labels, data.teach]);
-  return null;
 }
 
 /** Return the address that searches with an image. */
@@ -204,20 +203,6 @@ function alsoAddress(row: Row, sign: 1 | -1): string {
   return changed(changes);
 }
 
-function useOpenHit(): number | null {
-  const [hit, setHit] = useState(openHit());
-  useEffect(() => {
-    const look = () => setHit(openHit());
-    window.addEventListener("popstate", look);
-    window.addEventListener("cbir-hit", look);
-    return () => {
-      window.removeEventListener("popstate", look);
-      window.removeEventListener("cbir-hit", look);
-    };
-  }, []);
-  return hit;
-}
-
 // --- the layout ----------------------------------------------------------------------------------
 
 interface Layout {
@@ -228,7 +213,7 @@ interface Layout {
 
 /** On a narrow screen the rows are lower, so that two pictures or more are side by side. */
 function rowHeight(wished: number, width: number, compact: boolean): number {
-  if (compact) return 120;
+  if (compact) return width < 600 ? 96 : 120;
   return width > 0 && width < 600 ? Math.min(wished, 150) : wished;
 }
 

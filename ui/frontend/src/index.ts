@@ -2,6 +2,10 @@
 import { Bar, type BarData } from "./bar.tsx";
 import { Grid, type GridData } from "./grid.tsx";
 import { mount } from "./mount.tsx";
+import { Teaching, type TeachingData } from "./teaching.tsx";
+import { Twin, type TwinData } from "./twin.tsx";
 
 export const bar = mount<BarData>("bar", Bar);
 export const grid = mount<GridData>("grid", Grid);
+export const teaching = mount<TeachingData>("teaching", Teaching);
+export const twin = mount<TwinData>("twin", Twin);

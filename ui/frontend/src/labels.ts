@@ -1,38 +1,49 @@
-// Labels of hits, right or wrong, kept by the browser for each query.
+// Labels of hits, right or wrong, and which of them the ranking counts: kept by the browser for each query.
 import { useCallback } from "preact/hooks";
-import { allLabels, type Labels, useKept } from "./stores.ts";
+import { labelKey, type Labels } from "./label_sets.ts";
+import { allCounted, allLabels, type Kept, useKept } from "./stores.ts";
 
-const ASKED = ["image", "picture", "text", "box"]; // filters do not change what is looked for
 const MOST_QUERIES = 50;
-
-/** Return what labels belong to: what is looked for. */
-export function labelKey(search: string = location.search): string {
-  const parameters = new URLSearchParams(search);
-  return ASKED.flatMap((name) => parameters.getAll(name).map((text) => `${name}=${text}`)).join("&");
-}
 
 export interface Labelling {
   labels: Labels;
+  counted: Labels; // those that the ranking is to count
   give(ids: readonly number[], right: boolean): void; // the same again takes it back
+  add(more: Labels): void;
+  rank(): void; // let all labels count
   clear(): void;
 }
 
-export function useLabels(): Labelling {
-  const all = useKept(allLabels);
-  const key = labelKey();
-  const labels = all[key] ?? {};
-  const put = useCallback((next: Labels) => {
-    const { [key]: _, ...others } = allLabels.get();
-    const kept = Object.entries(others).slice(1 - MOST_QUERIES);
-    allLabels.set(Object.fromEntries([...kept, [key, next]]));
-  }, [key]);
+const NONE: Labels = {};
+
+/** Return the labels of what is looked for, and what changes them. */
+export function useLabels(asked: string): Labelling {
+  const key = labelKey(asked);
+  const labels = useKept(allLabels)[key] ?? NONE;
+  const counted = useKept(allCounted)[key] ?? NONE;
   const give = useCallback((ids: readonly number[], right: boolean) => {
-    const next = { ...(allLabels.get()[key] ?? {}) };
+    const next = { ...allLabels.get()[key] };
     for (const id of ids) {
       if (next[id] === right && ids.length === 1) delete next[id];
       else next[id] = right;
     }
-    put(next);
-  }, [key, put]);
-  return { labels, give, clear: () => put({}) };
+    put(allLabels, key, next);
+  }, [key]);
+  return {
+    labels,
+    counted,
+    give,
+    add: (more) => put(allLabels, key, { ...allLabels.get()[key], ...more }),
+    rank: () => put(allCounted, key, allLabels.get()[key] ?? NONE),
+    clear: () => {
+      put(allLabels, key, NONE);
+      put(allCounted, key, NONE);
+    },
+  };
+}
+
+/** Keep labels of what is looked for, those of the last queries at most. */
+function put(kept: Kept<Record<string, Labels>>, key: string, next: Labels): void {
+  const { [key]: _, ...others } = kept.get();
+  kept.set(Object.fromEntries([...Object.entries(others).slice(1 - MOST_QUERIES), [key, next]]));
 }

@@ -40,6 +40,27 @@ export function usePanZoom(reset: unknown): PanZoom {
   return { view, set, zoom, attach };
 }
 
+const shared = { name: "", view: FITTING, listeners: new Set<() => void>() };
+
+/** Return the one view of all components that show `name`; another name starts with all of it. */
+export function useSharedPanZoom(name: string): PanZoom {
+  const [, redraw] = useState({});
+  if (shared.name !== name) Object.assign(shared, { name, view: FITTING });
+  useEffect(() => {
+    const listener = () => redraw({});
+    shared.listeners.add(listener);
+    return () => void shared.listeners.delete(listener);
+  }, []);
+  const change = useCallback<Change>((next) => {
+    shared.view = next(shared.view);
+    for (const listener of shared.listeners) listener();
+  }, []);
+  const set = useCallback((view: View) => change(() => view), [change]);
+  const zoom = useCallback((factor: number) => change((before) => zoomed(before, factor)), [change]);
+  const attach = useCallback<PanZoom["attach"]>((element, drags) => listen(element, drags, change), [change]);
+  return { view: shared.view, set, zoom, attach };
+}
+
 type Change = (next: (before: View) => View) => void;
 
 function listen(

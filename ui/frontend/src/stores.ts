@@ -1,6 +1,7 @@
 // What the browser keeps for itself: what is selected, the labels, the trail of queries, settings.
 // A store tells all components of the page when it changes, and survives a reload.
 import { useEffect, useState } from "preact/hooks";
+import type { Labels } from "./label_sets.ts";
 
 type Listener = () => void;
 
@@ -86,6 +87,11 @@ export function forgetStep(href: string): void {
 
 export const density = new Kept<number>("row-height", 190, () => localStorage);
 
-/** Labels of images by what was asked: true for right, false for wrong. */
-export type Labels = Record<number, boolean>;
+/** Labels of images by what was asked. */
 export const allLabels = new Kept<Record<string, Labels>>("labels", {}, () => localStorage);
+
+/** The labels that the ranking counts, by what was asked: those of the last time it was asked for. */
+export const allCounted = new Kept<Record<string, Labels>>("counted", {}, () => localStorage);
+
+/** Where each concept was taught in this browser: what was asked, by the name of the concept. */
+export const taughtAt = new Kept<Record<string, string>>("taught-at", {}, () => localStorage);

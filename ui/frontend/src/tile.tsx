@@ -22,6 +22,7 @@ export interface TileActions {
 interface Props extends TileState {
   row: Row;
   rank: number;
+  ranks: boolean; // whether it is shown
   place: { left: number; top: number; width: number; height: number };
   actions: TileActions;
 }
@@ -59,7 +60,7 @@ function useLongPress(act: () => void) {
   };
 }
 
-export function Tile({ row, rank, place, actions, current, chosen, label }: Props) {
+export function Tile({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
   const long = useLongPress(() => actions.choose(row, false));
   const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong"];
@@ -78,7 +79,7 @@ export function Tile({ row, rank, place, actions, current, chosen, label }: Prop
         class="picture"
         href={changed({ hit: String(row.id) })}
         tabIndex={current ? 0 : -1}
-        aria-label={spoken(row, rank, label)}
+        aria-label={spoken(row, rank, ranks, label)}
         {...long.events}
         onClick={(event) => {
           if (long.ends()) return event.preventDefault();
@@ -102,25 +103,28 @@ export function Tile({ row, rank, place, actions, current, chosen, label }: Prop
         <Mark row={row} cut />
       </a>
       {row.t === PROVED && <span class="proved" title="Proved by geometry: the same object">✓</span>}
-      <Caption row={row} />
+      {ranks && <span class="rank" aria-hidden="true">{rank}</span>}
+      <Caption row={row} rank={ranks ? rank : null} />
       <Tools row={row} actions={actions} chosen={chosen} label={label} />
     </li>
   );
 }
 
-function spoken(row: Row, rank: number, label: boolean | null): string {
-  const parts = [row.s === undefined ? row.n : `Hit ${rank}: ${row.n}, score ${row.s.toFixed(3)}`];
+function spoken(row: Row, rank: number, ranks: boolean, label: boolean | null): string {
+  const parts = [ranks || row.s !== undefined ? `Hit ${rank}: ${row.n}` : row.n];
+  if (row.s !== undefined) parts.push(`score ${row.s.toFixed(3)}`);
   if (row.t) parts.push(row.t);
   if (row.b) parts.push(`matched box ${row.b.join(",")}`);
   if (label !== null) parts.push(label ? "labelled right" : "labelled wrong");
   return parts.join(", ");
 }
 
-function Caption({ row }: { row: Row }) {
+function Caption({ row, rank }: { row: Row; rank: number | null }) {
   return (
     <div class="caption" aria-hidden="true">
       <span class="name">{row.n}</span>
       {row.a && <span class="said">{row.a}</span>}
+      {rank !== null && <span class="score">rank {rank}</span>}
       {row.s !== undefined && <span class="score">{row.s.toFixed(2)}</span>}
     </div>
   );
