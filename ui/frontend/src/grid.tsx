@@ -105,13 +105,13 @@ export function Grid({ data }: Mounted<GridData>) {
 
   const shown = visible(layout.lines, seen, current);
   return (
-<<<<<<< HEAD
-    <section class={chosen.size ? "grid selecting" : "grid"} data-list={data.list} aria-label="Images">
-      {(data.heading || rows.length > 0) && <Heading data={data} />}
-=======
-    <section class={waits ? "grid waits" : "grid"} data-list={data.list} aria-label={data.heading || "Images"} aria-busy={waits}>
+    <section
+      class={["grid", chosen.size && "selecting", waits && "waits"].filter(Boolean).join(" ")}
+      data-list={data.list}
+      aria-label={data.heading || "Images"}
+      aria-busy={waits}
+    >
       {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}
->>>>>>> teach
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
           const id = Number((event.target as HTMLElement).closest("li")?.dataset.id);
