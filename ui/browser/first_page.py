@@ -6,30 +6,34 @@ import os
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from indexer.errors import CbirError
 from ui.browser.figures import plain
 from ui.indexing_job import first_index
 from ui.running_jobs import JOBS
 
+WIDTH_PX = 720
 
-def show() -> None:
-    """Draw the page."""
+
+def show(afterwards: StreamlitPage) -> None:
+    """Draw the page; `afterwards` is where the progress is shown."""
     place = Path(os.environ["CBIR_STORE"])
-    st.title("Where have I seen this before?")
-    st.write(
-        "Point cbir at a folder of photos: it finds, in milliseconds, where you have seen an "
-        "image, or a part of it, before. Nothing leaves this machine."
-    )
-    with st.form("first", border=False):
-        folder = st.text_input("Folder with photos", placeholder="/home/me/photos")
-        asked = st.form_submit_button("Index it", type="primary")
-    st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
-    if asked:
-        _start(place, folder.strip())
+    with st.container(width=WIDTH_PX):
+        st.title("Where have I seen this before?")
+        st.write(
+            "Point cbir at a folder of photos: it finds, in milliseconds, where you have seen an "
+            "image, or a part of it, before. Nothing leaves this machine."
+        )
+        with st.form("first", border=False):
+            folder = st.text_input("Folder with photos", placeholder="/home/me/photos")
+            asked = st.form_submit_button("Index it", type="primary")
+        st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
+        if asked:
+            _start(place, folder.strip(), afterwards)
 
 
-def _start(place: Path, folder: str) -> None:
+def _start(place: Path, folder: str, afterwards: StreamlitPage) -> None:
     photos = Path(folder).expanduser()
     if not folder or not photos.is_absolute():
         st.error("Give the full path of a folder, such as /home/me/photos.")
@@ -41,4 +45,4 @@ def _start(place: Path, folder: str) -> None:
         except CbirError as error:
             st.error(plain(str(error)))
             return
-        st.switch_page("collection")
+        st.switch_page(afterwards)

@@ -71,14 +71,20 @@ export function Bar({ data }: Mounted<BarData>) {
 }
 
 function Pages({ data }: { data: BarData }) {
-  const asked = askedOf();
+  const addressOf = (path: string) => {
+    const asked = askedOf();
+    return `/${path}${asked ? `?${asked}` : ""}`;
+  };
   return (
     <nav aria-label="Pages">
       {data.pages.map(({ path, title }) => (
         <a
-          href={`/${path}${asked ? `?${asked}` : ""}`}
+          href={addressOf(path)}
           aria-current={path === data.page ? "page" : undefined}
-          onClick={follow}
+          onClick={(event) => {
+            event.currentTarget.href = addressOf(path); // something may have been asked since it was drawn
+            follow(event);
+          }}
         >
           {title}
         </a>
