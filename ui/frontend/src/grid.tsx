@@ -3,6 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { changed, go, showHit } from "./address.ts";
 import { heightOf, justify, type Line, shape } from "./justify.ts";
 import { signature } from "./label_sets.ts";
+import { Keys } from "./keys.tsx";
 import { useLabels } from "./labels.ts";
 import { hold, useGoOn, useHolds, useOpenHit } from "./open_hit.ts";
 import { usePlaceOf, useWidth, useWindow, type Window } from "./scrolling.ts";
@@ -165,6 +166,7 @@ function Heading({ data, waits }: { data: GridData; waits: boolean }) {
     <header>
       <h2>{data.heading}</h2>
       {waits ? <p class="note" role="status">Ranking by your labels …</p> : data.note && <p class="note">{data.note}</p>}
+      {!data.compact && <Keys teach={data.teach} />}
       {!data.compact && <label class="density">
         <span>Size</span>
         <input
