@@ -36,6 +36,29 @@ def grid(data: dict[str, Any], key: str, *, on_labels: Callable[[], None] | None
     _component("grid")(key=key, data=data, **callbacks)
 
 
+def collection(data: dict[str, Any]) -> None:
+    """Draw the head of the collection; `data` is `CollectionData` of collection.tsx.
+
+    The page is drawn again when a job ends.
+    """
+    _component("collection")(key="collection", data=data, on_ended_change=lambda: None)
+
+
+def collection_map(data: dict[str, Any]) -> None:
+    """Draw the map; `data` is `MapData` of map.tsx."""
+    _component("map")(key="map", data=data)
+
+
+def files(data: dict[str, Any]) -> None:
+    """Draw the files with problems; `data` is `FilesData` of files.tsx."""
+    _component("files")(key="files", data=data)
+
+
+def jobs(data: dict[str, Any]) -> None:
+    """Draw the jobs; `data` is `JobsData` of jobs.tsx."""
+    _component("jobs")(key="jobs", data=data)
+
+
 def labels_of(key: str) -> dict[int, bool]:
     """Return the labels that a list has just told of, by the ids of images."""
     state = st.session_state.get(key)
