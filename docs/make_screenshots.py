@@ -112,7 +112,9 @@ def _teach(page: Page, asked: str) -> None:
 
 
 def _collection(page: Page) -> None:
-    page.goto(f"{URL}/collection")
+    page.goto(f"{URL}/collection?show=map")
+    page.get_by_role("button", name="Lay out the map").click()
+    expect(page.locator(".plane[data-drawn=yes]")).to_be_visible(timeout=120_000)
     page.wait_for_timeout(2 * SETTLE_MS)
     save(page, "collection")
 

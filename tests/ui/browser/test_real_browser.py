@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -353,26 +352,6 @@ def test_other_pages_answer_the_same_query(page: Page, served: Served, page_name
     page.get_by_role("link", name=page_name.title()).click()
     page.wait_for_url(f"**/{page_name}?image={image}")
     expect(tiles(page).first).to_have_attribute("aria-label", re.compile("Hit 1: cat-1.jpg"))
-
-
-def test_add_a_folder_and_watch(page: Page, served: Served, tmp_path: Path) -> None:
-    shutil.copy(QUERY, tmp_path / "new.jpg")
-    page.goto(f"{served.url}/collection")
-    page.get_by_label("Folder on this machine").fill(str(tmp_path / "nowhere"))
-    page.get_by_role("button", name="Index it").click()
-    expect(page.get_by_test_id("stAlert")).to_contain_text("There is no folder")
-    page.get_by_label("Folder on this machine").fill(str(tmp_path))
-    page.get_by_role("button", name="Index it").click()
-    expect(page.get_by_text("1 added")).to_be_visible()
-    expect(page.get_by_text("75", exact=True)).to_be_visible()
-    forget(served, tmp_path)
-
-
-def forget(served: Served, folder: Path) -> None:
-    from indexer.remove import remove_images
-    from indexer.store.store import Store
-
-    remove_images(Store.open(served.store), [folder])
 
 
 @pytest.mark.parametrize("dark", [False, True])

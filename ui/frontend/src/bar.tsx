@@ -1,6 +1,6 @@
 // The bar above every page: where to go, what is asked, how, among which images, and the last ones.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { askedOf, changed, follow, go } from "./address.ts";
+import { asking, askedOf, changed, follow, go } from "./address.ts";
 import { Drawing } from "./drawing.tsx";
 import { Filters } from "./filters.tsx";
 import { Options } from "./options.tsx";
@@ -161,7 +161,7 @@ function Word({ data }: { data: BarData }) {
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        go(changed({ ...EMPTY, text: typed.trim() || null }));
+        go(asking({ ...EMPTY, text: typed.trim() || null }));
       }}
     >
       <input
