@@ -36,6 +36,9 @@ STYLE = """<style>
 @media (max-width: 640px) {
   [data-testid="stLayoutWrapper"]:has(> [class*="st-key-card-"]) { flex-basis: 150px !important; }
   [class*="st-key-card-"] { padding: .5rem; }
+  .st-key-twins-head { gap: .35rem; }
+  .st-key-twins-head > :first-child { flex: 1 0 100% !important; }
+  .st-key-twins-head button { padding-inline: .5rem; }
 }
 </style>"""
 

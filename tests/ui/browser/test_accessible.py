@@ -64,7 +64,10 @@ def test_none_by_what_is_opened(page: Page, served: Served, dark: bool) -> None:
         expect(page.get_by_role("group", name=panel)).to_be_visible()
         assert violations(page) == []
     tiles(page).first.focus()
-    page.keyboard.press("Space")
+    for key in ("Space", "ArrowRight", "Space"):
+        page.keyboard.press(key)
+    page.get_by_role("region", name="Selection").get_by_text("Duplicates", exact=True).click()
+    expect(page.get_by_role("group", name="Duplicates")).to_be_visible()
     assert violations(page) == []
     page.get_by_role("button", name="Draw a box").click()
     expect(page.get_by_role("dialog")).to_be_visible()
@@ -98,12 +101,14 @@ def test_none_while_teaching(page: Page, served: Served, size: str, dark: bool) 
     page.get_by_label("Name of what you teach").fill("cat")
     page.keyboard.press("Enter")
     expect(page.get_by_text("got it as a tag")).to_be_visible()
+    settle(page)
     page.get_by_text("Names that were taught").click()
     for way in ("Rename cat", "Cancel", "Remove cat"):
         page.get_by_role("button", name=way).click()
         assert violations(page) == []
     page.get_by_role("button", name="Remove it").click()
     expect(page.get_by_text("cat is forgotten")).to_be_visible()
+    settle(page)
     assert violations(page) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from PIL import ImageOps
-from playwright.sync_api import Page, TimeoutError, expect
 from streamlit.testing.v1 import AppTest
 from typer.testing import Result
 
@@ -21,7 +21,6 @@ from retrieval.collection import Collection
 from retrieval.duplicates.relation import Relation
 from retrieval.duplicates.search import find_duplicates
 from tests.pictures import photo
-from tests.ui.browser.conftest import Served
 from tests.ui.browser.shown_pages import data_of
 from ui.browser.duplicate_pictures import pose_text
 from ui.browser.reviewing import lay
@@ -130,6 +129,20 @@ def test_each_group_says_what_it_is(searched: AppTest) -> None:
     assert searched.button(key="twin-go-Right").disabled
     press(searched, "twin-go-Left")
     assert heading(searched).startswith("2 of 3")
+
+
+def test_pictures_come_by_url_and_those_of_the_next_group_ahead(searched: AppTest) -> None:
+    twins = data_of(searched, "twin")
+    assert [twin["place"] for twin in twins] == [1, 2]
+    assert all(re.fullmatch(r"/v1/images/\d+/picture\?v=.+", twin["src"]) for twin in twins)
+    ahead = twins[0]["next"]
+    press(searched, "twin-go-Right")
+    assert [twin["src"] for twin in data_of(searched, "twin")] == ahead
+    press(searched, "twin-go-Right")
+    whole, part = data_of(searched, "twin")
+    [corners] = whole["outlines"]
+    assert corners == pytest.approx([60, 40, 360, 40, 360, 280, 60, 280], abs=3)
+    assert (part["outlines"], whole["next"]) == ([], [])
 
 
 def test_deciding_goes_on_and_can_be_taken_back(searched: AppTest, store: Path) -> None:
@@ -246,50 +259,3 @@ def test_poses_in_words(turned: int, mirrored: bool, said: str) -> None:
     there = Relation("picture", 1, 2, 1.0, turned, mirrored)
     assert pose_text(there) == said
     assert there.reversed().reversed() == there
-
-
-def test_two_groups_by_keyboard_then_a_reload(page: Page, served: Served) -> None:
-    opened = Store.open(served.store)
-    found = find_duplicates(Collection(opened))
-    opened.close()
-    total = len(found.groups)
-    address = f"{served.url}/duplicates"
-    page.goto(address)
-    expect_heading(page, f"1 of {total}: ")
-    for key, number in (
-        ("ArrowRight", 2),
-        ("ArrowLeft", 1),
-        ("2", 2),
-        ("k", 3),
-        ("u", 2),
-        ("k", 3),
-    ):
-        press_key(page, key, f"{number} of {total}: ")
-    expect(page.get_by_text("2 decided")).to_be_visible()
-    page.goto("about:blank")
-    page.goto(address)
-    expect_heading(page, f"1 of {total - 2}: ")
-
-
-def press_key(page: Page, key: str, heading: str) -> None:
-    """Press a key, again if the page did not listen yet, and wait for what it leads to."""
-    page.keyboard.press(key)
-    if not page_shows(page, heading):
-        page.keyboard.press(key)
-    expect_heading(page, heading)
-
-
-def page_shows(page: Page, heading: str) -> bool:
-    """Whether a heading comes within a few seconds."""
-    try:
-        page.get_by_role("heading", name=heading).wait_for(timeout=10_000)
-    except TimeoutError:
-        return False
-    return True
-
-
-def expect_heading(page: Page, text: str) -> None:
-    """Wait until a group is on screen, and its buttons listen to keys."""
-    expect(page.get_by_role("heading", name=text)).to_be_visible()
-    expect(page.locator("figure").first).to_be_visible()
-    expect(page.locator(".stApp[data-test-script-state=notRunning]")).to_be_visible()

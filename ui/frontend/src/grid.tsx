@@ -107,7 +107,7 @@ export function Grid({ data }: Mounted<GridData>) {
     <section
       class={["grid", chosen.size && "selecting", waits && "waits"].filter(Boolean).join(" ")}
       data-list={data.list}
-      aria-label={data.heading || "Images"}
+      aria-label={data.heading.split(" · ")[0] || "Images"}
       aria-busy={waits}
     >
       {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}

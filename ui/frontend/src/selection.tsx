@@ -1,4 +1,5 @@
 // What can be done with the images that are selected, in a bar at the lower edge.
+import { useState } from "preact/hooks";
 import { beside } from "./address.ts";
 import { select, selected, useKept } from "./stores.ts";
 import type { Row } from "./types.ts";
@@ -24,8 +25,45 @@ export function Selection({ rows, teach, label }: Props) {
       )}
       <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
       <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
+      {ids.length > 1 && <Decide key={ids.join(",")} ids={ids} rows={rows} />}
       <button type="button" onClick={() => select(here, true)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>
     </div>
+  );
+}
+
+type Verdict = "original" | "keep" | "forget";
+
+const DECIDED: Record<Verdict, string> = {
+  original: "Decided: the others are copies. Nothing is deleted.",
+  keep: "Decided: all of them stay, and are not shown as duplicates of each other again.",
+  forget: "Nothing is decided about them any more.",
+};
+
+/** Decide about the selected images as about a group of duplicates; the one selected first leads. */
+function Decide({ ids, rows }: { ids: number[]; rows: readonly Row[] }) {
+  const [said, setSaid] = useState("");
+  const [first, others] = [rows.find((row) => row.id === ids[0])?.n ?? "The first one", ids.length - 1];
+  const decide = async (verdict: Verdict) => {
+    const answer = await fetch("/v1/duplicates/decisions", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ images: ids, verdict }),
+    });
+    setSaid(answer.ok ? DECIDED[verdict] : (await answer.json()).detail);
+  };
+  const does = (verdict: Verdict) => () => void decide(verdict).catch(() => setSaid("The server did not answer."));
+  return (
+    <details class="decide">
+      <summary>Duplicates</summary>
+      <div role="group" aria-label="Duplicates">
+        <button type="button" onClick={does("original")}>
+          {first} is the original, and {others === 1 ? "the other one is a copy" : `the other ${others} are copies`}
+        </button>
+        <button type="button" onClick={does("keep")}>They are no duplicates of each other</button>
+        <button type="button" onClick={does("forget")}>Forget what was decided about them</button>
+        <p role="status">{said}</p>
+      </div>
+    </details>
   );
 }

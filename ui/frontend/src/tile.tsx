@@ -27,6 +27,7 @@ interface Props extends TileState {
   actions: TileActions;
 }
 
+const SLIM = 92; // px, below which two buttons are not beside each other
 const PROVED = "same object";
 
 const LONG_MS = 450;
@@ -63,10 +64,14 @@ function useLongPress(act: () => void) {
 export function Tile({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
   const long = useLongPress(() => actions.choose(row, false));
-  const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong"];
+  const states = {
+    weak: row.t === "weak", chosen, right: label === true, wrong: label === false,
+    slim: place.width < SLIM,
+  };
+  const names = ["tile", ...Object.entries(states).filter(([, on]) => on).map(([name]) => name)];
   return (
     <li
-      class={names.filter(Boolean).join(" ")}
+      class={names.join(" ")}
       style={{
         left: `${place.left}px`,
         top: `${place.top}px`,
