@@ -16,7 +16,7 @@ from indexer.features.spec import FeatureSpec
 from indexer.image_set import ImageSet
 from indexer.memory import Shelf
 from indexer.store.annotations import read_fields
-from indexer.store.filters import ImageFilter, find_ids, folders
+from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
 from indexer.store.statistics import Census, count_found, count_images
 from indexer.store.tags import count_tags
@@ -92,14 +92,6 @@ class Shown:
             self.as_of_now("census"),
             lambda: count_images(self.store),
             lambda counts: NAME_BYTES * (len(counts.failed) + len(counts.years)),
-        )
-
-    def folder_names(self) -> list[str]:
-        """Return the folders that hold images."""
-        return self.kept.get(
-            self.as_of_now("folders"),
-            lambda: [str(folder) for folder in folders(self.store)],
-            lambda names: NAME_BYTES * len(names),
         )
 
     def tag_counts(self) -> dict[str, int]:
