@@ -1,6 +1,6 @@
 """The pages on a large collection, timed in Chromium: opening them, a region search, its hits.
 
-Run: python -m benchmarks.browser PHOTOS [--images 100000] [--times 20] [--json]
+Run: python -m benchmarks.browser PHOTOS [--images 100000] [--times 20] [--keep FOLDER] [--json]
 The store holds jittered region vectors of real photos, 30 an image; its files are links to those
 photos. All times but the first are medians, taken in the page itself: from the event that a person
 makes to the frame after the last picture on the screen is there.
@@ -69,8 +69,8 @@ WATCH = """() => {
 }"""
 
 
-def build(folder: Path, photos: list[Path], source: Path, images: int) -> tuple[Store, int]:
-    """Make the store and the files of its images; return it and its regions an image."""
+def build(folder: Path, photos: list[Path], source: Path, images: int) -> None:
+    """Make the store and the files of its images."""
     store = Store.create(folder / ".cbir", FeatureSpec.create(scales=SCALES))
     fill(store, images, region_vectors(source))
     update_indexes(store)
@@ -81,7 +81,7 @@ def build(folder: Path, photos: list[Path], source: Path, images: int) -> tuple[
         place.symlink_to(root / photos[i % len(photos)].name)
     for photo in photos:
         shutil.copy(photo, root)
-    return store, len(store.spec.layout.boxes(640, 480))
+    store.close()
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def open_page(page: Page, address: str) -> float:
     page.add_init_script(f"addEventListener('DOMContentLoaded', {WATCH})")
     started = time.perf_counter()
     page.goto(address)
-    page.wait_for_function("window.cbir?.rows() && cbir.hits()", polling=10)
+    page.wait_for_function("() => window.cbir?.rows() && cbir.hits()", polling=10)
     return time.perf_counter() - started
 
 
@@ -209,21 +209,32 @@ def measure(address: str, photo: Path, times: int) -> dict[str, float]:
     }
 
 
+@contextmanager
+def place_for(kept: Path | None) -> Iterator[Path]:
+    """Yield a folder for the store: one that stays, or one that goes afterwards."""
+    if kept is not None:
+        yield kept
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(scratch)
+
+
 def main() -> None:
     """Print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=20)
+    parser.add_argument("--keep", type=Path, help="a folder for the store, used the next time, too")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     photos = photos_in(arguments.photos)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        store, windows = build(folder, photos[1:], arguments.photos, arguments.images)
-        with serving(store.path, PORT) as address:
-            row = {"images": arguments.images, "regions_an_image": windows}
-            row |= measure(address, photos[0], arguments.times)
+    with place_for(arguments.keep) as folder:
+        if not (folder / ".cbir").exists():
+            build(folder, photos[1:], arguments.photos, arguments.images)
+        with serving(folder / ".cbir", PORT) as address:
+            row = measure(address, photos[0], arguments.times)
+    row = {"images": arguments.images} | row
     print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
 
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from indexer.arrays import IdArray
 from indexer.choices import Scope, TapKind
 from indexer.errors import CbirError, InvalidQueryError
 from indexer.image_set import ImageSet
 from indexer.store.filters import ImageFilter
+from indexer.store.ordering import newest_first
 from retrieval.fusion import fuse_hits
 from retrieval.query import Hit, Query
 from ui.asked import Asked
@@ -109,6 +111,23 @@ def allowed_of(shown: Shown, asked: Asked) -> ImageSet | None:
     return shown.allowed_ids(wanted) if wanted else None
 
 
+def in_order(shown: Shown, asked: Asked) -> IdArray:
+    """Return the images (N,) that pass the filters, the newest first; kept for who scrolls."""
+
+    def find() -> IdArray:
+        every = shown.kept.get(
+            shown.as_of_now("newest first"), lambda: newest_first(shown.store), _bytes_of
+        )
+        allowed = allowed_of(shown, asked)
+        return every if allowed is None else every[allowed.has(every)]
+
+    return shown.kept.get(shown.as_of_now("newest first", asked.filter), find, _bytes_of)
+
+
+def _bytes_of(ids: IdArray) -> int:
+    return ids.nbytes
+
+
 def search(shown: Shown, asked: Asked, depth: int, require_wanted: Wanted) -> list[Hit]:
     """Return the hits of what is asked, at most `depth`; raises `CbirError`.
 
@@ -125,13 +144,12 @@ def search(shown: Shown, asked: Asked, depth: int, require_wanted: Wanted) -> li
 
 def search_query(shown: Shown, query: Query, require_wanted: Wanted) -> list[Hit]:
     """Return the hits of a query, once it is its turn; the last ones are kept."""
-
-    def ask() -> list[Hit]:
-        with shown.turns.turn(require_wanted):
-            return shown.engine.search(query, require_wanted=require_wanted)
-
-    key = shown.as_of_now("hits", without_data(query))
-    return shown.kept.get(key, ask, lambda hits: HIT_BYTES * len(hits))
+    return shown.once(
+        shown.as_of_now("hits", without_data(query)),
+        lambda: shown.engine.search(query, require_wanted=require_wanted),
+        lambda hits: HIT_BYTES * len(hits),
+        require_wanted,
+    )
 
 
 def without_data(query: Query) -> Query:

@@ -70,19 +70,6 @@ class Asked:
             where=self.where,
         )
 
-    def without_query(self) -> Asked:
-        """Return the same filters and ways to compare, with nothing to search for."""
-        kept = {name: getattr(self, name) for name in (*COMPARED, *FILTERS)}
-        return Asked(**kept)
-
-    def with_image(self, image_id: int, *box: Region) -> Asked:
-        """Return the same filters and ways to compare, with an image of the store to search for.
-
-        A box is searched among regions.
-        """
-        found = replace(self.without_query(), image=image_id, box=box)
-        return replace(found, search="region") if box else found
-
     def address(self) -> str:
         """Return the query string of it, empty where nothing is asked."""
         return urlencode(self.parameters(), doseq=True)
@@ -115,9 +102,6 @@ class Asked:
             asked = replace(asked, box=())
         return asked, problems
 
-
-COMPARED = ("search", "feature", "turns", "verify", "rerank")
-FILTERS = ("folder", "name", "since", "until", "tags", "where")
 
 # --- how values are written -----------------------------------------------------------------------
 

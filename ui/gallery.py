@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -70,9 +71,12 @@ class Gallery:
 
         return self._fetched.get((image_id, side_px), fetch, _picture_bytes)
 
-    def thumbnails(self, infos: Sequence[ImageInfo]) -> list[bytes]:
-        """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate."""
-        return list(self._readers.map(self._thumbnail_or_plate, infos))
+    def thumbnails(self, infos: Sequence[ImageInfo], side_px: int = THUMBNAIL_PX) -> list[bytes]:
+        """Return a thumbnail of each image as a JPEG file; what cannot be shown is a grey plate.
+
+        `side_px` is one of `THUMBNAIL_SIDES`.
+        """
+        return list(self._readers.map(self._thumbnail_or_plate, infos, repeat(side_px)))
 
     def thumbnail(self, info: ImageInfo, side_px: int = THUMBNAIL_PX) -> bytes:
         """Return a thumbnail of an image as a JPEG file; raises `CbirError`.
@@ -81,9 +85,9 @@ class Gallery:
         """
         return self._readers.submit(self._thumbnail, info, side_px).result()
 
-    def _thumbnail_or_plate(self, info: ImageInfo) -> bytes:
+    def _thumbnail_or_plate(self, info: ImageInfo, side_px: int) -> bytes:
         try:
-            return self._thumbnail(info)
+            return self._thumbnail(info, side_px)
         except OutsideRootsError:
             return as_jpeg(plate("outside the indexed folders"))
         except (ImageError, OSError):

@@ -165,16 +165,16 @@ def _as_csv(hits: Sequence[Hit], names: Sequence[str], notes: Sequence[str]) -> 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     names_of_fields = [f"{name}_field" if name.lower() in COLUMNS else name for name in fields]
-    writer.writerow([*COLUMNS, *map(_as_text, names_of_fields)])
+    writer.writerow([*COLUMNS, *map(as_cell, names_of_fields)])
     for hit, name, note in zip(hits, names, notes, strict=True):
         values: dict[str, Any] = hit_as_dict(hit, missing=False)
         values |= {"file": "" if note else name, "box": str(hit.region or ""), "note": note}
-        said = [_as_text(hit.annotations.get(field, "")) for field in fields]
+        said = [as_cell(hit.annotations.get(field, "")) for field in fields]
         writer.writerow([*(values[column] for column in COLUMNS), *said])
     return out.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _as_text(cell: str) -> str:
+def as_cell(cell: str) -> str:
     """Return what a field says so that no program for tables takes it for a formula."""
     is_formula = cell.startswith(FORMULA) and read_number(cell.strip()) is None
     return f"'{cell}" if is_formula else cell

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from indexer.arrays import IdArray
 from indexer.choices import TapKind
@@ -13,9 +16,9 @@ from indexer.features.spec import FeatureSpec
 from indexer.image_set import ImageSet
 from indexer.memory import Shelf
 from indexer.store.annotations import read_fields
-from indexer.store.filters import ImageFilter, find_ids, folders
+from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
-from indexer.store.statistics import Census, count_images
+from indexer.store.statistics import Census, count_found, count_images
 from indexer.store.tags import count_tags
 from indexer.store.vectors.protocol import VectorIndex
 from retrieval.engine import SearchEngine
@@ -26,6 +29,8 @@ from ui.turns import Turns
 
 # About what Python takes for one, so that the memory of all that is kept stays bounded.
 NAME_BYTES = 256
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,32 @@ class Shown:
         return self.engine.collection.at_last_commit(lambda now: now.index(kind))
 
     def all_ids(self) -> IdArray:
-        """Return the ids (N,) of all images."""
+        """Return the ids (N,) of all images; there are none before the first commit."""
+        if not count_found(self.store):
+            return np.empty(0, np.int64)
         return self.image_index().live_ids()
 
     def as_of_now(self, *key: Hashable) -> tuple[Hashable, ...]:
         """Return a key that changes whenever something is committed."""
         return self.store.commits(), *key
+
+    def once(
+        self,
+        key: tuple[Hashable, ...],
+        make: Callable[[], T],
+        size: Callable[[T], int],
+        require_wanted: Callable[[], object],
+    ) -> T:
+        """Return what is kept, or make it in its turn: those who ask meanwhile wait for the same.
+
+        Raises what `make` does, and `require_wanted` where nobody waits for it any more.
+        """
+
+        def in_turn() -> T:
+            with self.turns.turn(require_wanted):
+                return self.kept.get(key, make, size)
+
+        return self.kept.get(key, in_turn, size)
 
     def census(self) -> Census:
         """Return the counts of the collection."""
@@ -67,14 +92,6 @@ class Shown:
             self.as_of_now("census"),
             lambda: count_images(self.store),
             lambda counts: NAME_BYTES * (len(counts.failed) + len(counts.years)),
-        )
-
-    def folder_names(self) -> list[str]:
-        """Return the folders that hold images."""
-        return self.kept.get(
-            self.as_of_now("folders"),
-            lambda: [str(folder) for folder in folders(self.store)],
-            lambda names: NAME_BYTES * len(names),
         )
 
     def tag_counts(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from sqlalchemy import extract, func, select
 
@@ -58,6 +59,38 @@ def count_images(store: StoreReader) -> Census:
         cameras=dict(by_camera.most_common()),
         undated=images - dated,
     )
+
+
+def count_months(store: StoreReader) -> dict[tuple[int, int], int]:
+    """Return how many images were taken in each (year, month), in order."""
+    year, month = (extract(part, ImageRow.taken_at) for part in ("year", "month"))
+    query = (
+        select(year, month, func.count())
+        .where(ImageRow.state == "ok", ImageRow.taken_at.is_not(None))
+        .group_by(year, month)
+    )
+    with store.catalog.session() as session:
+        counts = session.execute(query).all()
+    return {(int(row[0]), int(row[1])): row[2] for row in sorted(counts)}
+
+
+def years_of_images(store: StoreReader) -> dict[int, int]:
+    """Return the year in which each readable image was taken, of those whose date is known."""
+    year = extract("year", ImageRow.taken_at)
+    query = select(ImageRow.id, year).where(ImageRow.state == "ok", year.is_not(None))
+    with store.catalog.session() as session:
+        return {image_id: int(number) for image_id, number in session.execute(query)}
+
+
+def folders_of_images(store: StoreReader) -> dict[int, tuple[str, ...]]:
+    """Return the folder of each readable image: the name of its root, and those below it."""
+    names = {root_id: root.name for root_id, root in store.roots().items()}
+    query = select(ImageRow.id, ImageRow.root_id, ImageRow.path).where(ImageRow.state == "ok")
+    with store.catalog.session() as session:
+        return {
+            image_id: (names[root_id], *PurePosixPath(path).parts[:-1])
+            for image_id, root_id, path in session.execute(query)
+        }
 
 
 def count_found(store: StoreReader) -> int:

@@ -79,14 +79,6 @@ def test_a_box_goes_with_a_picture_alone() -> None:
     assert (asked, problems) == (Asked(text="cat"), [])
 
 
-def test_another_image_keeps_the_filters_alone() -> None:
-    before = Asked(image=3, also=(4,), also_text="cat", tags=("pet",), rerank=True)
-    box = Region(1, 2, 3, 4)
-    after = before.with_image(5, box)
-    assert after == Asked(image=5, box=(box,), search="region", tags=("pet",), rerank=True)
-    assert before.without_query() == Asked(tags=("pet",), rerank=True)
-
-
 def test_a_filter_is_that_of_the_store() -> None:
     day = dt.date(2024, 5, 31)
     assert not Asked(image=3).filter

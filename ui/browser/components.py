@@ -45,6 +45,29 @@ def twin(data: dict[str, Any], key: str) -> None:
     _component("twin")(key=key, data=data)
 
 
+def collection(data: dict[str, Any]) -> None:
+    """Draw the head of the collection; `data` is `CollectionData` of collection.tsx.
+
+    The page is drawn again when a job ends.
+    """
+    _component("collection")(key="collection", data=data, on_ended_change=lambda: None)
+
+
+def collection_map(data: dict[str, Any]) -> None:
+    """Draw the map; `data` is `MapData` of map.tsx."""
+    _component("map")(key="map", data=data)
+
+
+def files(data: dict[str, Any]) -> None:
+    """Draw the files with problems; `data` is `FilesData` of files.tsx."""
+    _component("files")(key="files", data=data)
+
+
+def jobs(data: dict[str, Any]) -> None:
+    """Draw the jobs; `data` is `JobsData` of jobs.tsx."""
+    _component("jobs")(key="jobs", data=data)
+
+
 def asked_of(key: str) -> dict[str, Any]:
     """Return what a component has just asked for."""
     state = st.session_state.get(key)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from indexer.errors import CbirError
-from indexer.store.layout import DUPLICATES
 from retrieval.duplicates.groups import GroupKind
 from ui.answers import allowed_of
-from ui.browser import asking, duplicate_pictures
-from ui.browser.background import show_progress
+from ui.browser import asking, duplicate_pictures, duplicates_search
 from ui.browser.figures import plain
 from ui.browser.reviewing import Review, next_open, state_of
 from ui.browser.session import session
-from ui.duplicates_job import DuplicatesJob
 from ui.duplicates_report import TITLES, groups_as_csv
-from ui.running_jobs import JOBS, JobRunningError
 
-KEPT = "What was compared is kept; search again to continue."
 WHAT = (
     "Find photos that are there twice, as the same file, in another size or form, or as a part of "
-    "another picture, and decide which one to keep. The first search finds the keypoints of all "
-    "photos, which takes a while and is kept."
+    "another picture, and decide which one to keep."
 )
+FIRST = "The first search finds the keypoints of all photos, which takes a while and is kept."
 
 
 def show() -> None:
@@ -36,19 +29,22 @@ def show() -> None:
     if error := st.session_state.pop("twin_error", ""):
         st.error(plain(error))
     st.html(duplicate_pictures.STYLE)
-    if not _has_searched():
+    if not duplicates_search.has_searched():
         st.subheader("Which photos are there twice?")
         st.write(WHAT)
+        st.caption(FIRST)
     row = st.container(horizontal=True)
-    kinds = row.container(horizontal=True, gap="xsmall") if _has_searched() else row
-    _search(row)
+    kinds = (
+        row.container(horizontal=True, gap="xsmall") if duplicates_search.has_searched() else row
+    )
+    duplicates_search.show(row)
     try:
         review = _review()
     except CbirError as error:
         st.error(plain(str(error)))
         return
     if not review.groups:
-        if _has_searched():
+        if duplicates_search.has_searched():
             st.info(f"No duplicates among {review.found.compared:,} images.")
         return
     with_decided = bool(st.session_state.get("twin_decided"))  # its toggle is below
@@ -57,60 +53,6 @@ def show() -> None:
     numbers = review.numbers(kind, with_decided=with_decided)
     _show_group(review, numbers, with_decided)
     _files(review, [n for n in numbers if with_decided or not review.verdict(n)])
-
-
-# --- searching ------------------------------------------------------------------------------------
-
-
-def _is_running() -> bool:
-    return JOBS.is_running("duplicates")
-
-
-def _has_searched() -> bool:
-    return session().store.derived.exists(DUPLICATES)
-
-
-def _search(row: DeltaGenerator) -> None:
-    """Draw the button that searches, or how far a search is, and how the last one ended."""
-    job = JOBS.last("duplicates", DuplicatesJob)
-    if job is not None and job.running:
-        _watch(job)
-        return
-    label = "Search again" if _has_searched() else "Search for duplicates"
-    row.button(
-        label,
-        type="secondary" if _has_searched() else "primary",
-        on_click=_start,
-        help="Compares photos that are new, also those that the filters leave only.",
-    )
-    if job is not None:
-        _show_outcome(job)
-
-
-def _start() -> None:
-    shared = session()
-    allowed = allowed_of(shared, asking.asked())
-    with contextlib.suppress(JobRunningError):  # another visitor was faster: that one is shown
-        JOBS.start("duplicates", lambda: DuplicatesJob(shared.engine, allowed))
-
-
-@st.fragment(run_every=1.0)
-def _watch(job: DuplicatesJob) -> None:
-    if not job.running:
-        st.rerun()
-    show_progress(job, "Duplicates", KEPT)
-
-
-def _show_outcome(job: DuplicatesJob) -> None:
-    if job.error:
-        st.error(plain(job.error))
-    elif job.stopped:
-        st.warning(f"Stopped. {KEPT}")
-    elif job.found is None:
-        st.error("The search ended unexpectedly; the terminal of cbir ui says why.")
-    elif job.found.unread:
-        count = len(job.found.unread)
-        st.caption(f"{count:,} photos cannot be read; only their bytes were compared.")
 
 
 # --- one group at a time --------------------------------------------------------------------------
@@ -122,7 +64,11 @@ def _review() -> Review:
     wanted = asked.filter
     before: Review | None = st.session_state.get("review")
     is_same = st.session_state.get("review_of") == (str(shared.store.path), wanted)
-    if before and is_same and (_is_running() or before.key == state_of(shared.store)):
+    if (
+        before is not None
+        and is_same
+        and (duplicates_search.is_running() or before.key == state_of(shared.store))
+    ):
         return before
     with st.spinner("Reading what was found …"):
         review = Review.of(shared.store, allowed_of(shared, asked), before)
@@ -274,6 +220,7 @@ def _undo(review: Review) -> None:
 def _files(review: Review, numbers: list[int]) -> None:
     """Offer the table and the list of copies, made when they are asked for."""
     store = session().store
+    st.divider()
     st.toggle("Show decided groups", key="twin_decided")
     with st.container(horizontal=True):
         st.download_button(

@@ -13,21 +13,24 @@ from ui.browser.figures import plain
 from ui.indexing_job import first_index
 from ui.running_jobs import JOBS
 
+WIDTH_PX = 720
+
 
 def show(afterwards: StreamlitPage) -> None:
     """Draw the page; `afterwards` is where the progress is shown."""
     place = Path(os.environ["CBIR_STORE"])
-    st.title("Where have I seen this before?")
-    st.write(
-        "Point cbir at a folder of photos: it finds, in milliseconds, where you have seen an "
-        "image, or a part of it, before. Nothing leaves this machine."
-    )
-    with st.form("first", border=False):
-        folder = st.text_input("Folder with photos", placeholder="/home/me/photos")
-        asked = st.form_submit_button("Index it", type="primary")
-    st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
-    if asked:
-        _start(place, folder.strip(), afterwards)
+    with st.container(width=WIDTH_PX):
+        st.title("Where have I seen this before?")
+        st.write(
+            "Point cbir at a folder of photos: it finds, in milliseconds, where you have seen an "
+            "image, or a part of it, before. Nothing leaves this machine."
+        )
+        with st.form("first", border=False):
+            folder = st.text_input("Folder with photos", placeholder="/home/me/photos")
+            asked = st.form_submit_button("Index it", type="primary")
+        st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
+        if asked:
+            _start(place, folder.strip(), afterwards)
 
 
 def _start(place: Path, folder: str, afterwards: StreamlitPage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import html
 import importlib
 import logging
@@ -131,6 +132,7 @@ def _serve(place: Place, service: Service) -> None:
     # It says what a failing script says, and that it listens, which this command has said.
     logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno >= logging.WARNING)
     script = Path(__file__).parents[1] / "app.py"
+    threading.Thread(target=_warm, args=(service.path,), daemon=True).start()
     own = page_routes(service, is_local=place.is_local and not place.hosts)
     run(
         App(script, middleware=place.guards(), routes=[*routes(service), own]),
@@ -139,6 +141,21 @@ def _serve(place: Place, service: Service) -> None:
         header_s=service.limits.body_s,
         tls=(place.tls_cert, place.tls_key),
     )
+
+
+def _warm(path: Path) -> None:
+    """Load network and vectors, so that the first search does not wait for them."""
+    from indexer.errors import CbirError
+    from retrieval.query import Query
+    from ui.shown import shown
+
+    with contextlib.suppress(CbirError):  # whoever searches is told
+        found = shown(path)
+        _ = found.engine.collection.extractor.inference
+        for image_id in found.all_ids()[:1].tolist():
+            for kind in found.spec.kinds:
+                if kind.feature == "conv":
+                    found.engine.search(Query(image_id=image_id, search=kind.scope))
 
 
 def _load_pages() -> None:
@@ -150,6 +167,10 @@ def _load_pages() -> None:
     for name in PAGES:
         importlib.import_module(f"{pages.__name__}.{name}_page")
     logger.setLevel(before)
+    # Streamlit collects garbage after each run of a page, which takes 0.14 s where it looks through
+    # all modules, and holds up the page's last message; see benchmarks/browser.py.
+    gc.collect()
+    gc.freeze()
 
 
 def _open_browser_when_up(url: str, place: Place) -> None:

@@ -9,7 +9,7 @@ const checks = process.argv.includes("--check");
 
 const { outputFiles } = await build({
   absWorkingDir: here,
-  entryPoints: { cbir: "src/index.ts" },
+  entryPoints: { cbir: "src/index.ts", map: "src/scene.ts" },
   outdir: path.join(here, "..", "bundle"),
   write: !checks,
   bundle: true,

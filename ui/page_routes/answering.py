@@ -17,6 +17,7 @@ from ui.api.service import Service, Wanted
 from ui.asked import Asked
 from ui.printable import printable
 from ui.query_pictures import ForgottenPictureError
+from ui.running_jobs import JobRunningError
 from ui.shown import Shown, shown
 from ui.zipped_hits import SelectionTooLargeError
 
@@ -35,6 +36,7 @@ STATUS: dict[type[CbirError], int] = {
     ForgottenPictureError: 404,
     UploadTooLargeError: 413,
     SelectionTooLargeError: 413,
+    JobRunningError: 409,
 }
 """Of errors that only pages meet; others have that of the API."""
 

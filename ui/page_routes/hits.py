@@ -8,15 +8,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from indexer.arrays import IdArray
 from indexer.errors import InvalidQueryError
 from indexer.store.filter_queries import FIELDS
 from indexer.store.filters import count_folders
-from indexer.store.ordering import newest_first
-from ui.answers import DEPTHS, allowed_of, as_hits, as_rows, search
+from ui.answers import DEPTHS, as_hits, as_rows, in_order, search
 from ui.api.service import Wanted
-from ui.asked import Asked
-from ui.page_routes.answering import asked_of, number_in, work_for
+from ui.page_routes.answering import asked_of, ids_in, number_in, work_for
 from ui.printable import printable
 from ui.shown import NAME_BYTES, Shown
 from ui.zipped_hits import legible
@@ -48,12 +45,17 @@ async def list_hits(request: Request) -> Response:
 
 
 async def list_images(request: Request) -> Response:
-    """Answer with images of the collection that pass the filters, the newest first."""
+    """Answer with images of the collection that pass the filters, the newest first.
+
+    With `ids`, these images are the answer, in their order, without those that are gone.
+    """
+    if "ids" in request.query_params:
+        return await _list_named(request, ids_in(request))
     first = number_in(request, "from", 0)
     stop = first + number_in(request, "count", PART, MOST)
 
     def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
-        ids = _in_order(shown, asked_of(request, shown)[0])
+        ids = in_order(shown, asked_of(request, shown)[0])
         return {
             "hits": as_rows(shown, as_hits(shown, ids[first:stop].tolist())),
             "total": len(ids),
@@ -63,21 +65,12 @@ async def list_images(request: Request) -> Response:
     return JSONResponse(await work_for(request, find))
 
 
-def _in_order(shown: Shown, asked: Asked) -> IdArray:
-    """Return the images that pass the filters, the newest first; kept for those who scroll."""
+async def _list_named(request: Request, ids: list[int]) -> Response:
+    def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
+        rows = as_rows(shown, as_hits(shown, ids))
+        return {"hits": rows, "total": len(rows), "more": False}
 
-    def find() -> IdArray:
-        every = shown.kept.get(
-            shown.as_of_now("newest first"), lambda: newest_first(shown.store), _bytes_of
-        )
-        allowed = allowed_of(shown, asked)
-        return every if allowed is None else every[allowed.has(every)]
-
-    return shown.kept.get(shown.as_of_now("newest first", asked.filter), find, _bytes_of)
-
-
-def _bytes_of(ids: IdArray) -> int:
-    return ids.nbytes
+    return JSONResponse(await work_for(request, find))
 
 
 async def list_filters(request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -92,19 +92,7 @@ def _locate(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> Localizatio
         return localize(shown.engine.collection, query, picture, box=box, quad=quad)
 
     key = shown.as_of_now("located", without_data(query), hit.image_id, hit.region, hit.quad)
-    return _once(shown, wanted, key, find, _bytes_of)
-
-
-def _once(
-    shown: Shown, wanted: Wanted, key: Hashable, make: Callable[[], T], size: Callable[[T], int]
-) -> T:
-    """Return what is kept, made in its turn: those who ask for it meanwhile wait for the same."""
-
-    def in_turn() -> T:
-        with shown.turns.turn(wanted):
-            return shown.kept.get(key, make, size)
-
-    return shown.kept.get(key, in_turn, size)
+    return shown.once(key, find, _bytes_of, wanted)
 
 
 def _bytes_of(found: Localization) -> int:
@@ -131,7 +119,7 @@ def _matches(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> dict[str, 
         return (find_correspondences(shown.engine.collection, query, hit.image_id),)
 
     key = shown.as_of_now("matches", without_data(query), hit.image_id)
-    [found] = _once(shown, wanted, key, find, lambda kept: kept[0].shares.nbytes if kept[0] else 0)
+    [found] = shown.once(key, find, lambda kept: kept[0].shares.nbytes if kept[0] else 0, wanted)
     match = found.match if found else None
     proof = match if match and match.is_proof else None
     info = shown.gallery.info(hit.image_id)

@@ -10,14 +10,18 @@ from indexer.errors import CbirError
 from ui.api.service import Service
 from ui.page_routes import (
     PREFIX,
+    browsing,
     facts,
+    failures,
     folders,
     hits,
     labels,
     located,
+    mapping,
     queries,
     saving,
     scripts,
+    working,
 )
 from ui.page_routes.answering import answer_error, answer_failure
 
@@ -35,6 +39,15 @@ def page_routes(service: Service, *, is_local: bool) -> Mount:
             Route("/hits", hits.list_hits),
             Route("/images", hits.list_images),
             Route("/filters", hits.list_filters),
+            Route("/months", browsing.list_months),
+            Route("/files", failures.list_problems),
+            Route("/files.csv", failures.save_problems),
+            Route("/map", mapping.show_points),
+            Route("/map/groups", mapping.list_groups),
+            Route("/map/sheet", mapping.show_sheet),
+            Route("/jobs", working.list_jobs),
+            Route("/jobs/{name}", working.start, methods=["POST"]),
+            Route("/jobs/{name}/stop", working.stop, methods=["POST"]),
             Route("/facts", facts.show_facts),
             Route("/located", located.show_located),
             Route("/zip", saving.save_zip),

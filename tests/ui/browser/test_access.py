@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.ui.browser.acting import tiles
 from tests.ui.browser.conftest import Served, serving
 
 SOCKET = "/_stcore/stream"
@@ -105,7 +106,7 @@ def test_the_printed_address_opens_the_pages(page: Page, served: Served) -> None
     expect(page.get_by_text("the address that cbir ui printed")).to_be_visible()
     image = served.id_of("sample/cat-1.jpg")
     page.goto(f"{served.url}/?token={served.token}&image={image}")
-    expect(page.locator("figure img[alt^='Hit 1: cat-1.jpg']")).to_be_visible()
+    expect(tiles(page).first).to_have_attribute("aria-label", re.compile("Hit 1: cat-1.jpg"))
     assert "token" not in page.url
     assert page.evaluate("document.cookie").find(served.token) == -1
 
@@ -114,7 +115,7 @@ def test_a_file_that_leads_to_the_address_opens_the_pages(page: Page, served: Se
     page.context.clear_cookies()
     page.set_content(f'<a href="{served.url}/?token={served.token}">pages</a>')
     page.get_by_text("pages").click()
-    expect(page.locator("figure").first).to_be_visible()
+    expect(tiles(page).first).to_be_visible()
 
 
 def test_without_a_token_the_pages_are_open_to_this_machine_only(served: Served) -> None:

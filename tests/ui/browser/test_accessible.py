@@ -29,6 +29,8 @@ PAGES = {
     "modes": "modes?image={cat}",
     "teach": "teach?image={cat}",
     "collection": "collection",
+    "files": "collection?show=files",
+    "jobs": "collection?show=jobs",
     "duplicates": "duplicates",
     "lab": "lab",
 }

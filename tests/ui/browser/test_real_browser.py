@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -283,7 +282,7 @@ def test_a_new_query_starts_at_the_top(page: Page, served: Served) -> None:
     page.locator(".tile").last.get_by_text("Similar").click()
     page.wait_for_url(lambda url: "cat-1" not in url)
     settle(page)
-    expect(part).to_have_js_property("scrollTop", 0)
+    page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop === 0")
 
 
 def test_scrolling_goes_on_to_the_last_hit(page: Page, served: Served) -> None:
@@ -317,6 +316,16 @@ def test_selected_by_keys_and_saved(page: Page, served: Served) -> None:
     expect(page.get_by_text("selected")).to_have_count(0)
 
 
+def test_a_finger_that_stays_selects(page: Page, served: Served) -> None:
+    begin(page, served, f"?image={served.id_of('sample/cat-1.jpg')}")
+    tiles(page).nth(2).dispatch_event("pointerdown", {"pointerType": "touch", "isPrimary": True})
+    expect(page.get_by_text("1 selected")).to_be_visible()
+    tiles(page).nth(2).dispatch_event("click")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    tiles(page).nth(2).dispatch_event("click")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
 def test_arrows_move_through_the_rows(page: Page, served: Served) -> None:
     begin(page, served, f"?image={served.id_of('sample/cat-1.jpg')}")
     tiles(page).first.focus()
@@ -343,26 +352,6 @@ def test_other_pages_answer_the_same_query(page: Page, served: Served, page_name
     page.get_by_role("link", name=page_name.title()).click()
     page.wait_for_url(f"**/{page_name}?image={image}")
     expect(tiles(page).first).to_have_attribute("aria-label", re.compile("Hit 1: cat-1.jpg"))
-
-
-def test_add_a_folder_and_watch(page: Page, served: Served, tmp_path: Path) -> None:
-    shutil.copy(QUERY, tmp_path / "new.jpg")
-    page.goto(f"{served.url}/collection")
-    page.get_by_label("Folder on this machine").fill(str(tmp_path / "nowhere"))
-    page.get_by_role("button", name="Index it").click()
-    expect(page.get_by_test_id("stAlert")).to_contain_text("There is no folder")
-    page.get_by_label("Folder on this machine").fill(str(tmp_path))
-    page.get_by_role("button", name="Index it").click()
-    expect(page.get_by_text("1 added")).to_be_visible()
-    expect(page.get_by_text("75", exact=True)).to_be_visible()
-    forget(served, tmp_path)
-
-
-def forget(served: Served, folder: Path) -> None:
-    from indexer.remove import remove_images
-    from indexer.store.store import Store
-
-    remove_images(Store.open(served.store), [folder])
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, expect
+from streamlit.testing.v1 import AppTest
 from typer.testing import Result
 
+from indexer.features.spec import FeatureSpec
+from indexer.store.store import Store
 from tests.pictures import plain
-from tests.ui.browser.conftest import serving
+from tests.ui.browser.conftest import CBIR, serving, wait_for
+from tests.ui.browser.shown_pages import new_app
+from ui.cli.browser import PAGES
+from ui.shown import shown
 
 
 def test_the_server_starts_without_a_store_and_finds_it_later(
@@ -35,12 +46,53 @@ def test_the_server_starts_without_a_store_and_finds_it_later(
             assert http.get("/v1/store").json()["images"] == 1
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_of_a_store_without_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    Store.create(tmp_path / ".cbir", FeatureSpec.create()).close()
+    monkeypatch.setenv("CBIR_STORE", str(tmp_path / ".cbir"))
+    assert shown(tmp_path / ".cbir").all_ids().tolist() == []
+
+    def page_alone(page: str) -> None:
+        import importlib
+
+        from ui import browser
+
+        importlib.import_module(f"{browser.__name__}.{page}_page").show()
+
+    for app in (AppTest.from_function(page_alone, default_timeout=60, args=(page,)), new_app()):
+        app.run()
+        assert not app.exception
+
+
 def test_a_file_is_no_place_for_a_store(tmp_path: Path, cbir: Callable[..., Result]) -> None:
     (tmp_path / "list").write_text("milk, bread")
     for place in (tmp_path / "list", tmp_path / "list" / ".cbir"):
         done = cbir("ui", "--store", place)
         assert done.exit_code == 1
         assert f"{tmp_path / 'list'} is a file. Name a folder with --store." in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send there")
+def test_ctrl_c_ends_the_server_without_further_words(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    options = ["--store", str(tmp_path / ".cbir"), "--port", str(port), "--no-browser"]
+    process = subprocess.Popen(
+        [*CBIR, "ui", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(process, port)
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (0, "")
+    [line] = told.splitlines()
+    assert line.startswith(f"There is no store at {tmp_path / '.cbir'} yet: make one at http://")
+    assert line.endswith("(stop with Ctrl-C).")
 
 
 def test_a_page_whose_server_has_ended_names_our_command(tmp_path: Path, chromium: Browser) -> None:

@@ -70,3 +70,14 @@ export function beside(name: string, more: Record<string, string | number>): str
   for (const [key, value] of Object.entries(more)) parameters.set(key, String(value));
   return `/page/${name}?${parameters}`;
 }
+
+const WITHOUT_HITS = ["/collection", "/duplicates", "/lab"];
+
+/** Return the address that asks something: here, or on the search page from where there are no hits. */
+export function asking(changes: Record<string, string | string[] | null>): string {
+  const search = changed({ hit: null, ...changes });
+  if (!WITHOUT_HITS.includes(location.pathname)) return search;
+  return `/${changed({ [VIEW]: null }, search)}`;
+}
+
+export const VIEW = "show"; // which part of the collection is shown

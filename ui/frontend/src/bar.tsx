@@ -1,10 +1,10 @@
 // The bar above every page: where to go, what is asked, how, among which images, and the last ones.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { askedOf, changed, follow, go } from "./address.ts";
+import { asking, askedOf, changed, follow, go } from "./address.ts";
 import { Drawing } from "./drawing.tsx";
 import { Filters } from "./filters.tsx";
 import { Options } from "./options.tsx";
-import { type Step, noteStep, trail, useKept } from "./stores.ts";
+import { forgetStep, noteStep, type Step, trail, useKept } from "./stores.ts";
 import { Mark } from "./mark.tsx";
 import type { Box, Mounted, Picture } from "./types.ts";
 import { useUpload } from "./upload.ts";
@@ -161,7 +161,7 @@ function Word({ data }: { data: BarData }) {
     <form
       onSubmit={(event) => {
         event.preventDefault();
-        go(changed({ ...EMPTY, text: typed.trim() || null }));
+        go(asking({ ...EMPTY, text: typed.trim() || null }));
       }}
     >
       <input
@@ -226,7 +226,7 @@ function Trail() {
     <nav class="trail" aria-label="Last queries">
       {others.map(({ href, src, label }) => (
         <a href={href} onClick={follow} title={label} aria-label={`Back to the query ${label}`}>
-          {src ? <img src={src} alt="" loading="lazy" /> : <span>{label}</span>}
+          {src ? <img src={src} alt="" loading="lazy" onError={() => forgetStep(href)} /> : <span>{label}</span>}
         </a>
       ))}
     </nav>

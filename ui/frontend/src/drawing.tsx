@@ -1,6 +1,7 @@
 // The query picture, large, to draw boxes on: by mouse, finger or keyboard, zoomed as need be.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { changed, go } from "./address.ts";
+import { between, clamp, isTiny, moved, MOVES, parse, type Share, toBox, toShare } from "./boxes.ts";
 import { fit, inPicture } from "./fit.ts";
 import { Mark } from "./mark.tsx";
 import { useSize } from "./pane.tsx";
@@ -14,9 +15,6 @@ interface Props {
   close(): void;
 }
 
-type Share = [number, number, number, number]; // of the sides
-const SMALLEST = 0.01;
-const STEP = 0.02;
 const MIDDLE: Share = [0.25, 0.25, 0.75, 0.75];
 const HELP =
   "Drag to draw a box. By keyboard: Enter makes a box, arrows move it, Shift and arrows resize it, Delete removes it.";
@@ -62,7 +60,7 @@ export function Drawing({ picture, boxes: given, regions, close }: Props) {
     const box = between(start.current, pointAt(event));
     start.current = null;
     setDrawn(null);
-    if (box[2] - box[0] < SMALLEST || box[3] - box[1] < SMALLEST) return;
+    if (isTiny(box)) return;
     if (several || event.shiftKey) {
       setSeveral(true);
       setBoxes([...boxes, box]);
@@ -145,8 +143,8 @@ function Typed({ picture, boxes, search }: TypedProps) {
       <span>Box in pixels</span>
       <input
         type="text"
-        value={text}
         key={text}
+        defaultValue={text}
         placeholder="x0,y0,x1,y1"
         aria-invalid={problem !== ""}
         title={problem}
@@ -158,50 +156,4 @@ function Typed({ picture, boxes, search }: TypedProps) {
       />
     </label>
   );
-}
-
-const MOVES: Record<string, Point | undefined> = {
-  ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP],
-};
-
-function moved([x0, y0, x1, y1]: Share, [dx, dy]: Point, resize: boolean): Share {
-  if (resize) return [x0, y0, Math.max(x0 + STEP, clamp(x1 + dx)), Math.max(y0 + STEP, clamp(y1 + dy))];
-  const mx = Math.max(-x0, Math.min(1 - x1, dx));
-  const my = Math.max(-y0, Math.min(1 - y1, dy));
-  return [x0 + mx, y0 + my, x1 + mx, y1 + my];
-}
-
-function parse(text: string, { w, h }: Picture): Share[] | null {
-  const found: Share[] = [];
-  for (const part of text.split(";").filter((one) => one.trim())) {
-    const [x0, y0, x1, y1, ...rest] = part.split(",").map(Number);
-    if (rest.length || x0 === undefined || y0 === undefined || x1 === undefined || y1 === undefined) return null;
-    if (!(x0 >= 0 && y0 >= 0 && x1 > x0 && y1 > y0 && x1 <= w && y1 <= h)) return null;
-    found.push([x0 / w, y0 / h, x1 / w, y1 / h]);
-  }
-  return found;
-}
-
-function between([ax, ay]: Point, [bx, by]: Point): Share {
-  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-}
-
-function toShare([x0, y0, x1, y1]: Box, { w, h }: Picture): Share {
-  return [x0 / w, y0 / h, x1 / w, y1 / h];
-}
-
-/** Return a box in pixels of the original, at least one of them wide and high. */
-export function toBox([x0, y0, x1, y1]: Share, { w, h }: Pick<Picture, "w" | "h">): Box {
-  const left = Math.min(Math.floor(x0 * w), w - 1);
-  const top = Math.min(Math.floor(y0 * h), h - 1);
-  return [
-    left,
-    top,
-    Math.min(w, Math.max(left + 1, Math.round(x1 * w))),
-    Math.min(h, Math.max(top + 1, Math.round(y1 * h))),
-  ];
-}
-
-function clamp(value: number): number {
-  return Math.min(1, Math.max(0, value));
 }

@@ -91,7 +91,8 @@ function Text({ name, text, value, hint, help, put }: TextProps) {
       <span>{text}</span>
       <input
         type="text"
-        value={own}
+        key={own}
+        defaultValue={own}
         placeholder={hint}
         onChange={(event) => put({ [name]: event.currentTarget.value.trim() || null })}
       />
@@ -105,7 +106,7 @@ function Day({ name, text, put }: { name: string; text: string; put: Put }) {
   return (
     <label>
       <span>{text}</span>
-      <input type="date" min="1826-01-01" value={own} onChange={(event) => put({ [name]: event.currentTarget.value || null })} />
+      <input type="date" min="1826-01-01" key={own} defaultValue={own} onChange={(event) => put({ [name]: event.currentTarget.value || null })} />
     </label>
   );
 }

@@ -1,11 +1,12 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { changed, go, showHit } from "./address.ts";
-import { heightOf, justify, type Line, shape } from "./justify.ts";
+import { asking, changed, go, showHit } from "./address.ts";
+import { Keys } from "./keys.tsx";
 import { signature } from "./label_sets.ts";
 import { useLabels } from "./labels.ts";
+import { AHEAD, arrange, EMPTY, stepOf, visible } from "./layout.ts";
 import { hold, useGoOn, useHolds, useOpenHit } from "./open_hit.ts";
-import { usePlaceOf, useWidth, useWindow, type Window } from "./scrolling.ts";
+import { usePlaceOf, useWidth, useWindow } from "./scrolling.ts";
 import { Selection } from "./selection.tsx";
 import { density, select, selected, useKept } from "./stores.ts";
 import { Tile, type TileActions } from "./tile.tsx";
@@ -27,12 +28,8 @@ export interface GridData {
   asks: boolean; // whether a click asks with an image, rather than opens it
   compact: boolean; // one of several lists on a page
   also: boolean; // whether hits can be added to the query
+  ids?: number[]; // the images of the list, where they are known
 }
-
-const GAP = 6;
-const AHEAD = 900; // px beyond the screen that are drawn, and fetched for
-const WEAK = "weak";
-const DIVIDER = 44; // px
 
 export function Grid({ data }: Mounted<GridData>) {
   const { rows, more, fetchMore } = useRows(data);
@@ -40,18 +37,20 @@ export function Grid({ data }: Mounted<GridData>) {
   const width = useWidth(frame);
   const seen = useWindow(frame);
   const height = rowHeight(useKept(density), width, data.compact);
+  const made = useRef(EMPTY);
   const layout = useMemo(
-    () => arrange(rows, width, height, !data.compact),
+    () => (made.current = arrange(made.current, rows, width, height, !data.compact)),
     [rows, width, height, data.compact],
   );
   const [current, setCurrent] = useState(0);
-  const chosen = new Set(useKept(selected));
+  const picked = useKept(selected);
+  const chosen = useMemo(() => new Set(picked), [picked]);
   const { labels, counted, give } = useLabels(data.list.slice(data.list.indexOf("?")));
   const waits = data.teach && signature(counted) !== data.counted;
   const hit = useOpenHit();
   const holds = useHolds(hit, data.list, !data.compact || rows.some((row) => row.id === hit));
   const anchor = useRef(0);
-  usePlaceOf(data.list);
+  usePlaceOf(data.ids ? null : data.list);
   useEffect(() => setCurrent(0), [data.list]);
   useEffect(() => {
     if (more && layout.height - seen.bottom < AHEAD) fetchMore();
@@ -105,7 +104,12 @@ export function Grid({ data }: Mounted<GridData>) {
 
   const shown = visible(layout.lines, seen, current);
   return (
-    <section class={waits ? "grid waits" : "grid"} data-list={data.list} aria-label={data.heading.split(" · ")[0] || "Images"} aria-busy={waits}>
+    <section
+      class={["grid", chosen.size && "selecting", waits && "waits"].filter(Boolean).join(" ")}
+      data-list={data.list}
+      aria-label={data.heading.split(" · ")[0] || "Images"}
+      aria-busy={waits}
+    >
       {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
@@ -134,7 +138,7 @@ export function Grid({ data }: Mounted<GridData>) {
         </ul>
         {layout.divider !== null && (
           <p class="divider" style={{ top: `${layout.divider}px` }}>
-            Less certain below: chance alone brings some images this close
+            <span>Less certain below<span class="why">: chance alone brings some images this close</span></span>
           </p>
         )}
       </div>
@@ -160,6 +164,7 @@ function Heading({ data, waits }: { data: GridData; waits: boolean }) {
     <header>
       <h2>{data.heading}</h2>
       {waits ? <p class="note" role="status">Ranking by your labels …</p> : data.note && <p class="note">{data.note}</p>}
+      {!data.compact && <Keys teach={data.teach} />}
       {!data.compact && <label class="density">
         <span>Size</span>
         <input
@@ -178,9 +183,8 @@ function Heading({ data, waits }: { data: GridData; waits: boolean }) {
 
 /** Return the address that searches with an image. */
 export function similar(row: Row): string {
-  return changed({
-    image: String(row.id), picture: null, text: null, box: null, also: null, unlike: null,
-    also_text: null, hit: null,
+  return asking({
+    image: String(row.id), picture: null, text: null, box: null, also: null, unlike: null, also_text: null,
   });
 }
 
@@ -198,56 +202,10 @@ function alsoAddress(row: Row, sign: 1 | -1): string {
   return changed(changes);
 }
 
-// --- the layout ----------------------------------------------------------------------------------
-
-interface Layout {
-  lines: Line[];
-  divider: number | null; // where the line above the less certain hits is
-  height: number;
-}
-
 /** On a narrow screen the rows are lower, so that two pictures or more are side by side. */
 function rowHeight(wished: number, width: number, compact: boolean): number {
   if (compact) return width < 600 ? 96 : 120;
   return width > 0 && width < 600 ? Math.min(wished, 150) : wished;
-}
-
-function arrange(rows: readonly Row[], width: number, height: number, divides: boolean): Layout {
-  if (width === 0) return { lines: [], divider: null, height: 0 };
-  const shapes = rows.map((row) => shape(row.w, row.h));
-  const sure = divides ? rows.findIndex((row) => row.t === WEAK) : -1;
-  if (sure <= 0) {
-    const lines = justify(shapes, width, height, GAP);
-    return { lines, divider: null, height: heightOf(lines) };
-  }
-  const upper = justify(shapes.slice(0, sure), width, height, GAP);
-  const divider = heightOf(upper) + GAP;
-  const lower = justify(shapes.slice(sure), width, height, GAP, divider + DIVIDER, sure);
-  return { lines: [...upper, ...lower], divider, height: heightOf(lower) };
-}
-
-/** Return the rows on the screen and near it, and that of the picture with the keyboard. */
-function visible(lines: readonly Line[], seen: Window, current: number): Line[] {
-  return lines.filter(
-    ({ top, height, tiles }) =>
-      (top + height > seen.top - AHEAD && top < seen.bottom + AHEAD) ||
-      tiles.some(({ index }) => index === current),
-  );
-}
-
-/** Return which picture an arrow key leads to, null for other keys. */
-function stepOf(key: string, lines: readonly Line[], current: number): number | null {
-  if (key === "ArrowRight") return current + 1;
-  if (key === "ArrowLeft") return current - 1;
-  if (key === "Home") return 0;
-  if (key !== "ArrowDown" && key !== "ArrowUp") return null;
-  const at = lines.findIndex(({ tiles }) => tiles.some(({ index }) => index === current));
-  const tile = lines[at]?.tiles.find(({ index }) => index === current);
-  const target = lines[at + (key === "ArrowDown" ? 1 : -1)];
-  if (!tile || !target) return current;
-  const middle = tile.left + tile.width / 2;
-  const away = (one: { left: number; width: number }) => Math.abs(one.left + one.width / 2 - middle);
-  return target.tiles.reduce((best, one) => (away(one) < away(best) ? one : best)).index;
 }
 
 function focusTile(frame: HTMLElement | null, row: Row | undefined): void {

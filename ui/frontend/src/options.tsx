@@ -31,7 +31,8 @@ export function Options({ data }: { data: BarData }) {
           <span>And by a word</span>
           <input
             type="text"
-            value={options.also_text}
+            key={options.also_text}
+            defaultValue={options.also_text}
             placeholder="such as pillow"
             onChange={(event) => go(changed({ also_text: event.currentTarget.value.trim() || null }))}
           />

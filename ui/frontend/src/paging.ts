@@ -1,10 +1,11 @@
 // The rows of a list: those that came with the page, and further ones as they are fetched.
-import { useCallback, useRef, useState } from "preact/hooks";
+import { useCallback, useMemo, useRef, useState } from "preact/hooks";
 import { beside } from "./address.ts";
 import type { GridData } from "./grid.tsx";
 import type { Row } from "./types.ts";
 
-const COUNT = 48;
+const COUNT = 46; // with the fifty that came with the page as many as one search brings
+const NONE: Row[] = [];
 
 interface Further {
   list: string;
@@ -18,25 +19,26 @@ interface Rows {
   fetchMore(): void;
 }
 
-export function useRows({ list, rows: first, more: file }: GridData): Rows {
-  const [kept, setKept] = useState<Further>({ list, rows: [], more: file !== null });
+export function useRows({ list, rows: first, more: file, ids }: GridData): Rows {
+  const [kept, setKept] = useState<Further>({ list, rows: NONE, more: file !== null });
   const asking = useRef("");
-  const further = kept.list === list ? kept : { list, rows: [], more: file !== null };
-  const known = new Set(first.map((row) => row.id));
-  const rows = further.rows.length
-    ? [...first, ...further.rows.filter((row) => !known.has(row.id))]
-    : first;
+  const asked = useRef({ list, from: first.length }); // images that are gone are no rows, but count
+  const further = kept.list === list ? kept : { list, rows: NONE, more: file !== null };
+  const rows = useMemo(() => {
+    const known = new Set(first.map((row) => row.id));
+    return further.rows.length ? [...first, ...further.rows.filter((row) => !known.has(row.id))] : first;
+  }, [first, further.rows]);
   const fetchMore = useCallback(() => {
-    const from = first.length + further.rows.length;
+    const from = asked.current.list === list ? asked.current.from : first.length;
     const question = `${list} ${from}`;
     if (!file || asking.current === question) return;
     asking.current = question;
-    void ask(file, from).then((found) => {
+    void (ids ? askFor(file, ids, from) : ask(file, from)).then((found) => {
       if (asking.current !== question) return; // another list is shown by now
-      const all = [...further.rows, ...found.rows];
-      setKept({ list, rows: all, more: found.more && found.rows.length > 0 });
+      asked.current = { list, from: from + COUNT };
+      setKept({ list, rows: [...further.rows, ...found.rows], more: found.more });
     });
-  }, [list, file, first, further.rows]);
+  }, [list, file, first, further.rows, ids]);
   return { rows, more: file !== null && further.more, fetchMore };
 }
 
@@ -45,4 +47,12 @@ async function ask(file: string, from: number): Promise<{ rows: Row[]; more: boo
   if (!answer.ok) return { rows: [], more: false };
   const { hits, more } = (await answer.json()) as { hits: Row[]; more: boolean };
   return { rows: hits, more };
+}
+
+async function askFor(file: string, ids: readonly number[], from: number): Promise<{ rows: Row[]; more: boolean }> {
+  const part = ids.slice(from, from + COUNT).join(",");
+  const answer = await fetch(`/page/${file}?ids=${part}`);
+  if (!answer.ok) return { rows: [], more: false };
+  const { hits } = (await answer.json()) as { hits: Row[] };
+  return { rows: hits, more: from + COUNT < ids.length };
 }

@@ -14,23 +14,16 @@ const LARGEST = 12;
 const STEP = 1.3;
 
 /** Return the view with `factor` more zoom, in which the point [x, y] from the centre stays. */
-export function zoomed(view: View, factor: number, [x, y]: Point = [0, 0]): View {
-  const scale = Math.min(LARGEST, Math.max(1, view.scale * factor));
+export function zoomed(
+  view: View,
+  factor: number,
+  [x, y]: Point = [0, 0],
+  largest = LARGEST,
+): View {
+  const scale = Math.min(largest, Math.max(1, view.scale * factor));
   if (scale === 1) return FITTING;
   const change = scale / view.scale;
   return { scale, x: x - (x - view.x) * change, y: y - (y - view.y) * change };
-}
-
-/** Return the view that shows a box, given in shares of a picture of `width` × `height` px. */
-export function zoomedTo(box: readonly number[], width: number, height: number): View {
-  const [x0 = 0, y0 = 0, x1 = 1, y1 = 1] = box;
-  const scale = Math.min(LARGEST, Math.max(1, 0.8 / Math.max(x1 - x0, y1 - y0)));
-  if (scale === 1) return FITTING;
-  return {
-    scale,
-    x: (0.5 - (x0 + x1) / 2) * width * scale,
-    y: (0.5 - (y0 + y1) / 2) * height * scale,
-  };
 }
 
 export interface PanZoom {
@@ -41,13 +34,13 @@ export interface PanZoom {
   attach(element: HTMLElement, drags: (event: PointerEvent) => boolean): () => void;
 }
 
-export function usePanZoom(reset: unknown): PanZoom {
+export function usePanZoom(reset: unknown, largest = LARGEST): PanZoom {
   const [view, set] = useState<View>(FITTING);
   useEffect(() => set(FITTING), [reset]);
-  const zoom = useCallback((factor: number) => set((before) => zoomed(before, factor)), []);
+  const zoom = useCallback((factor: number) => set((before) => zoomed(before, factor, [0, 0], largest)), [largest]);
   const attach = useCallback(
-    (element: HTMLElement, drags: (event: PointerEvent) => boolean) => listen(element, drags, set),
-    [],
+    (element: HTMLElement, drags: (event: PointerEvent) => boolean) => listen(element, drags, set, largest),
+    [largest],
   );
   return { view, set, zoom, attach };
 }
@@ -69,7 +62,7 @@ export function useSharedPanZoom(name: string): PanZoom {
   }, []);
   const set = useCallback((view: View) => change(() => view), [change]);
   const zoom = useCallback((factor: number) => change((before) => zoomed(before, factor)), [change]);
-  const attach = useCallback<PanZoom["attach"]>((element, drags) => listen(element, drags, change), [change]);
+  const attach = useCallback<PanZoom["attach"]>((element, drags) => listen(element, drags, change, LARGEST), [change]);
   return { view: shared.view, set, zoom, attach };
 }
 
@@ -79,6 +72,7 @@ function listen(
   element: HTMLElement,
   drags: (event: PointerEvent) => boolean,
   change: Change,
+  largest: number,
 ): () => void {
   const fingers = new Map<number, Point>();
   const stop = new AbortController();
@@ -90,7 +84,7 @@ function listen(
   const onWheel = (event: WheelEvent) => {
     event.preventDefault();
     const factor = Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002));
-    change((before) => zoomed(before, factor, centre(event.clientX, event.clientY)));
+    change((before) => zoomed(before, factor, centre(event.clientX, event.clientY), largest));
   };
   const onDown = (event: PointerEvent) => {
     if (event.pointerType !== "touch" && !drags(event)) return;
@@ -108,7 +102,7 @@ function listen(
       if (other) {
         const factor = distance(now, other) / Math.max(1, distance(before, other));
         const between = centre((now[0] + other[0]) / 2, (now[1] + other[1]) / 2);
-        change((view) => zoomed(view, factor, between));
+        change((view) => zoomed(view, factor, between, largest));
       }
     }
     fingers.set(event.pointerId, now);
@@ -131,9 +125,9 @@ function distance([ax, ay]: Point, [bx, by]: Point): number {
 }
 
 /** Return the view after a key that zooms, null after any other. */
-export function viewAfter(key: string, view: View): View | null {
-  if (key === "+" || key === "=") return zoomed(view, STEP);
-  if (key === "-") return zoomed(view, 1 / STEP);
+export function viewAfter(key: string, view: View, largest = LARGEST): View | null {
+  if (key === "+" || key === "=") return zoomed(view, STEP, [0, 0], largest);
+  if (key === "-") return zoomed(view, 1 / STEP, [0, 0], largest);
   if (key === "0") return FITTING;
   return null;
 }

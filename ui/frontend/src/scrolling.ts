@@ -12,9 +12,10 @@ export function forgetPlace(asked: string): void {
   places.delete(asked);
 }
 
-/** Start another list at the top, or where it was left, if it is gone back to. */
-export function usePlaceOf(asked: string): void {
+/** Start another list at the top, or where it was left, if it is gone back to; null stays. */
+export function usePlaceOf(asked: string | null): void {
   useLayoutEffect(() => {
+    if (asked === null) return;
     const part = scroller();
     part.scrollTop = places.get(asked) ?? 0;
     const note = () => places.set(asked, part.scrollTop);
@@ -28,14 +29,16 @@ export interface Window {
   bottom: number;
 }
 
-/** Return which part of an element is seen, while it is scrolled and resized. */
+const STEP = 60; // px: what is near the screen is drawn, so a smaller step would change nothing
+
+/** Return about which part of an element is seen, while it is scrolled and resized. */
 export function useWindow(element: { current: HTMLElement | null }): Window {
   const [seen, setSeen] = useState<Window>({ top: 0, bottom: window.innerHeight });
   useEffect(() => {
     const part = scroller();
     const look = () => {
       if (!element.current) return;
-      const top = -element.current.getBoundingClientRect().top;
+      const top = STEP * Math.round(-element.current.getBoundingClientRect().top / STEP);
       const bottom = top + window.innerHeight;
       setSeen((before) => (before.top === top && before.bottom === bottom ? before : { top, bottom }));
     };

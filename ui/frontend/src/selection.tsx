@@ -1,5 +1,6 @@
 // What can be done with the images that are selected, in a bar at the lower edge.
 import { useState } from "preact/hooks";
+import { beside } from "./address.ts";
 import { select, selected, useKept } from "./stores.ts";
 import type { Row } from "./types.ts";
 
@@ -22,8 +23,8 @@ export function Selection({ rows, teach, label }: Props) {
           <button type="button" onClick={() => label(ids, false)}>Label wrong</button>
         </>
       )}
-      <a href={`/page/zip?ids=${ids.join(",")}`} download="hits.zip">Save as ZIP</a>
-      <a href={`/page/hits.csv?ids=${ids.join(",")}`} download="hits.csv">Save the table</a>
+      <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
+      <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
       {ids.length > 1 && <Decide key={ids.join(",")} ids={ids} rows={rows} />}
       <button type="button" onClick={() => select(here, true)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>

@@ -80,6 +80,11 @@ export function noteStep(step: Step): void {
   trail.set([step, ...others].slice(0, LONGEST_TRAIL));
 }
 
+/** Forget a query whose picture is gone. */
+export function forgetStep(href: string): void {
+  trail.set(trail.get().filter((step) => step.href !== href));
+}
+
 export const density = new Kept<number>("row-height", 190, () => localStorage);
 
 /** Labels of images by what was asked. */

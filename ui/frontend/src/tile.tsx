@@ -1,5 +1,5 @@
 // A picture of the grid: click opens it, and on it are what it is and what can be done with it.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { changed, follow } from "./address.ts";
 import { Mark } from "./mark.tsx";
 import { thumbnail } from "./pictures.ts";
@@ -30,12 +30,48 @@ interface Props extends TileState {
 const SLIM = 92; // px, below which two buttons are not beside each other
 const PROVED = "same object";
 
+const LONG_MS = 450;
+
+/** Return what an element needs so that a finger that stays on it does something. */
+function useLongPress(act: () => void) {
+  const timer = useRef(0);
+  const pressed = useRef(false);
+  const stop = () => clearTimeout(timer.current);
+  return {
+    /** Whether the click that comes now is the end of a long press. */
+    ends: () => {
+      const before = pressed.current;
+      pressed.current = false;
+      return before;
+    },
+    events: {
+      onPointerDown: (event: PointerEvent) => {
+        stop();
+        pressed.current = false;
+        if (event.pointerType !== "touch") return;
+        timer.current = window.setTimeout(() => {
+          pressed.current = true;
+          act();
+        }, LONG_MS);
+      },
+      onPointerUp: stop,
+      onPointerCancel: stop,
+      onContextMenu: (event: MouseEvent) => pressed.current && event.preventDefault(),
+    },
+  };
+}
+
 export function Tile({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
-  const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong", place.width < SLIM && "slim"];
+  const long = useLongPress(() => actions.choose(row, false));
+  const states = {
+    weak: row.t === "weak", chosen, right: label === true, wrong: label === false,
+    slim: place.width < SLIM,
+  };
+  const names = ["tile", ...Object.entries(states).filter(([, on]) => on).map(([name]) => name)];
   return (
     <li
-      class={names.filter(Boolean).join(" ")}
+      class={names.join(" ")}
       style={{
         left: `${place.left}px`,
         top: `${place.top}px`,
@@ -49,7 +85,9 @@ export function Tile({ row, rank, ranks, place, actions, current, chosen, label 
         href={changed({ hit: String(row.id) })}
         tabIndex={current ? 0 : -1}
         aria-label={spoken(row, rank, ranks, label)}
+        {...long.events}
         onClick={(event) => {
+          if (long.ends()) return event.preventDefault();
           if (event.metaKey || event.ctrlKey || event.button !== 0) return;
           event.preventDefault();
           if (event.shiftKey) actions.choose(row, true);

@@ -1,7 +1,7 @@
 // Pictures from outside: picked, dropped anywhere on the page, or pasted. They stay on the server's
 // memory, and become the query.
 import { useEffect, useState } from "preact/hooks";
-import { changed, go } from "./address.ts";
+import { asking, go } from "./address.ts";
 
 const MOST_BYTES = 40_000_000;
 const NO_PICTURE = "There is no picture in what was dropped; drop an image file.";
@@ -28,7 +28,7 @@ export function useUpload(): Upload {
     setBusy(`Reading ${file.name} …`);
     try {
       const key = await post(file);
-      go(changed({ image: null, text: null, box: null, also: null, unlike: null, also_text: null, hit: null, picture: key }));
+      go(asking({ image: null, text: null, box: null, also: null, unlike: null, also_text: null, picture: key }));
     } catch (error) {
       setProblem(error instanceof Error ? error.message : String(error));
     } finally {

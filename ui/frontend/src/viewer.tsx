@@ -51,7 +51,9 @@ export function Viewer(props: Props) {
     setLayers(next);
   };
   useLayoutEffect(() => {
-    if (dialog.current && !dialog.current.open) dialog.current.showModal();
+    if (!dialog.current || dialog.current.open) return;
+    dialog.current.showModal();
+    dialog.current.focus();
   }, [row !== null]);
   useNeighbours(rows, place);
 
@@ -77,6 +79,7 @@ export function Viewer(props: Props) {
     <dialog
       ref={dialog}
       class="viewer"
+      tabIndex={-1}
       aria-label={`${row.n}, larger`}
       onKeyDown={onKeyDown}
       onCancel={(event) => {
