@@ -94,7 +94,7 @@ def index_the_folder(page: Page, photos: Path) -> None:
     folder.fill(str(photos))
     folder.press("Enter")
     count = len(list(photos.iterdir()))
-    expect(page.get_by_text(re.compile(f"{count} added"))).to_be_visible()
+    expect(page.get_by_role("heading", name=f"{count} photos")).to_be_visible()
     settle(page)
 
 
@@ -144,6 +144,11 @@ def teach_a_name(page: Page) -> None:
     name.fill("espresso")
     name.press("Enter")
     expect(page.get_by_text("got it as a tag")).to_be_visible()
+    press(page.get_by_role("link", name="Show them"))
+    page.wait_for_url("**/collection?tags=espresso")
+    expect(page.get_by_role("heading", name=re.compile(r"photos of \d+"))).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name=f"Ranked by {PICKED} labels")).to_be_visible()
 
 
 def filter_by_the_name(page: Page) -> int:
