@@ -1,6 +1,6 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { asking, changed, go, openHit, showHit } from "./address.ts";
+import { askedOf, asking, changed, go, openHit, showHit } from "./address.ts";
 import { useLabels } from "./labels.ts";
 import { AHEAD, arrange, EMPTY, stepOf, visible } from "./layout.ts";
 import { usePlaceOf, useWidth, useWindow } from "./scrolling.ts";
@@ -38,6 +38,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
     [rows, width, height, data.compact],
   );
   const [current, setCurrent] = useState(0);
+  const asked = askedOf();
   const picked = useKept(selected);
   const chosen = useMemo(() => new Set(picked), [picked]);
   const { labels, give } = useLabels();
@@ -49,7 +50,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
     if (more && layout.height - seen.bottom < AHEAD) fetchMore();
   }, [more, layout.height, seen.bottom, fetchMore]);
 
-  const actions: TileActions = {
+  const actions = useSteady({
     open: (row) => (data.asks ? go(similar(row)) : showHit(row.id)),
     choose(row, range) {
       const place = rows.indexOf(row);
@@ -65,7 +66,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
     label: data.teach ? (row, right) => give([row.id], right) : null,
     similar,
     also: data.also ? alsoAddress : null,
-  };
+  });
 
   function moveTo(place: number): void {
     const target = Math.max(0, Math.min(rows.length - 1, place));
@@ -106,6 +107,7 @@ export function Grid({ data, setTriggerValue }: Mounted<GridData>) {
                 <Tile
                   key={row.id}
                   row={row}
+                  asked={asked}
                   rank={index + 1}
                   place={{ left, top: line.top, width: wide, height: line.height }}
                   actions={actions}
@@ -178,6 +180,20 @@ function Teaching({ data, send }: { data: GridData; send: (name: string, value: 
     return () => clearTimeout(timer);
   }, [labels, data.teach]);
   return null;
+}
+
+/** Return actions that stay the same object, and do what the last ones do. */
+function useSteady(actions: TileActions): TileActions {
+  const last = useRef(actions);
+  last.current = actions;
+  const { label, also } = actions;
+  return useMemo(() => ({
+    open: (row) => last.current.open(row),
+    choose: (row, range) => last.current.choose(row, range),
+    label: label && ((row, right) => last.current.label?.(row, right)),
+    similar,
+    also,
+  }), [label === null, also]);
 }
 
 /** Return the address that searches with an image. */

@@ -1,6 +1,11 @@
 // How the images of a map look: by group, with one group or the chosen images standing out.
-import type { Look } from "./scene.ts";
 import type { Spots } from "./spots.ts";
+
+/** How images look: RGBA of each, of its point and of the frame of its picture; 0 is not drawn. */
+export interface Look {
+  fills: Uint8Array;
+  frames: Uint8Array;
+}
 
 /** Groups of images, as /page/map/groups answers: -1 stands for none of them. */
 export interface Groups {

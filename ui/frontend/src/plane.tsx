@@ -3,8 +3,9 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { showHit } from "./address.ts";
 import { inPicture, onScreen, type Size } from "./fit.ts";
+import type { Look } from "./look.ts";
 import { usePanZoom, type View, viewAfter } from "./panzoom.ts";
-import type { Look, Scene } from "./scene.ts";
+import type { Scene } from "./scene.ts";
 import { inside, SpotIndex, type Spots } from "./spots.ts";
 import type { Point } from "./types.ts";
 

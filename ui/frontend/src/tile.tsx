@@ -1,4 +1,5 @@
 // A picture of the grid: click opens it, and on it are what it is and what can be done with it.
+import { Component } from "preact";
 import { useState } from "preact/hooks";
 import { changed, follow } from "./address.ts";
 import { Mark } from "./mark.tsx";
@@ -21,6 +22,7 @@ export interface TileActions {
 
 interface Props extends TileState {
   row: Row;
+  asked: string; // the address, which the links of the tile are made of
   rank: number;
   place: { left: number; top: number; width: number; height: number };
   actions: TileActions;
@@ -28,7 +30,23 @@ interface Props extends TileState {
 
 const PROVED = "same object";
 
-export function Tile({ row, rank, place, actions, current, chosen, label }: Props) {
+/** A picture of a list, which is drawn again only where something of it has changed. */
+export class Tile extends Component<Props> {
+  override shouldComponentUpdate({ place, ...next }: Props): boolean {
+    const { place: before, ...props } = this.props;
+    return differ(place, before) || differ(next, props);
+  }
+
+  render() {
+    return <Shown {...this.props} />;
+  }
+}
+
+function differ<Fields extends object>(next: Fields, before: Fields): boolean {
+  return (Object.keys(next) as (keyof Fields)[]).some((name) => next[name] !== before[name]);
+}
+
+function Shown({ row, rank, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
   const names = ["tile", row.t === "weak" && "weak", chosen && "chosen", label === true && "right", label === false && "wrong"];
   return (
