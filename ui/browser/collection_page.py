@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import streamlit as st
@@ -17,7 +18,7 @@ from ui.drawn_map import drawn_map
 from ui.file_problems import problems_of
 from ui.map_job import MapJob
 from ui.printable import printable
-from ui.running_jobs import JOBS
+from ui.running_jobs import JOBS, JobRunningError
 from ui.scripts import script_path
 from ui.shown import Shown
 
@@ -98,7 +99,8 @@ def _go_on_with_map(shown: Shown) -> None:
     ended_badly = job is not None and (job.stopped or bool(job.error))
     if ended_badly or JOBS.is_running("map") or read_kept(shown.store.derived) is None:
         return
-    JOBS.start("map", lambda: MapJob(shown.engine))
+    with contextlib.suppress(JobRunningError):  # another visitor was faster
+        JOBS.start("map", lambda: MapJob(shown.engine))
 
 
 def _files(shown: Shown, _counts: Census) -> None:

@@ -21,7 +21,7 @@ export const COLOURS = [
 export const REST = "#8a8f98";
 const PLAIN = "#0d9488";
 const CHOSEN = "#f59e0b";
-const DIMMED = 36; // opacity, of 255
+const DIMMED = 60; // opacity, of 255
 
 /** Return the colours of all images; `only` is the number of the group that stands out, if any. */
 export function lookOf(

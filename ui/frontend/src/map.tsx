@@ -6,7 +6,7 @@ import { startJob, useJobs } from "./joblist.ts";
 import { type Groups, lookOf } from "./look.ts";
 import { type ColourBy, Legend, Tools } from "./maptools.tsx";
 import { Plane } from "./plane.tsx";
-import { type Spots, readSpots } from "./spots.ts";
+import { passing, type Spots, readSpots } from "./spots.ts";
 import { Kept, selected, useKept } from "./stores.ts";
 import type { Mounted } from "./types.ts";
 import { askedOf, beside } from "./address.ts";
@@ -87,10 +87,6 @@ function Drawn({ data, ...mounted }: Mounted<MapData>) {
       <Images {...mounted} chosen={chosen} count={passing(spots)} clear={() => choose([])} />
     </section>
   );
-}
-
-function passing(spots: Spots): number {
-  return spots.passes.reduce((sum, one) => sum + one, 0);
 }
 
 type ImagesProps = Omit<Mounted<unknown>, "data"> & { chosen: number[]; count: number; clear(): void };

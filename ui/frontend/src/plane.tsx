@@ -6,7 +6,7 @@ import { inPicture, onScreen, type Size } from "./fit.ts";
 import type { Look } from "./look.ts";
 import { usePanZoom, type View, viewAfter } from "./panzoom.ts";
 import type { Scene } from "./scene.ts";
-import { inside, SpotIndex, type Spots } from "./spots.ts";
+import { inside, passing, SpotIndex, type Spots } from "./spots.ts";
 import type { Point } from "./types.ts";
 
 interface Props {
@@ -34,11 +34,12 @@ export function Plane({ spots, look, script, version, lasso, choose, nameOf, chi
   const canvas = useRef<HTMLDivElement>(null);
   const place = useSize(box);
   const fitting = fitted(place);
-  const largest = Math.max(4, LARGEST_APART_PX / apartIn(spots.count, fitting));
+  const count = useMemo(() => passing(spots), [spots]);
+  const largest = Math.max(4, LARGEST_APART_PX / apartIn(count, fitting));
   const pan = usePanZoom(version, largest);
   const index = useMemo(() => new SpotIndex(spots), [spots]);
   const { scene, problem } = useScene(canvas, script, spots, version);
-  const sizes = sizesOf(spots.count, fitting, pan.view.scale);
+  const sizes = sizesOf(count, fitting, pan.view.scale);
   const [hovered, setHovered] = useState<number | null>(null);
   const [outline, setOutline] = useState<Point[]>([]);
   const drags = useRef<(event: PointerEvent) => boolean>(() => true);
@@ -121,7 +122,7 @@ export function Plane({ spots, look, script, version, lasso, choose, nameOf, chi
         class={`plane${lasso ? " lasso" : ""}${pan.view.scale > 1 ? " near" : ""}`}
         role="application"
         tabIndex={0}
-        aria-label={`Map of ${spots.count.toLocaleString()} images; those that look alike lie close together`}
+        aria-label={`Map of ${count.toLocaleString()} images; those that look alike lie close together`}
         aria-describedby="map-help"
         data-drawn={scene ? "yes" : undefined}
         data-pictures={sizes.picturePx === null ? undefined : "yes"}

@@ -37,7 +37,7 @@ export class Scene {
     sheetAddress: (number: number) => string,
     onFailure: (reason: string) => void,
   ) {
-    const gl = this.canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: false });
+    const gl = this.canvas.getContext("webgl2", { antialias: false });
     if (!gl) throw new Error("There is no WebGL 2.");
     this.gl = gl;
     this.points = linked(gl, POINTS);

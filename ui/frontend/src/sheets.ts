@@ -28,7 +28,7 @@ interface Seen {
   view: View;
 }
 
-/** Left, right, top and bottom of the images of a sheet. */
+/** Left, right, top and bottom of the images of a sheet that pass the filters. */
 type Bounds = [number, number, number, number];
 
 export class Sheets<Kept> {
@@ -118,6 +118,7 @@ function boundsOf(spots: Spots, number: number): Bounds {
   const bounds: Bounds = [1, 0, 1, 0];
   const end = Math.min(spots.count, (number + 1) * SHEET_IMAGES);
   for (let place = number * SHEET_IMAGES; place < end; place++) {
+    if (!spots.passes[place]) continue;
     const x = spots.points[2 * place]!;
     const y = spots.points[2 * place + 1]!;
     bounds[0] = Math.min(bounds[0], x);
