@@ -51,7 +51,7 @@ def main() -> None:
     try:
         shown = session()
     except StoreNotFoundError:
-        first_page.show()
+        first_page.show(pages["collection"])
         return
     except CbirError as error:
         st.error(plain(str(error)))

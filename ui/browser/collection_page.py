@@ -22,6 +22,7 @@ from ui.running_jobs import JOBS, JobRunningError
 from ui.scripts import script_path
 from ui.shown import Shown
 
+EMPTY = "The collection has no image yet. Jobs adds a folder, and shows how far it is."
 PART = "show"  # the parameter of the address
 
 
@@ -63,7 +64,7 @@ def _photos(shown: Shown, counts: Census) -> None:
     asked = asking.asked()
     ids = answers.in_order(shown, asked)
     if not len(ids):
-        st.info("No image passes the filters." if counts.images else "The collection is empty.")
+        st.info("No image passes the filters." if counts.images else EMPTY)
         return
     heading = _counted(len(ids), "photo")
     listing.show(

@@ -6,15 +6,16 @@ import os
 from pathlib import Path
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from indexer.errors import CbirError
 from ui.browser.figures import plain
-from ui.indexing_job import first_index
+from ui.indexing_job import IndexingJob, first_index
 from ui.running_jobs import JOBS
 
 
-def show() -> None:
-    """Draw the page."""
+def show(watched_at: StreamlitPage) -> None:
+    """Draw the page; the page `watched_at` shows how far the indexing is."""
     place = Path(os.environ["CBIR_STORE"])
     st.title("Where have I seen this before?")
     st.write(
@@ -26,10 +27,14 @@ def show() -> None:
         asked = st.form_submit_button("Index it", type="primary")
     st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
     if asked:
-        _start(place, folder.strip())
+        _start(place, folder.strip(), watched_at)
+        return
+    job = JOBS.last("indexing", IndexingJob)
+    if job is not None and job.error:
+        st.error(plain(job.error))
 
 
-def _start(place: Path, folder: str) -> None:
+def _start(place: Path, folder: str, watched_at: StreamlitPage) -> None:
     photos = Path(folder).expanduser()
     if not folder or not photos.is_absolute():
         st.error("Give the full path of a folder, such as /home/me/photos.")
@@ -41,4 +46,4 @@ def _start(place: Path, folder: str) -> None:
         except CbirError as error:
             st.error(plain(str(error)))
             return
-        st.switch_page("collection")
+        st.switch_page(watched_at, query_params={"show": "jobs"})

@@ -80,7 +80,7 @@ function Drawn({ data, ...mounted }: Mounted<MapData>) {
       <Plane
         spots={spots} look={look} script={data.script} version={data.version}
         lasso={lasso} choose={choose} nameOf={nameOf}
-        legend={groups && <Legend groups={groups} only={only} setOnly={setOnly} />}
+        legend={groups && <Legend groups={groups} spots={spots} only={only} setOnly={setOnly} />}
       >
         <Tools by={by} setBy={(next) => colourBy.set(next)} lasso={lasso} setLasso={setLasso} />
       </Plane>

@@ -22,7 +22,7 @@ interface Props {
 }
 
 const LARGEST_APART_PX = 170; // between images, where all is zoomed in
-const MARGIN = 28; // px
+const MARGIN = 36; // px
 const STRETCHED = 2; // the plane has no axes, but distances should mean much the same in x and y
 const NEAR_PX = 12; // of a point, for the mouse
 const CLICK_PX = 5;
