@@ -11,6 +11,7 @@ from PIL import Image
 
 from indexer.arrays import FloatArray, IdArray
 from indexer.errors import InvalidQueryError
+from indexer.store.statistics import sizes_of_images
 from retrieval.collection_map import read_map
 from retrieval.kept_map import CollectionMap
 from ui.gallery import QUALITY
@@ -69,8 +70,8 @@ def _draw(shown: Shown, found: CollectionMap) -> DrawnMap:
     points /= np.maximum(points.max(axis=0), np.float32(1e-9))
     order = np.argsort(morton(points), kind="stable")
     ids = found.image_ids[order]
-    infos = shown.store.image_infos(ids.tolist())
-    shapes = [infos[i].width / infos[i].height if i in infos else 1.0 for i in ids.tolist()]
+    sizes = sizes_of_images(shown.store)
+    shapes = [width / height for width, height in (sizes.get(i, (1, 1)) for i in ids.tolist())]
     return DrawnMap(ids, points[order], np.asarray(shapes, np.float32))
 
 

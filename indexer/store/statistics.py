@@ -74,6 +74,13 @@ def count_months(store: StoreReader) -> dict[tuple[int, int], int]:
     return {(int(row[0]), int(row[1])): row[2] for row in sorted(counts)}
 
 
+def sizes_of_images(store: StoreReader) -> dict[int, tuple[int, int]]:
+    """Return (width, height) of each readable image, in pixels."""
+    query = select(ImageRow.id, ImageRow.width, ImageRow.height).where(ImageRow.state == "ok")
+    with store.catalog.session() as session:
+        return {row[0]: (row[1] or 1, row[2] or 1) for row in session.execute(query)}
+
+
 def years_of_images(store: StoreReader) -> dict[int, int]:
     """Return the year in which each readable image was taken, of those whose date is known."""
     year = extract("year", ImageRow.taken_at)

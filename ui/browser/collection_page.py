@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import streamlit as st
@@ -17,10 +18,11 @@ from ui.drawn_map import drawn_map
 from ui.file_problems import problems_of
 from ui.map_job import MapJob
 from ui.printable import printable
-from ui.running_jobs import JOBS
+from ui.running_jobs import JOBS, JobRunningError
 from ui.scripts import script_path
 from ui.shown import Shown
 
+EMPTY = "The collection has no image yet. Jobs adds a folder, and shows how far it is."
 PART = "show"  # the parameter of the address
 
 
@@ -62,7 +64,7 @@ def _photos(shown: Shown, counts: Census) -> None:
     asked = asking.asked()
     ids = answers.in_order(shown, asked)
     if not len(ids):
-        st.info("No image passes the filters." if counts.images else "The collection is empty.")
+        st.info("No image passes the filters." if counts.images else EMPTY)
         return
     heading = _counted(len(ids), "photo")
     listing.show(
@@ -98,7 +100,8 @@ def _go_on_with_map(shown: Shown) -> None:
     ended_badly = job is not None and (job.stopped or bool(job.error))
     if ended_badly or JOBS.is_running("map") or read_kept(shown.store.derived) is None:
         return
-    JOBS.start("map", lambda: MapJob(shown.engine))
+    with contextlib.suppress(JobRunningError):  # another visitor was faster
+        JOBS.start("map", lambda: MapJob(shown.engine))
 
 
 def _files(shown: Shown, _counts: Census) -> None:

@@ -10,14 +10,14 @@ from streamlit.navigation.page import StreamlitPage
 
 from indexer.errors import CbirError
 from ui.browser.figures import plain
-from ui.indexing_job import first_index
+from ui.indexing_job import IndexingJob, first_index
 from ui.running_jobs import JOBS
 
 WIDTH_PX = 720
 
 
-def show(afterwards: StreamlitPage) -> None:
-    """Draw the page; `afterwards` is where the progress is shown."""
+def show(watched_at: StreamlitPage) -> None:
+    """Draw the page; the page `watched_at` shows how far the indexing is."""
     place = Path(os.environ["CBIR_STORE"])
     with st.container(width=WIDTH_PX):
         st.title("Where have I seen this before?")
@@ -30,10 +30,14 @@ def show(afterwards: StreamlitPage) -> None:
             asked = st.form_submit_button("Index it", type="primary")
         st.caption(f"The index will be at {plain(str(place))}; the photos stay as they are.")
         if asked:
-            _start(place, folder.strip(), afterwards)
+            _start(place, folder.strip(), watched_at)
+            return
+        job = JOBS.last("indexing", IndexingJob)
+        if job is not None and job.error:
+            st.error(plain(job.error))
 
 
-def _start(place: Path, folder: str, afterwards: StreamlitPage) -> None:
+def _start(place: Path, folder: str, watched_at: StreamlitPage) -> None:
     photos = Path(folder).expanduser()
     if not folder or not photos.is_absolute():
         st.error("Give the full path of a folder, such as /home/me/photos.")
@@ -45,4 +49,4 @@ def _start(place: Path, folder: str, afterwards: StreamlitPage) -> None:
         except CbirError as error:
             st.error(plain(str(error)))
             return
-        st.switch_page(afterwards)
+        st.switch_page(watched_at, query_params={"show": "jobs"})

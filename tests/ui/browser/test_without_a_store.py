@@ -66,6 +66,28 @@ def test_pages_of_a_store_without_images(
         assert not app.exception
 
 
+def test_a_first_folder_is_indexed_in_the_page(tmp_path: Path, chromium: Browser) -> None:
+    for name in ("empty", "photos"):
+        (tmp_path / name).mkdir()
+    plain(tmp_path / "photos" / "red.png", (200, 0, 0))
+    page = chromium.new_page()
+    page.set_default_timeout(60_000)
+    with serving(tmp_path / ".cbir", "--no-token") as entry:
+        page.goto(entry.replace("127.0.0.1", "localhost"))
+        for name in ("empty", "photos"):
+            page.get_by_role("textbox", name="Folder with photos").fill(str(tmp_path / name))
+            page.get_by_role("button", name="Index it").click()
+            if name == "empty":
+                alert = page.get_by_test_id("stAlert")
+                expect(alert).to_contain_text("no images", timeout=60_000)
+                page.goto(entry.replace("127.0.0.1", "localhost"))
+        page.wait_for_url("**/collection?show=jobs")
+        expect(page.get_by_text("1 added")).to_be_visible(timeout=60_000)
+        page.get_by_role("link", name="Photos").click()
+        expect(page.get_by_role("heading", name="1 photo")).to_be_visible(timeout=60_000)
+    page.close()
+
+
 def test_a_file_is_no_place_for_a_store(tmp_path: Path, cbir: Callable[..., Result]) -> None:
     (tmp_path / "list").write_text("milk, bread")
     for place in (tmp_path / "list", tmp_path / "list" / ".cbir"):

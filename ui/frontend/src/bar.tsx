@@ -1,6 +1,6 @@
 // The bar above every page: where to go, what is asked, how, among which images, and the last ones.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { asking, askedOf, changed, follow, go } from "./address.ts";
+import { asking, askedOf, changed, follow, go, VIEW } from "./address.ts";
 import { Drawing } from "./drawing.tsx";
 import { Filters } from "./filters.tsx";
 import { Options } from "./options.tsx";
@@ -72,7 +72,7 @@ export function Bar({ data }: Mounted<BarData>) {
 
 function Pages({ data }: { data: BarData }) {
   const addressOf = (path: string) => {
-    const asked = askedOf();
+    const asked = changed({ [VIEW]: null, hit: null }).slice(1);
     return `/${path}${asked ? `?${asked}` : ""}`;
   };
   return (
@@ -190,11 +190,12 @@ function Mode({ search }: { search: "image" | "region" }) {
 
 function Chips({ chips }: { chips: BarData["chips"] }) {
   if (!chips.length) return null;
+  const view = new URLSearchParams(location.search).get(VIEW);
   return (
     <ul class="chips" role="list" aria-label="What restricts the hits, and what is asked beside">
       {chips.map(({ text, href }) => (
         <li>
-          <a href={`?${href}`} onClick={follow} title={`Remove: ${text}`} aria-label={`Remove: ${text}`}>{text} ✕</a>
+          <a href={changed({ [VIEW]: view }, href)} onClick={follow} title={`Remove: ${text}`} aria-label={`Remove: ${text}`}>{text} ✕</a>
         </li>
       ))}
     </ul>

@@ -79,7 +79,7 @@ function Ways({ version }: { version: number }) {
             aria-expanded={open === way}
             onClick={() => setOpen(open === way ? null : (way as Way))}
           >
-            {title}
+            {title} <span aria-hidden="true">{open === way ? "▴" : "▾"}</span>
           </button>
         ))}
       </div>

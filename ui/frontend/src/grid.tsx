@@ -1,6 +1,6 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { asking, changed, go, showHit } from "./address.ts";
+import { askedOf, asking, changed, go, showHit } from "./address.ts";
 import { Keys } from "./keys.tsx";
 import { signature } from "./label_sets.ts";
 import { useLabels } from "./labels.ts";
@@ -43,6 +43,7 @@ export function Grid({ data }: Mounted<GridData>) {
     [rows, width, height, data.compact],
   );
   const [current, setCurrent] = useState(0);
+  const asked = askedOf();
   const picked = useKept(selected);
   const chosen = useMemo(() => new Set(picked), [picked]);
   const { labels, counted, give } = useLabels(data.list.slice(data.list.indexOf("?")));
@@ -56,7 +57,7 @@ export function Grid({ data }: Mounted<GridData>) {
     if (more && layout.height - seen.bottom < AHEAD) fetchMore();
   }, [more, layout.height, seen.bottom, fetchMore]);
 
-  const actions: TileActions = {
+  const actions = useSteady({
     open(row) {
       if (data.asks) return go(similar(row));
       hold(data.list);
@@ -76,7 +77,7 @@ export function Grid({ data }: Mounted<GridData>) {
     label: data.teach ? (row, right) => give([row.id], right) : null,
     similar,
     also: data.also ? alsoAddress : null,
-  };
+  });
 
   function moveTo(place: number): void {
     const target = Math.max(0, Math.min(rows.length - 1, place));
@@ -124,6 +125,7 @@ export function Grid({ data }: Mounted<GridData>) {
                 <Tile
                   key={row.id}
                   row={row}
+                  asked={asked}
                   rank={index + 1}
                   ranks={data.ranks}
                   place={{ left, top: line.top, width: wide, height: line.height }}
@@ -179,6 +181,20 @@ function Heading({ data, waits }: { data: GridData; waits: boolean }) {
       </label>}
     </header>
   );
+}
+
+/** Return actions that stay the same object, and do what the last ones do. */
+function useSteady(actions: TileActions): TileActions {
+  const last = useRef(actions);
+  last.current = actions;
+  const { label, also } = actions;
+  return useMemo(() => ({
+    open: (row) => last.current.open(row),
+    choose: (row, range) => last.current.choose(row, range),
+    label: label && ((row, right) => last.current.label?.(row, right)),
+    similar,
+    also,
+  }), [label === null, also]);
 }
 
 /** Return the address that searches with an image. */

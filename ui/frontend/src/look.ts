@@ -1,6 +1,11 @@
 // How the images of a map look: by group, with one group or the chosen images standing out.
-import type { Look } from "./scene.ts";
 import type { Spots } from "./spots.ts";
+
+/** How images look: RGBA of each, of its point and of the frame of its picture; 0 is not drawn. */
+export interface Look {
+  fills: Uint8Array;
+  frames: Uint8Array;
+}
 
 /** Groups of images, as /page/map/groups answers: -1 stands for none of them. */
 export interface Groups {
@@ -16,7 +21,7 @@ export const COLOURS = [
 export const REST = "#8a8f98";
 const PLAIN = "#0d9488";
 const CHOSEN = "#f59e0b";
-const DIMMED = 36; // opacity, of 255
+const DIMMED = 60; // opacity, of 255
 
 /** Return the colours of all images; `only` is the number of the group that stands out, if any. */
 export function lookOf(

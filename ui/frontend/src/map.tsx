@@ -6,7 +6,7 @@ import { startJob, useJobs } from "./joblist.ts";
 import { type Groups, lookOf } from "./look.ts";
 import { type ColourBy, Legend, Tools } from "./maptools.tsx";
 import { Plane } from "./plane.tsx";
-import { type Spots, readSpots } from "./spots.ts";
+import { passing, type Spots, readSpots } from "./spots.ts";
 import { Kept, selected, useKept } from "./stores.ts";
 import type { Mounted } from "./types.ts";
 import { askedOf, beside } from "./address.ts";
@@ -80,17 +80,13 @@ function Drawn({ data, ...mounted }: Mounted<MapData>) {
       <Plane
         spots={spots} look={look} script={data.script} version={data.version}
         lasso={lasso} choose={choose} nameOf={nameOf}
-        legend={groups && <Legend groups={groups} only={only} setOnly={setOnly} />}
+        legend={groups && <Legend groups={groups} spots={spots} only={only} setOnly={setOnly} />}
       >
         <Tools by={by} setBy={(next) => colourBy.set(next)} lasso={lasso} setLasso={setLasso} />
       </Plane>
       <Images {...mounted} chosen={chosen} count={passing(spots)} clear={() => choose([])} />
     </section>
   );
-}
-
-function passing(spots: Spots): number {
-  return spots.passes.reduce((sum, one) => sum + one, 0);
 }
 
 type ImagesProps = Omit<Mounted<unknown>, "data"> & { chosen: number[]; count: number; clear(): void };

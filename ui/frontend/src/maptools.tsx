@@ -1,5 +1,7 @@
 // Above and below the map: what it is coloured by, the lasso, and the legend.
+import { useMemo } from "preact/hooks";
 import { COLOURS, type Groups, REST } from "./look.ts";
+import type { Spots } from "./spots.ts";
 
 export type ColourBy = "none" | "folder" | "date" | "tag";
 
@@ -30,15 +32,19 @@ export function Tools({ by, setBy, lasso, setLasso }: ToolsProps) {
 
 interface LegendProps {
   groups: Groups;
+  spots: Spots;
   only: number | null;
   setOnly(number: number | null): void;
 }
 
 /** The names of the colours; a click lets the images of one stand out. */
-export function Legend({ groups, only, setOnly }: LegendProps) {
-  const others = groups.numbers.filter((number) => number < 0).length;
-  const entries = groups.groups.map(({ name, count }, number) => ({ name, count, number, colour: COLOURS[number]! }));
-  if (others) entries.push({ name: groups.rest, count: others, number: -1, colour: REST });
+export function Legend({ groups, spots, only, setOnly }: LegendProps) {
+  const counts = useMemo(() => countsOf(groups, spots), [groups, spots]);
+  const named = groups.groups.map(({ name }, number) => ({ name, number, colour: COLOURS[number]! }));
+  const every = [...named, { name: groups.rest, number: -1, colour: REST }];
+  const entries = every
+    .map((entry) => ({ ...entry, count: counts.get(entry.number) ?? 0 }))
+    .filter(({ count }) => count > 0);
   return (
     <ul class="legend" role="list" aria-label="Legend: choose what stands out">
       {entries.map(({ name, count, number, colour }) => (
@@ -52,4 +58,13 @@ export function Legend({ groups, only, setOnly }: LegendProps) {
       ))}
     </ul>
   );
+}
+
+/** Return how many images of each group pass the filters, by its number. */
+function countsOf({ numbers }: Groups, { passes }: Spots): Map<number, number> {
+  const counts = new Map<number, number>();
+  numbers.forEach((number, place) => {
+    if (passes[place]) counts.set(number, (counts.get(number) ?? 0) + 1);
+  });
+  return counts;
 }

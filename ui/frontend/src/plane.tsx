@@ -3,9 +3,10 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { showHit } from "./address.ts";
 import { inPicture, onScreen, type Size } from "./fit.ts";
+import type { Look } from "./look.ts";
 import { usePanZoom, type View, viewAfter } from "./panzoom.ts";
-import type { Look, Scene } from "./scene.ts";
-import { inside, SpotIndex, type Spots } from "./spots.ts";
+import type { Scene } from "./scene.ts";
+import { inside, passing, SpotIndex, type Spots } from "./spots.ts";
 import type { Point } from "./types.ts";
 
 interface Props {
@@ -21,7 +22,7 @@ interface Props {
 }
 
 const LARGEST_APART_PX = 170; // between images, where all is zoomed in
-const MARGIN = 28; // px
+const MARGIN = 36; // px
 const STRETCHED = 2; // the plane has no axes, but distances should mean much the same in x and y
 const NEAR_PX = 12; // of a point, for the mouse
 const CLICK_PX = 5;
@@ -33,11 +34,12 @@ export function Plane({ spots, look, script, version, lasso, choose, nameOf, chi
   const canvas = useRef<HTMLDivElement>(null);
   const place = useSize(box);
   const fitting = fitted(place);
-  const largest = Math.max(4, LARGEST_APART_PX / apartIn(spots.count, fitting));
+  const count = useMemo(() => passing(spots), [spots]);
+  const largest = Math.max(4, LARGEST_APART_PX / apartIn(count, fitting));
   const pan = usePanZoom(version, largest);
   const index = useMemo(() => new SpotIndex(spots), [spots]);
   const { scene, problem } = useScene(canvas, script, spots, version);
-  const sizes = sizesOf(spots.count, fitting, pan.view.scale);
+  const sizes = sizesOf(count, fitting, pan.view.scale);
   const [hovered, setHovered] = useState<number | null>(null);
   const [outline, setOutline] = useState<Point[]>([]);
   const drags = useRef<(event: PointerEvent) => boolean>(() => true);
@@ -120,7 +122,7 @@ export function Plane({ spots, look, script, version, lasso, choose, nameOf, chi
         class={`plane${lasso ? " lasso" : ""}${pan.view.scale > 1 ? " near" : ""}`}
         role="application"
         tabIndex={0}
-        aria-label={`Map of ${spots.count.toLocaleString()} images; those that look alike lie close together`}
+        aria-label={`Map of ${count.toLocaleString()} images; those that look alike lie close together`}
         aria-describedby="map-help"
         data-drawn={scene ? "yes" : undefined}
         data-pictures={sizes.picturePx === null ? undefined : "yes"}

@@ -1,16 +1,10 @@
-// Drawing the map with deck.gl: points when far, and the pictures themselves, out of sheets, when near.
-import { Deck, type Layer, OrthographicView } from "@deck.gl/core";
-import { IconLayer, ScatterplotLayer } from "@deck.gl/layers";
+// Drawing the map with WebGL 2: points when far, and the pictures themselves, out of sheets, when near.
 import type { Size } from "./fit.ts";
+import type { Look } from "./look.ts";
+import type { View } from "./panzoom.ts";
+import { linked, PICTURES, POINTS } from "./shaders.ts";
 import { CELL_PX, CELLS, SHEET_IMAGES, Sheets } from "./sheets.ts";
 import type { Spots } from "./spots.ts";
-import type { View } from "./panzoom.ts";
-
-/** How images look: RGBA of each, of its point and of the frame of its picture. */
-export interface Look {
-  fills: Uint8Array;
-  frames: Uint8Array;
-}
 
 export interface Frame {
   place: Size; // of the map on the screen, in px
@@ -21,17 +15,21 @@ export interface Frame {
 }
 
 const FRAME_PX = 2.5; // round a picture
-const PLATE_PX = 64;
-const DEPTH_PX = 50; // between the lowest and the highest picture
+const MOST_DENSE = 2; // device pixels of a px that are drawn at most
 
 /** A map on the screen; it is drawn again with each call of `draw`. */
 export class Scene {
-  private readonly deck: Deck<OrthographicView>;
-  private readonly sheets: Sheets;
-  private readonly plate = whitePlate();
-  private look: Look | null = null;
-  private looks = 0; // how many there were: tells deck.gl that colours have changed
+  private readonly canvas = document.createElement("canvas");
+  private readonly gl: WebGL2RenderingContext;
+  private readonly points: WebGLProgram;
+  private readonly pictures: WebGLProgram;
+  private readonly places: WebGLBuffer;
+  private readonly shapes: WebGLBuffer;
+  private readonly fills: WebGLBuffer;
+  private readonly frames: WebGLBuffer;
+  private readonly sheets: Sheets<WebGLTexture>;
   private last: Frame | null = null;
+  private waiting = 0;
 
   constructor(
     parent: HTMLElement,
@@ -39,161 +37,140 @@ export class Scene {
     sheetAddress: (number: number) => string,
     onFailure: (reason: string) => void,
   ) {
-    this.sheets = new Sheets(spots, sheetAddress, () => this.again());
-    this.deck = new Deck({
-      parent: parent as HTMLDivElement,
-      views: new OrthographicView({ id: "map" }),
-      controller: false,
-      viewState: { target: [0, 0, 0], zoom: 0 },
-      layers: [],
-      pickingRadius: 0,
-      onError: (error) => onFailure(error.message),
+    const gl = this.canvas.getContext("webgl2", { antialias: false });
+    if (!gl) throw new Error("There is no WebGL 2.");
+    this.gl = gl;
+    this.points = linked(gl, POINTS);
+    this.pictures = linked(gl, PICTURES);
+    this.places = this.buffer(spots.points);
+    this.shapes = this.buffer(spots.shapes);
+    this.fills = this.buffer(null);
+    this.frames = this.buffer(null);
+    gl.enable(gl.BLEND);
+    gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    this.sheets = new Sheets(spots, sheetAddress, {
+      make: (picture) => this.texture(picture),
+      drop: (texture) => gl.deleteTexture(texture),
+      onArrival: () => this.again(),
     });
+    this.canvas.addEventListener("webglcontextlost", () => onFailure("The graphics card gave the map up."));
+    parent.append(this.canvas);
   }
 
-  paint(look: Look): void {
-    this.look = look;
-    this.looks += 1;
+  /** Colour the images. */
+  paint({ fills, frames }: Look): void {
+    this.fill(this.fills, fills);
+    this.fill(this.frames, frames);
     this.again();
   }
 
+  /** Draw with the next picture of the screen. */
   draw(frame: Frame): void {
     this.last = frame;
-    const { fitting, view } = frame;
-    this.deck.setProps({
-      viewState: {
-        target: [fitting.width / 2 - view.x / view.scale, fitting.height / 2 - view.y / view.scale, 0],
-        zoom: Math.log2(view.scale),
-      },
-      layers: this.look ? [this.pointLayer(frame, this.look), ...this.pictureLayers(frame, this.look)] : [],
-    });
+    this.again();
   }
 
   close(): void {
-    this.deck.finalize();
+    cancelAnimationFrame(this.waiting);
     this.sheets.close();
+    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+    this.canvas.remove();
   }
 
   private again(): void {
-    if (this.last) this.draw(this.last);
-  }
-
-  private pointLayer({ fitting, pointPx }: Frame, look: Look): Layer {
-    return new ScatterplotLayer({
-      id: "points",
-      data: {
-        length: this.spots.count,
-        attributes: {
-          getPosition: { value: this.spots.points, size: 2 },
-          getFillColor: { value: look.fills, size: 4, normalized: true },
-        },
-      },
-      modelMatrix: stretched(fitting, 1),
-      radiusUnits: "pixels",
-      getRadius: 1,
-      radiusScale: pointPx,
-      parameters: { depthCompare: "always", depthWriteEnabled: false },
-      updateTriggers: { getFillColor: this.looks },
+    cancelAnimationFrame(this.waiting);
+    this.waiting = requestAnimationFrame(() => {
+      if (this.last) this.drawNow(this.last);
     });
   }
 
-  private pictureLayers(frame: Frame, look: Look): Layer[] {
-    const { picturePx, fitting, view } = frame;
-    if (picturePx === null) return [];
-    return this.sheets.near(frame).flatMap(({ number, picture }) => {
-      const first = number * SHEET_IMAGES;
-      const count = Math.min(SHEET_IMAGES, this.spots.count - first);
-      const data = Array.from({ length: count }, (_, cell) => first + cell);
-      const common = {
-        data,
-        modelMatrix: stretched(fitting, 1 / view.scale),
-        sizeUnits: "pixels" as const,
-        sizeScale: picturePx,
-        parameters: { depthCompare: "less-equal" as const, depthWriteEnabled: true },
-        updateTriggers: { getColor: this.looks, getSize: this.looks },
-      };
-      const grown = 1 + (2 * FRAME_PX) / picturePx;
-      return [
-        new IconLayer<number>({
-          ...common,
-          id: `frames-${number}`,
-          iconAtlas: this.plate as unknown as Atlas,
-          iconMapping: this.cells(first, count, true),
-          getIcon: String,
-          getPosition: (place) => this.positionOf(place, 0),
-          sizeScale: picturePx * grown,
-          getSize: (place) => this.heightOf(place),
-          getColor: (place) => rgba(look.frames, place),
-        }),
-        new IconLayer<number>({
-          ...common,
-          id: `pictures-${number}`,
-          iconAtlas: picture as unknown as Atlas,
-          iconMapping: this.cells(first, count, false),
-          getIcon: String,
-          getPosition: (place) => this.positionOf(place, 0.5),
-          getSize: (place) => this.heightOf(place),
-          getColor: (place) => [255, 255, 255, look.frames[4 * place + 3]!],
-        }),
-      ];
-    });
-  }
-
-  /** Return where an image is; `above` others by its place in its sheet, so that frames show. */
-  private positionOf(place: number, above: number): [number, number, number] {
-    const z = DEPTH_PX * (((place % SHEET_IMAGES) + above) / SHEET_IMAGES - 1); // the eye is near 0
-    return [this.spots.points[2 * place]!, this.spots.points[2 * place + 1]!, z];
-  }
-
-  /** Return the height of a picture as a share of its longer side; 0 for one that is left out. */
-  private heightOf(place: number): number {
-    return this.spots.passes[place] ? Math.min(1, 1 / this.spots.shapes[place]!) : 0;
-  }
-
-  private readonly mappings = new Map<string, Record<string, Cell>>();
-
-  /** Return where in a sheet each picture is, or, for frames, a part of the plate of its shape. */
-  private cells(first: number, count: number, isFrame: boolean): Record<string, Cell> {
-    const key = `${first} ${isFrame}`;
-    const known = this.mappings.get(key);
-    if (known) return known;
-    const found: Record<string, Cell> = {};
-    for (let cell = 0; cell < count; cell++) {
-      const shape = this.spots.shapes[first + cell]!;
-      const width = Math.max(1, Math.round(Math.min(1, shape) * CELL_PX));
-      const height = Math.max(1, Math.round(Math.min(1, 1 / shape) * CELL_PX));
-      const x = isFrame ? 0 : (cell % CELLS) * CELL_PX;
-      const y = isFrame ? 0 : Math.floor(cell / CELLS) * CELL_PX;
-      found[String(first + cell)] = { x, y, width, height, mask: isFrame };
+  private drawNow(frame: Frame): void {
+    const { gl } = this;
+    const dense = Math.min(MOST_DENSE, window.devicePixelRatio || 1);
+    const [width, height] = [Math.round(frame.place.width * dense), Math.round(frame.place.height * dense)];
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      [this.canvas.width, this.canvas.height] = [width, height];
     }
-    this.mappings.set(key, found);
-    return found;
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    this.drawPoints(frame, dense);
+    if (frame.picturePx !== null) this.drawPictures(frame, frame.picturePx);
   }
-}
 
-// deck.gl takes plain numbers for a matrix, and pictures for a texture; its types say less.
-type Matrix = NonNullable<ScatterplotLayer["props"]["modelMatrix"]>;
-type Atlas = string;
+  private drawPoints(frame: Frame, dense: number): void {
+    const { gl, points } = this;
+    gl.useProgram(points);
+    this.place(points, frame);
+    this.number(points, "size", 2 * frame.pointPx * dense);
+    this.attribute(points, "point", this.places, 2, gl.FLOAT, 0, 0);
+    this.attribute(points, "colour", this.fills, 4, gl.UNSIGNED_BYTE, 0, 0);
+    gl.drawArrays(gl.POINTS, 0, this.spots.count);
+  }
 
-interface Cell {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-  mask: boolean;
-}
+  private drawPictures(frame: Frame, picturePx: number): void {
+    const { gl, pictures } = this;
+    gl.useProgram(pictures);
+    this.place(pictures, frame);
+    this.number(pictures, "side", picturePx);
+    this.number(pictures, "border", FRAME_PX);
+    this.number(pictures, "cells", CELLS);
+    this.number(pictures, "cellPx", CELL_PX);
+    gl.uniform2f(gl.getUniformLocation(pictures, "place"), frame.place.width, frame.place.height);
+    for (const { number, picture } of this.sheets.near(frame)) {
+      const first = number * SHEET_IMAGES;
+      gl.bindTexture(gl.TEXTURE_2D, picture);
+      this.attribute(pictures, "point", this.places, 2, gl.FLOAT, first, 1);
+      this.attribute(pictures, "shape", this.shapes, 1, gl.FLOAT, first, 1);
+      this.attribute(pictures, "colour", this.frames, 4, gl.UNSIGNED_BYTE, first, 1);
+      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, Math.min(SHEET_IMAGES, this.spots.count - first));
+    }
+  }
 
-function rgba(colours: Uint8Array, place: number): [number, number, number, number] {
-  return [colours[4 * place]!, colours[4 * place + 1]!, colours[4 * place + 2]!, colours[4 * place + 3]!];
-}
+  /** Say where the plane, from 0 to 1, is in the coordinates of the screen, from -1 to 1. */
+  private place(program: WebGLProgram, { place, fitting, view }: Frame): void {
+    const { gl } = this;
+    const [across, down] = [fitting.width / place.width, fitting.height / place.height];
+    gl.uniform2f(gl.getUniformLocation(program, "scale"), across * view.scale, -down * view.scale);
+    gl.uniform2f(gl.getUniformLocation(program, "offset"), (2 * view.x) / place.width, (-2 * view.y) / place.height);
+  }
 
-/** Return the matrix that stretches the plane, from 0 to 1, to its size on the screen. */
-function stretched({ width, height }: Size, depth: number): Matrix {
-  return [width, 0, 0, 0, 0, height, 0, 0, 0, 0, depth, 0, 0, 0, 0, 1] as Matrix;
-}
+  private number(program: WebGLProgram, name: string, value: number): void {
+    this.gl.uniform1f(this.gl.getUniformLocation(program, name), value);
+  }
 
-function whitePlate(): ImageData {
-  const plate = new ImageData(PLATE_PX, PLATE_PX);
-  plate.data.fill(255);
-  return plate;
+  /** Let an attribute be read from a buffer, from an image on; bytes become 0 to 1. */
+  private attribute(
+    program: WebGLProgram, name: string, buffer: WebGLBuffer, size: number, type: number, first: number, each: number,
+  ): void {
+    const { gl } = this;
+    const at = gl.getAttribLocation(program, name);
+    const bytes = type === gl.FLOAT ? 4 : 1;
+    gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+    gl.enableVertexAttribArray(at);
+    gl.vertexAttribPointer(at, size, type, type !== gl.FLOAT, 0, first * size * bytes);
+    gl.vertexAttribDivisor(at, each);
+  }
+
+  private buffer(values: Float32Array | null): WebGLBuffer {
+    const made = this.gl.createBuffer();
+    if (values) this.fill(made, values);
+    return made;
+  }
+
+  private fill(buffer: WebGLBuffer, values: Float32Array | Uint8Array): void {
+    this.gl.bindBuffer(this.gl.ARRAY_BUFFER, buffer);
+    this.gl.bufferData(this.gl.ARRAY_BUFFER, values, this.gl.STATIC_DRAW);
+  }
+
+  private texture(picture: ImageBitmap): WebGLTexture {
+    const { gl } = this;
+    const made = gl.createTexture();
+    gl.bindTexture(gl.TEXTURE_2D, made);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, gl.RGB, gl.UNSIGNED_BYTE, picture);
+    gl.generateMipmap(gl.TEXTURE_2D);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAX_LEVEL, 2); // further ones would mix the cells
+    return made;
+  }
 }

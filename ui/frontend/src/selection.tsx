@@ -10,6 +10,8 @@ interface Props {
   label(ids: readonly number[], right: boolean): void;
 }
 
+const MOST_SAVED = 2000; // as many as an address names
+
 export function Selection({ rows, teach, label }: Props) {
   const ids = useKept(selected);
   if (!ids.length) return null;
@@ -23,8 +25,14 @@ export function Selection({ rows, teach, label }: Props) {
           <button type="button" onClick={() => label(ids, false)}>Label wrong</button>
         </>
       )}
-      <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
-      <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
+      {ids.length > MOST_SAVED ? (
+        <span>{`Up to ${MOST_SAVED.toLocaleString()} can be saved at once.`}</span>
+      ) : (
+        <>
+          <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
+          <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
+        </>
+      )}
       {ids.length > 1 && <Decide key={ids.join(",")} ids={ids} rows={rows} />}
       <button type="button" onClick={() => select(here, true)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>

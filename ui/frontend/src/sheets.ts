@@ -10,9 +10,16 @@ const MOST = 32; // kept; each takes 4 MB of graphics memory
 const AT_ONCE = 3; // fetched
 const AGAIN_MS = 4000; // after a fault
 
-export interface Sheet {
+export interface Sheet<Kept> {
   number: number;
-  picture: ImageBitmap;
+  picture: Kept;
+}
+
+/** What becomes of a sheet that has come, and how it goes again. */
+interface Uses<Kept> {
+  make(picture: ImageBitmap): Kept;
+  drop(kept: Kept): void;
+  onArrival(): void;
 }
 
 interface Seen {
@@ -21,12 +28,12 @@ interface Seen {
   view: View;
 }
 
-/** Left, right, top and bottom of the images of a sheet. */
+/** Left, right, top and bottom of the images of a sheet that pass the filters. */
 type Bounds = [number, number, number, number];
 
-export class Sheets {
+export class Sheets<Kept> {
   private readonly bounds: Bounds[];
-  private readonly loaded = new Map<number, ImageBitmap>(); // the last used one is last
+  private readonly loaded = new Map<number, Kept>(); // the last used one is last
   private readonly loading = new Set<number>();
   private readonly failed = new Map<number, number>(); // when
   private readonly gone = new AbortController();
@@ -34,19 +41,19 @@ export class Sheets {
   constructor(
     spots: Spots,
     private readonly address: (number: number) => string,
-    private readonly onArrival: () => void,
+    private readonly uses: Uses<Kept>,
   ) {
     const count = Math.ceil(spots.count / SHEET_IMAGES);
     this.bounds = Array.from({ length: count }, (_, number) => boundsOf(spots, number));
   }
 
   /** Return the sheets, of those that are there, with images on the screen; the others are fetched. */
-  near(seen: Seen): Sheet[] {
+  near(seen: Seen): Sheet<Kept>[] {
     const wanted = this.onScreen(seen).slice(0, MOST);
-    const found: Sheet[] = [];
+    const found: Sheet<Kept>[] = [];
     for (const number of wanted) {
       const picture = this.loaded.get(number);
-      if (picture) {
+      if (picture !== undefined) {
         this.loaded.delete(number);
         this.loaded.set(number, picture);
         found.push({ number, picture });
@@ -57,7 +64,7 @@ export class Sheets {
 
   close(): void {
     this.gone.abort();
-    for (const picture of this.loaded.values()) picture.close();
+    for (const kept of this.loaded.values()) this.uses.drop(kept);
   }
 
   /** Return the sheets on the screen, those nearest to its middle first. */
@@ -86,14 +93,24 @@ export class Sheets {
     try {
       const answer = await fetch(this.address(number), { signal: this.gone.signal });
       if (!answer.ok) throw new Error(answer.statusText);
-      this.loaded.set(number, await createImageBitmap(await answer.blob()));
-      const [oldest] = this.loaded.keys();
-      if (this.loaded.size > MOST && oldest !== undefined) this.loaded.delete(oldest);
+      const picture = await createImageBitmap(await answer.blob());
+      if (this.gone.signal.aborted) return;
+      this.loaded.set(number, this.uses.make(picture));
+      picture.close();
+      this.dropOldest();
     } catch {
       this.failed.set(number, Date.now());
     }
     this.loading.delete(number);
-    if (!this.gone.signal.aborted) this.onArrival();
+    if (!this.gone.signal.aborted) this.uses.onArrival();
+  }
+
+  private dropOldest(): void {
+    for (const [number, kept] of this.loaded) {
+      if (this.loaded.size <= MOST) return;
+      this.loaded.delete(number);
+      this.uses.drop(kept);
+    }
   }
 }
 
@@ -101,6 +118,7 @@ function boundsOf(spots: Spots, number: number): Bounds {
   const bounds: Bounds = [1, 0, 1, 0];
   const end = Math.min(spots.count, (number + 1) * SHEET_IMAGES);
   for (let place = number * SHEET_IMAGES; place < end; place++) {
+    if (!spots.passes[place]) continue;
     const x = spots.points[2 * place]!;
     const y = spots.points[2 * place + 1]!;
     bounds[0] = Math.min(bounds[0], x);

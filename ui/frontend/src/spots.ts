@@ -24,6 +24,11 @@ export function readSpots(data: ArrayBuffer): Spots {
   };
 }
 
+/** Return how many images pass the filters. */
+export function passing({ passes }: Spots): number {
+  return passes.reduce((sum, one) => sum + one, 0);
+}
+
 /** Finds what is near a place: images sorted into the cells of a grid. */
 export class SpotIndex {
   private readonly spots: Spots;

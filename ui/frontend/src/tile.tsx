@@ -1,4 +1,5 @@
 // A picture of the grid: click opens it, and on it are what it is and what can be done with it.
+import { Component } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { changed, follow } from "./address.ts";
 import { Mark } from "./mark.tsx";
@@ -21,6 +22,7 @@ export interface TileActions {
 
 interface Props extends TileState {
   row: Row;
+  asked: string; // the address, which the links of the tile are made of
   rank: number;
   ranks: boolean; // whether it is shown
   place: { left: number; top: number; width: number; height: number };
@@ -61,7 +63,23 @@ function useLongPress(act: () => void) {
   };
 }
 
-export function Tile({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
+/** A picture of a list, which is drawn again only where something of it has changed. */
+export class Tile extends Component<Props> {
+  override shouldComponentUpdate({ place, ...next }: Props): boolean {
+    const { place: before, ...props } = this.props;
+    return differ(place, before) || differ(next, props);
+  }
+
+  render() {
+    return <Shown {...this.props} />;
+  }
+}
+
+function differ<Fields extends object>(next: Fields, before: Fields): boolean {
+  return (Object.keys(next) as (keyof Fields)[]).some((name) => next[name] !== before[name]);
+}
+
+function Shown({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
   const long = useLongPress(() => actions.choose(row, false));
   const states = {
