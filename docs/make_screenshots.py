@@ -107,6 +107,7 @@ def _teach(page: Page, asked: str) -> None:
     visit(page, f"teach{asked}")
     page.get_by_role("button", name="Yes").nth(1).click()
     page.get_by_role("button", name="No,").nth(9).click()
+    page.get_by_role("button", name="Rank again").first.click()
     page.wait_for_timeout(2 * SETTLE_MS)
     save(page, "teach")
 
