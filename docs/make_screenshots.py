@@ -29,6 +29,7 @@ URL = f"http://127.0.0.1:{PORT}"
 SCENE = "scene-cat-and-cup.jpg"
 CUP = "264,29,446,193"
 SETTLE_MS = 1500
+PATIENCE_MS = 120_000
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 TABLET: ViewportSize = {"width": 820, "height": 1180}
 PHONE: ViewportSize = {"width": 390, "height": 844}
@@ -49,8 +50,9 @@ def open_page(
     browser: Browser, address: str, viewport: ViewportSize, *, dark: bool = False
 ) -> Page:
     """Return a page of its own that has been let in."""
+    expect.set_options(timeout=PATIENCE_MS)
     page = browser.new_page(viewport=viewport, color_scheme="dark" if dark else "light")
-    page.set_default_timeout(120_000)
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
     page.wait_for_url(lambda url: "token=" not in url)  # its page goes on to the one without
     return page
