@@ -57,9 +57,15 @@ def test_pages_of_a_store_without_images(
     def page_alone(page: str) -> None:
         import importlib
 
+        import streamlit as st
+
         from ui import browser
 
-        importlib.import_module(f"{browser.__name__}.{page}_page").show()
+        module = importlib.import_module(f"{browser.__name__}.{page}_page")
+        if page == "first":  # it leads on to another page
+            module.show(st.Page(lambda: None, title="Collection", url_path="collection"))
+        else:
+            module.show()
 
     for app in (AppTest.from_function(page_alone, default_timeout=60, args=(page,)), new_app()):
         app.run()
