@@ -127,6 +127,8 @@ def _look_alikes(vectors: FloatArray, positive: BoolArray, drawn: BoolArray) -> 
     found: BoolArray = np.zeros(len(vectors), bool)
     for _ in range(CLEANINGS):
         used = np.flatnonzero(~found)
+        if positive[used].all():  # nothing to compare with is left
+            break
         fit = fit_ridge(vectors[used], positive[used])
         scores = LinearConcept(fit.weights, fit.offset).scores(vectors)
         scores[used[fit.judged]] = fit.held_out

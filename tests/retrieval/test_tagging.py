@@ -127,6 +127,16 @@ def test_drawn_images_that_look_like_positives_are_not_taught_as_negatives() -> 
     assert np.array_equal(none_drawn.model.weights, misled.model.weights)
 
 
+def test_where_all_drawn_images_look_like_positives_others_are_asked_for() -> None:
+    rows = unit_rows((np.ones((7, 4)) + 0.3 * np.eye(7, 4)).astype(np.float32))
+    rows[3:] = unit_rows(
+        np.ones((4, 4), np.float32) + np.float32(1e-3) * np.eye(4, dtype=np.float32)
+    )
+    positive = np.arange(7) < 3
+    with pytest.raises(ConceptError, match="at least 2 negative examples"):
+        learn_concept("x", "conv", FeatureSpec.create(), rows, positive, ~positive)
+
+
 def test_files_that_cannot_be_read_are_left_out_and_named(noisy: Desk, tmp_path: Path) -> None:
     bad = tmp_path / "more" / "bad.jpg"
     bad.parent.mkdir()
