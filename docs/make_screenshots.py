@@ -23,6 +23,8 @@ from indexer.store.store import Store
 
 TREE = Path(__file__).parents[1]
 SAMPLE = TREE / "data" / "sample" / "images"
+PLACE = Path(tempfile.gettempdir()) / "cbir"  # its name is on the pictures
+PHOTOS = PLACE / "photos"
 OUT = Path(__file__).parent / "images"
 PORT = 8567
 URL = f"http://127.0.0.1:{PORT}"
@@ -38,12 +40,15 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 @contextmanager
 def served() -> Iterator[tuple[Store, str]]:
     """Index the sample photos and serve them; yields the store and the address that lets in."""
-    with tempfile.TemporaryDirectory() as scratch:
-        store = Path(scratch) / ".cbir"
-        cbir = [sys.executable, "-m", "ui.cli"]
-        subprocess.run([*cbir, "index", str(SAMPLE), "--store", str(store)], check=True)
-        with serving(store, PORT) as address:
-            yield Store.open(store), address
+    if PLACE.exists():
+        shutil.rmtree(PLACE)
+    shutil.copytree(SAMPLE, PHOTOS)
+    store = PLACE / ".cbir"
+    cbir = [sys.executable, "-m", "ui.cli"]
+    subprocess.run([*cbir, "index", str(PHOTOS), "--store", str(store)], check=True)
+    with serving(store, PORT) as address:
+        yield Store.open(store), address
+    shutil.rmtree(PLACE)
 
 
 def open_page(
@@ -99,7 +104,7 @@ def take_all(browser: Browser, store: Store, address: str) -> None:
 
 
 def _asked(store: Store) -> str:
-    info = store.find_image(SAMPLE / SCENE)
+    info = store.find_image(PHOTOS / SCENE)
     if info is None:
         raise SystemExit(f"{SCENE} is not among the sample photos")
     return f"?image={info.id}&box={CUP}&search=region"
@@ -256,7 +261,7 @@ EVERY = (
 def take_every(browser: Browser, store: Store, address: str, folder: Path) -> None:
     """Take every page at three widths in both themes, into a folder."""
     asked = _asked(store)
-    hit = store.find_image(SAMPLE / "coffee-1.jpg")
+    hit = store.find_image(PHOTOS / "coffee-1.jpg")
     folder.mkdir(parents=True, exist_ok=True)
     for width, viewport in (("1440", WIDE), ("820", TABLET), ("390", PHONE)):
         for dark in (False, True):

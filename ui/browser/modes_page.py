@@ -18,10 +18,10 @@ from ui.browser.search_page import invite
 from ui.browser.session import require_wanted, session, turn
 from ui.shown import Shown
 
-SHOWN = 12
+SHOWN = 8
 WHOLE = "One vector an image: what it looks like altogether."
 REGIONS = "The best of many windows an image: a part of it is enough, and it has a box."
-SHOWN_OF_A_TAP = 8
+
 # By how many pixels of the input a position stands for: the more, the later the layer.
 LESSONS = {
     8: "Edges, colours and fine textures: what pictures of any origin are made of.",
@@ -109,9 +109,9 @@ def _rank(shown: Shown, query: Query) -> list[TapHits]:
             bar.progress(done / total, f"{step}: {done} of {total}")
 
         with turn():
-            rows = lab.rank(query, pool, SHOWN_OF_A_TAP, progress)
+            rows = lab.rank(query, pool, SHOWN, progress)
         bar.empty()
         return rows
 
     key = shown.as_of_now("taps", without_data(query))
-    return shown.kept.get(key, rank, lambda rows: HIT_BYTES * SHOWN_OF_A_TAP * len(rows))
+    return shown.kept.get(key, rank, lambda rows: HIT_BYTES * SHOWN * len(rows))
