@@ -327,7 +327,8 @@ dialog .count { flex: 1; color: var(--faint); font-variant-numeric: tabular-nums
   .divider .why { display: none; }
   .pictures.two { grid-template: 1fr 1fr / 1fr; }
   dialog header h2 { max-width: 100%; flex: 1 1 100%; }
-  .density, .keys { display: none; }
+  .density, .keys, .source .name { display: none; }
+  .source .draw { margin-left: auto; }
   .source { flex-basis: 100%; flex-wrap: wrap; }
 }
 @media (prefers-reduced-motion: no-preference) {
