@@ -21,7 +21,7 @@ from ui.shown import Shown
 
 SHOWN = 48
 SUGGESTED = 8
-AFTER = 8  # labels the hits are ranked again
+AFTER = 8  # new labels, after which the hits are ranked again
 TEACHING = "teaching"  # the component that labels and names come from
 
 
@@ -128,7 +128,7 @@ def looked_for(asked: Asked) -> str:
 
 
 def signature(labels: Mapping[int, bool]) -> str:
-    """Return labels in a line; `signature` of ui/frontend/src/labels.ts makes the same."""
+    """Return labels in a line; `signature` of ui/frontend/src/label_sets.ts makes the same."""
     return ",".join(f"{i}{'+' if right else '-'}" for i, right in sorted(labels.items()))
 
 
