@@ -6,6 +6,7 @@ NumPy's do not, and they take no longer.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -42,9 +43,8 @@ class CompiledWhitening:
         vectors = _unit(vectors) if whitening is None else _project(vectors, whitening.joined)
         if adaptation is not None:
             vectors = _project(vectors, adaptation)
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
         model = ov.Model([op.result(vectors)], inputs)
-        self._model = compile_model(new_core(), model, options)
+        self._model = compile_model(new_core(), model, _options())
         self._idle: SimpleQueue[Any] = SimpleQueue()
 
     def apply(self, pooled: Mapping[str, FloatArray]) -> FloatArray:
@@ -58,6 +58,17 @@ class CompiledWhitening:
         vectors = np.array(request.get_output_tensor(0).data)
         self._idle.put(request)
         return vectors
+
+
+def _options() -> dict[str, Any]:
+    """One thread for each call, and as many calls at a time as there are cores."""
+    cores = os.cpu_count() or 1
+    return {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "NUM_STREAMS": cores,
+        "INFERENCE_NUM_THREADS": cores,
+        "ENABLE_CPU_PINNING": False,  # the network's threads run on the same cores
+    }
 
 
 def _project(rows: ov.Output, projection: PcaProjection) -> ov.Output:

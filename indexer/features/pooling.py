@@ -125,15 +125,20 @@ def pool_boxes(maps: FloatArray, boxes: Boxes) -> FloatArray:
     cells = np.maximum(_channels_last(maps), 0)
     cubes = (cells * cells * cells).reshape(h, w * channels)
     means = np.empty((len(boxes), channels), np.float32)
-    for band in _bands(np.asarray(boxes, np.float32).tobytes(), h, w):
-        row = np.einsum("h,hk->k", band.row_weights, cubes[band.rows]).reshape(w, channels)
-        means[band.members] = np.einsum("nw,wc->nc", band.column_weights, row)
+    for bands in _bands(np.asarray(boxes, np.float32).tobytes(), h, w):
+        rows = np.einsum("bh,hk->bk", bands.row_weights, cubes[bands.rows])
+        rows = rows.reshape(-1, w, channels)
+        means[bands.members] = np.einsum("nw,bwc->bnc", bands.column_weights, rows)
     return cube_root(means)
 
 
 @dataclass(frozen=True)
-class _Band:
-    """Boxes of the same rows: which `rows`, their weights, the boxes, and their column weights."""
+class _Bands:
+    """Boxes that form a grid: B bands of rows, each with boxes in the same N ranges of columns.
+
+    `row_weights` (B, rows) are those of the rows in `rows`, `column_weights` (N, w) those of the
+    columns, and `members` (B, N) the boxes.
+    """
 
     rows: slice
     row_weights: FloatArray
@@ -142,21 +147,25 @@ class _Band:
 
 
 @lru_cache(maxsize=256)
-def _bands(box_bytes: bytes, h: int, w: int) -> list[_Band]:
-    """Group boxes (N, 4) float32 by the rows of an h x w map that they cover."""
+def _bands(box_bytes: bytes, h: int, w: int) -> list[_Bands]:
+    """Group boxes (N, 4) float32 by the rows of an h x w map, and these by the columns."""
     boxes: Boxes = np.frombuffer(box_bytes, np.float32).reshape(-1, 4)
     row_weights, column_weights = box_weights(boxes, h, w)
-    groups: dict[bytes, list[int]] = {}
+    bands: dict[bytes, list[int]] = {}
     for i, weights in enumerate(row_weights):
-        groups.setdefault(weights.tobytes(), []).append(i)
-    bands = []
-    for group in groups.values():
-        weights = row_weights[group[0]]
-        rows = np.flatnonzero(weights)
-        covered = slice(int(rows[0]), int(rows[-1]) + 1)
-        members = np.array(group, np.int64)
-        bands.append(_Band(covered, weights[covered], members, column_weights[members]))
-    return bands
+        bands.setdefault(weights.tobytes(), []).append(i)
+    grids: dict[bytes, list[list[int]]] = {}
+    for members in bands.values():
+        grids.setdefault(column_weights[members].tobytes(), []).append(members)
+    return [_grid(np.array(grid, np.int64), row_weights, column_weights) for grid in grids.values()]
+
+
+def _grid(members: IdArray, row_weights: FloatArray, column_weights: FloatArray) -> _Bands:
+    """Return the bands of boxes (B, N) that share their columns."""
+    weights = row_weights[members[:, 0]]
+    rows = np.flatnonzero(weights.any(axis=0))
+    covered = slice(int(rows[0]), int(rows[-1]) + 1)
+    return _Bands(covered, weights[:, covered], members, column_weights[members[0]])
 
 
 def box_weights(boxes: Boxes, h: int, w: int) -> tuple[FloatArray, FloatArray]:
@@ -181,7 +190,13 @@ def _shares(low: FloatArray, high: FloatArray, cells: int) -> FloatArray:
 
 
 def _channels_last(maps: FloatArray) -> FloatArray:
-    """Return a map (C, h, w) as (h, w, C); OpenCV transposes several times as fast as NumPy."""
+    """Return a map (C, h, w) as (h, w, C); OpenCV transposes several times as fast as NumPy.
+
+    Maps of the torch engine lie in memory like that already.
+    """
+    turned = maps.transpose(1, 2, 0)
+    if turned.flags.c_contiguous and turned.dtype == np.float32:
+        return turned
     channels, h, w = maps.shape
     flat = np.ascontiguousarray(maps, np.float32).reshape(channels, h * w)
     cells: FloatArray = np.asarray(cv2.transpose(flat), np.float32).reshape(h, w, channels)

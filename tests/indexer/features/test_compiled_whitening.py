@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -106,3 +107,10 @@ def test_threads_may_share_it() -> None:
     for vectors, one, other in zip(sets, alone, together, strict=True):
         np.testing.assert_array_equal(one, other)
         check_agreement(one, whitening.apply(vectors))
+
+
+def test_calls_do_not_wait_for_each_other() -> None:
+    compiled = CompiledWhitening(TAPS, shipped(), None)
+    at_a_time = compiled._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+    assert at_a_time >= min(2, len(os.sched_getaffinity(0)))
+    assert compiled._model.get_property("INFERENCE_NUM_THREADS") == at_a_time  # one thread each

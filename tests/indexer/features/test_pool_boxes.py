@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.arrays import Boxes, FloatArray
-from indexer.features.pooling import box_weights, gem, pool_boxes
+from indexer.features.pooling import box_weights, gem, pool_boxes, rmac
 from indexer.features.windows import WindowLayout
 
 WHOLE: Boxes = np.array([[0, 0, 1, 1]], np.float32)
@@ -157,3 +157,24 @@ def test_negative_activations_count_as_none() -> None:
 def test_no_boxes_no_vectors() -> None:
     maps = np.ones((2, 3, 3), np.float32)
     assert pool_boxes(maps, np.empty((0, 4), np.float32)).shape == (0, 2)
+
+
+@given(LAYOUTS, st.integers(0, 99), CELLS, CELLS)
+@settings(max_examples=50)
+def test_a_grid_of_windows_is_pooled_as_each_window_alone(
+    layout: WindowLayout, seed: int, h: int, w: int
+) -> None:
+    maps = np.random.default_rng(seed).normal(size=(7, h, w)).astype(np.float32)
+    boxes = layout.boxes(32 * w, 32 * h)
+    alone = [pool_boxes(maps, boxes[i : i + 1])[0] for i in range(len(boxes))]
+    np.testing.assert_array_equal(pool_boxes(maps, boxes), alone)
+
+
+def test_maps_may_lie_in_memory_with_the_channels_last() -> None:
+    maps = np.random.default_rng(0).normal(size=(70, 9, 12)).astype(np.float32)
+    turned = np.ascontiguousarray(maps.transpose(1, 2, 0)).transpose(2, 0, 1)
+    before = turned.copy()
+    boxes = WindowLayout((0.7, 0.4), (1.0,), 0.4).boxes(384, 288)
+    np.testing.assert_array_equal(pool_boxes(turned, boxes), pool_boxes(maps, boxes))
+    np.testing.assert_array_equal(rmac(turned), rmac(maps))
+    np.testing.assert_array_equal(turned, before)
