@@ -94,6 +94,8 @@ def index_the_folder(page: Page, photos: Path) -> None:
     folder.fill(str(photos))
     folder.press("Enter")
     count = len(list(photos.iterdir()))
+    expect(page.get_by_text(re.compile(f"{count} added"))).to_be_visible()
+    press(page.get_by_role("link", name="Photos"))
     expect(page.get_by_role("heading", name=f"{count} photos")).to_be_visible()
     settle(page)
 
