@@ -188,6 +188,7 @@ def measure(address: str, photo: Path, times: int) -> dict[str, float]:
             draw(page, turn)
         draws, scrolls, hits, heats, sizes = [], [], [], [], []
         for turn in range(5, 5 + times):
+            page.wait_for_timeout(500)  # for the page to which closing the hit led back
             received.clear()
             draws.append(draw(page, turn))
             page.wait_for_timeout(500)
