@@ -186,10 +186,13 @@ def record(browser: Browser, store: Store, address: str) -> None:
     _draw_box(page, film)
     _step_through(page, film)
     _select(page, film)
-    for name in ("Modes", "Teach", "Collection"):
+    for name in ("Modes", "Teach", "Duplicates", "Collection"):
         page.get_by_role("link", name=name).click()
         page.wait_for_timeout(3 * SETTLE_MS)
-        film.take(4000)
+        film.take(5000)
+    page.get_by_role("link", name="Map").click()
+    page.wait_for_timeout(3 * SETTLE_MS)
+    film.take(5000)
     page.close()
     film.save(OUT / "tour.webp")
 

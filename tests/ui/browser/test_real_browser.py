@@ -239,7 +239,7 @@ def test_a_hit_becomes_the_next_query_and_back_leads_to_the_last(
     page: Page, served: Served
 ) -> None:
     search_regions_for_the_cup(page, served)
-    found, asked = hits(page), page.url
+    found, asked = hits(page)[:12], page.url
     name, _ = found[1]
     open_hit(page, 1).get_by_role("link", name="Find similar").click()
     page.wait_for_url(f"**image={served.id_of(f'sample/{name}')}**")
@@ -251,7 +251,7 @@ def test_a_hit_becomes_the_next_query_and_back_leads_to_the_last(
     page.wait_for_url(asked)
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(tiles(page).first).to_have_attribute("aria-label", re.compile(f"Hit 1: {found[0][0]}"))
-    assert hits(page) == found
+    assert hits(page)[:12] == found
 
 
 def test_back_through_ten_queries_shows_each_again(page: Page, served: Served) -> None:
