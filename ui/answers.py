@@ -234,29 +234,33 @@ def require_boxes_inside(shown: Shown, asked: Asked) -> None:
 # --- what the store can be asked ------------------------------------------------------------------
 
 
+UNFILTERED = " The images below are not filtered by it."
+NO_BOX = " The whole picture is asked with."
+
+
 def usable(shown: Shown, asked: Asked) -> tuple[Asked, list[str]]:
     """Return what of it the store can be asked, and why the rest is left out."""
     problems: list[str] = []
 
-    def check(test: Callable[[], object], **without: Any) -> None:
+    def check(test: Callable[[], object], note: str = "", **without: Any) -> None:
         nonlocal asked
         try:
             test()
         except CbirError as error:
-            problems.append(str(error))
+            problems.append(f"{str(error).removesuffix('.')}.{note}" if note else str(error))
             asked = replace(asked, **without)
 
     if asked.has_picture:
         check(lambda: _require_picture(shown, asked), image=None, picture="", box=())
     if asked.box:
-        check(lambda: require_boxes_inside(shown, asked), box=())
+        check(lambda: require_boxes_inside(shown, asked), NO_BOX, box=())
     for name in ("also", "unlike"):
         ids = getattr(asked, name)
-        check(partial(_require_images, shown, ids), **{name: _known(shown, ids)})
+        check(partial(_require_images, shown, ids), "", **{name: _known(shown, ids)})
     if asked.tags:
-        check(lambda: shown.allowed_ids(ImageFilter(tags=asked.tags)), tags=())
+        check(lambda: shown.allowed_ids(ImageFilter(tags=asked.tags)), UNFILTERED, tags=())
     if asked.where:
-        check(lambda: shown.allowed_ids(ImageFilter(where=asked.where)), where="")
+        check(lambda: shown.allowed_ids(ImageFilter(where=asked.where)), UNFILTERED, where="")
     return asked, problems
 
 

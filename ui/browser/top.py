@@ -36,7 +36,6 @@ def show(shown: Shown, asked: Asked, problems: list[str], page: str, pages: dict
                 "also_text": asked.also_text,
             },
             "chips": chips(shown, asked),
-            "where": asked.where,
             "problems": [printable(problem) for problem in problems],
         }
     )

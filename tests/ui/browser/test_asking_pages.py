@@ -73,6 +73,7 @@ def test_a_wrong_filter_is_said_and_does_not_restrict(app: AppTest, typed: str, 
     run_at(app, {"image": "1", "where": typed, "name": "cat*"})
     [problem] = bar_of(app)["problems"]
     assert said in problem
+    assert problem.endswith(". The images below are not filtered by it.")
     assert list(chips_of(app)) == ["name cat*"]
     assert {name[:3] for name in names_of(app)} == {"cat"}
 

@@ -184,6 +184,13 @@ def test_a_filter_leaves_what_it_names(page: Page, served: Served) -> None:
     page.wait_for_url(lambda url: "name=" not in url)
 
 
+def test_a_filter_that_cannot_be_read_stays_in_its_field(page: Page, served: Served) -> None:
+    begin(page, served, f"?image={served.id_of('sample/cat-1.jpg')}&where=heigth>3")
+    expect(page.get_by_role("alert")).to_contain_text("no field 'heigth'")
+    page.get_by_role("button", name="Filters").click()
+    expect(page.get_by_label("Where")).to_have_value("heigth>3")
+
+
 # --- the hits -------------------------------------------------------------------------------------
 
 

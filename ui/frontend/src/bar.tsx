@@ -22,7 +22,6 @@ export interface BarData {
   search: "image" | "region";
   options: OptionValues;
   chips: { text: string; href: string }[];
-  where: string;
   problems: string[];
 }
 
@@ -57,7 +56,7 @@ export function Bar({ data }: Mounted<BarData>) {
           )}
         </div>
       )}
-      {data.searches && panel === "filters" && <Filters close={() => setPanel(null)} where={data.where} />}
+      {data.searches && panel === "filters" && <Filters close={() => setPanel(null)} />}
       {data.searches && panel === "options" && data.picture && <Options data={data} />}
       {data.searches && <Chips chips={data.chips} />}
       {data.searches && <Trail />}

@@ -10,7 +10,7 @@ interface Choices {
 
 const NOTHING: Choices = { folders: [], tags: {}, fields: [] };
 
-export function Filters({ where, close }: { where: string; close(): void }) {
+export function Filters({ close }: { close(): void }) {
   const choices = useChoices();
   const parameters = new URLSearchParams(location.search);
   const put = (changes: Record<string, string | string[] | null>) => go(changed({ ...changes, hit: null }));
@@ -52,7 +52,6 @@ export function Filters({ where, close }: { where: string; close(): void }) {
       <Text
         name="where"
         text="Where"
-        value={where}
         hint="such as width>2000 and date>=2019-06"
         help={`Comparisons, joined by and, or, not and parentheses. Fields: ${choices.fields.join(", ")}.`}
         put={put}
@@ -78,14 +77,13 @@ type Put = (changes: Record<string, string | null>) => void;
 interface TextProps {
   name: string;
   text: string;
-  value?: string;
   hint: string;
   help?: string;
   put: Put;
 }
 
-function Text({ name, text, value, hint, help, put }: TextProps) {
-  const own = value ?? new URLSearchParams(location.search).get(name) ?? "";
+function Text({ name, text, hint, help, put }: TextProps) {
+  const own = new URLSearchParams(location.search).get(name) ?? "";
   return (
     <label class={help ? "wide" : ""}>
       <span>{text}</span>
