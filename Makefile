@@ -41,8 +41,9 @@ $(NODE): $(PAGES)/package-lock.json $(STAMP)
 	touch $@
 
 # Passive: a worker's idle threads must not take the cores from the other workers by spinning.
+# A text file opened without an encoding fails: what a machine takes then is not always UTF-8.
 test: setup $(NODE)
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=passive PYTHONWARNDEFAULTENCODING=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 demo: setup
 	$(BIN)/cbir index $(SAMPLE)/images --store demo-out/.cbir

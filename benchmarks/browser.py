@@ -89,7 +89,7 @@ def serving(store: Path, port: int) -> Iterator[str]:
     """Run `cbir ui` on a store; yields its address, which lets in a browser, once it answers."""
     command = [sys.executable, "-m", "ui.cli", "ui", "--store", str(store)]
     server = subprocess.Popen(
-        [*command, "--port", str(port), "--no-browser"], stderr=subprocess.PIPE, text=True
+        [*command, "--port", str(port), "--no-browser"], stderr=subprocess.PIPE, encoding="utf-8"
     )
     try:
         printed = server.stderr.readline() if server.stderr else ""

@@ -87,7 +87,7 @@ def measure(ask: Callable[[Path], object], asked: list[Path], before: int) -> di
 
 def resident_bytes() -> int:
     """Return the memory that this process has in use; Linux says it."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    return int(Path("/proc/self/statm").read_text("utf-8").split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

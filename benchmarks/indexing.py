@@ -118,7 +118,9 @@ def report(folder: Path, sides: Sequence[str], rounds: int, *, as_json: bool) ->
 def in_a_process(side: str, folder: Path) -> float:
     """Return the images per second of a side that is run in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.indexing", str(folder), "--side", side]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ)
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, encoding="utf-8", env=os.environ
+    )
     return float(done.stdout.split()[-1])
 
 

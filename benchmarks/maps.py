@@ -69,7 +69,10 @@ def main() -> None:
             make(Path(scratch) / "store", images)
             command = [sys.executable, "-m", __spec__.name, "--store", f"{scratch}/store"]
             done = subprocess.run(
-                [*command, "--added", str(chosen.added)], capture_output=True, text=True, check=True
+                [*command, "--added", str(chosen.added)],
+                capture_output=True,
+                encoding="utf-8",
+                check=True,
             )
         found = json.loads(done.stdout)
         if chosen.json:

@@ -115,7 +115,9 @@ def questions(engine: SearchEngine, images: int) -> list[Callable[[int], object]
 
 def resident_mb() -> dict[str, int]:
     """Return the resident memory of this process: all of it, and what is its own alone."""
-    rows = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    rows = dict(
+        line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines()
+    )
     return {
         name: int(rows[row].split()[0]) // 1000
         for name, row in (("all", "VmRSS"), ("own", "RssAnon"))

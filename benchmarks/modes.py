@@ -56,7 +56,7 @@ def ask(place: Path, image_id: int, search: Scope) -> dict[str, float]:
     command = [sys.executable, "-m", __spec__.name, str(place), "--image", str(image_id)]
     started = time.perf_counter()
     done = subprocess.run(
-        [*command, "--search", search], capture_output=True, text=True, check=True
+        [*command, "--search", search], capture_output=True, encoding="utf-8", check=True
     )
     return {"question_s": float(done.stdout), "process_s": time.perf_counter() - started}
 

@@ -161,9 +161,13 @@ def make_files(folder: Path, photos: Sequence[Path], count: int, seed: int) -> l
 def index(folder: Path, store: Path) -> tuple[int, dict[str, Any], list[str]]:
     """Index a folder in a process; return its exit code, its report, and stray lines on stderr."""
     command = [sys.executable, "-m", "ui.cli", "index", str(folder), "--store", str(store)]
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         done = subprocess.run(
-            [*command, "--json"], stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+            [*command, "--json"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            check=False,
         )
         errors.seek(0)
         lines = [line for line in errors.read().splitlines() if not _is_progress(line)]
@@ -202,7 +206,7 @@ def _start_peak() -> int:
     """Forget the largest size that this process and its decoders had; return what they have."""
     for process in _processes():
         with contextlib.suppress(OSError):
-            (process / "clear_refs").write_text("5")
+            (process / "clear_refs").write_text("5", "utf-8")
     return _sum_of("VmRSS")
 
 

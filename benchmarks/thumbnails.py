@@ -65,7 +65,7 @@ def serving(store: Path) -> Iterator[tuple[str, int]]:
 
 def processor_s(process: int) -> float:
     """Return the seconds that a process has had of the processors."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    fields = Path(f"/proc/{process}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

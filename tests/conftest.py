@@ -58,6 +58,7 @@ def _own_folders(of_all_workers: Path, tmp_path_factory: pytest.TempPathFactory)
     """Models, and the key that seals stores, go to folders of this run; no weights are found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CBIR_CACHE", str(of_all_workers / "models"))
+        patch.delenv("PYTHONWARNDEFAULTENCODING", raising=False)  # programs would print warnings
         patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch-home")))
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf-home")))
         patch.setenv("XDG_DATA_HOME", str(of_all_workers / "data"))

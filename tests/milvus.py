@@ -86,7 +86,8 @@ class MilvusProcess:
             f"name: default\ndata-dir: {self.folder}/etcd\nlisten-peer-urls: {peers}\n"
             f"listen-client-urls: http://127.0.0.1:{self.ports['etcd_port']}\n"
             f"advertise-client-urls: http://127.0.0.1:{self.ports['etcd_port']}\n"
-            f"initial-advertise-peer-urls: {peers}\ninitial-cluster: default={peers}\n"
+            f"initial-advertise-peer-urls: {peers}\ninitial-cluster: default={peers}\n",
+            "utf-8",
         )
         self.start()
 
@@ -113,7 +114,7 @@ class MilvusProcess:
             )
         deadline = time.monotonic() + START_S
         while not self._answers():
-            assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
+            assert self.process.poll() is None, (self.folder / "log").read_text("utf-8")[-3000:]
             assert time.monotonic() < deadline, "Milvus does not start"
             time.sleep(0.1)
 

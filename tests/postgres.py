@@ -44,7 +44,7 @@ class Server:
     def make(self) -> None:
         """Make the data of a new server, which asks for a password."""
         secret = self.folder / "password"
-        secret.write_text(PASSWORD)
+        secret.write_text(PASSWORD, "utf-8")
         secret.chmod(0o644)
         self._run("initdb", "-D", self._data, "-U", USER, "--pwfile", str(secret), *INITDB)
         self.start()
@@ -58,7 +58,7 @@ class Server:
             self.process = subprocess.Popen([*command, *options, *sockets], stderr=log, stdout=log)
         deadline = time.monotonic() + 60
         while not self._answers():
-            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert self.process.poll() is None, (self.folder / "log").read_text("utf-8")
             assert time.monotonic() < deadline, "PostgreSQL does not start"
             time.sleep(0.05)
 

@@ -34,9 +34,9 @@ def fill(photos: Path) -> None:
     first.save(photos / "b" / "pages.tif", save_all=True, append_images=others)
     shutil.copy(photos / "0.png", photos / "b" / "same.png")
     Image.new("RGB", (40, 40), "white").save(photos / "blank.png")
-    (photos / "bad.jpg").write_text("milk, bread")
+    (photos / "bad.jpg").write_text("milk, bread", "utf-8")
     (photos / "B" / "empty.png").touch()
-    (photos / "notes.txt").write_text("x")
+    (photos / "notes.txt").write_text("x", "utf-8")
 
 
 def build(

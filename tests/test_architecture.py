@@ -118,7 +118,7 @@ def modules_after(code: str) -> set[str]:
         [sys.executable, "-c", f"{code}\n{report}"],
         cwd=TREE,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         timeout=120,
     )

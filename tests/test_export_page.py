@@ -37,6 +37,6 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example(exported: Path, example: str) -> None:
     command = [sys.executable, "-W", "error", "-c", example]
-    done = subprocess.run(command, cwd=exported, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=exported, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     assert ".png" in done.stdout

@@ -29,7 +29,7 @@ def test_every_name_is_there() -> None:
 def test_the_import_loads_nothing() -> None:
     code = "import cbir, sys; print(sorted({'numpy', 'PIL', 'cv2', 'torch'} & set(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=TREE, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=TREE, capture_output=True, encoding="utf-8", check=True
     )
     assert done.stdout == "[]\n"
 

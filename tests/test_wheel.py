@@ -57,7 +57,7 @@ def run(*command: object, here: Path) -> str:
         cwd=here,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=False,
     )
@@ -97,7 +97,7 @@ def environment(folder: Path, here: Path, wheel: Path) -> Installed:
     # Folders that are named in this file are searched, but their own .pth files are not read.
     dependencies = [path for path in sys.path if Path(path).name.endswith("-packages")]
     [packages] = folder.glob("lib/python*/site-packages")
-    (packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
+    (packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n", "utf-8")
     return Installed(folder, here)
 
 
@@ -131,7 +131,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     [packages] = folder.glob("lib/python*/site-packages")
     for name in PACKAGES:
         (packages / name).mkdir()  # which fails where the wheel has a package of that name
-        (packages / name / "__init__.py").write_text(DECOY)
+        (packages / name / "__init__.py").write_text(DECOY, "utf-8")
     return installed
 
 

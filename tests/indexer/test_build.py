@@ -193,7 +193,7 @@ def test_more_images_than_one_commit_holds(desk: Desk, monkeypatch: pytest.Monke
 
 def test_progress_counts_what_failed(desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
-    (desk.photos / "b.png").write_text("no picture")
+    (desk.photos / "b.png").write_text("no picture", "utf-8")
     counts: list[int] = []
 
     def note(step: str, done: int, total: int, *, failed: int = 0) -> None:
@@ -237,7 +237,7 @@ def test_the_store_may_lie_among_the_photos(tmp_path: Path) -> None:
 
 def test_strict_stops_at_the_first_bad_image_and_keeps_the_rest(desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
-    (desk.photos / "b.png").write_text("no picture")
+    (desk.photos / "b.png").write_text("no picture", "utf-8")
     options = BuildOptions(strict=True)
     with pytest.raises(UnreadableImageError, match=r"b\.png"):
         desk.index(options=options)

@@ -23,7 +23,7 @@ from tests.pictures import BLUE, GREEN, ORANGE, RED, Colour, plain, set_time, sh
 
 def test_one_bad_image_never_stops_a_run_and_is_remembered(desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
-    (desk.photos / "bad.jpg").write_text("no picture")
+    (desk.photos / "bad.jpg").write_text("no picture", "utf-8")
     (desk.photos / "empty.jpg").touch()
     report = desk.index()
     assert report.added == 1
@@ -39,7 +39,7 @@ def test_one_bad_image_never_stops_a_run_and_is_remembered(desk: Desk) -> None:
 
 def test_a_mended_image_is_taken_up(desk: Desk) -> None:
     bad = desk.photos / "bad.png"
-    bad.write_text("no picture")
+    bad.write_text("no picture", "utf-8")
     set_time(bad, 1_000)
     assert desk.index().added == 0
     plain(bad, RED)
@@ -52,7 +52,7 @@ def test_failed_images_are_tried_again_on_request(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = desk.photos / "bad.png"
-    path.write_text("no picture")
+    path.write_text("no picture", "utf-8")
     set_time(path, 1_000)
     desk.index()
     tried: list[str] = []
@@ -108,7 +108,7 @@ def test_an_image_that_broke_is_no_hit_any_more(desk: Desk) -> None:
     plain(desk.photos / "b.png", BLUE)
     set_time(path, 1_000)
     desk.index()
-    path.write_text("no picture")
+    path.write_text("no picture", "utf-8")
     report = desk.index()
     assert (report.unchanged, len(report.failed)) == (1, 1)
     assert desk.paths() == ["b.png"]
@@ -117,7 +117,7 @@ def test_an_image_that_broke_is_no_hit_any_more(desk: Desk) -> None:
 
 def test_a_failed_file_that_goes_away(desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
-    (desk.photos / "bad.jpg").write_text("no picture")
+    (desk.photos / "bad.jpg").write_text("no picture", "utf-8")
     desk.index()
     (desk.photos / "bad.jpg").unlink()
     report = desk.index()
@@ -227,7 +227,7 @@ def test_an_interruption_forgets_no_moved_image(
 def test_names_that_are_not_text(desk: Desk) -> None:
     good = os.fsdecode(b"caf\xe9.png")
     plain(desk.photos / good, RED)
-    (desk.photos / os.fsdecode(b"bad\xff.jpg")).write_text("no picture")
+    (desk.photos / os.fsdecode(b"bad\xff.jpg")).write_text("no picture", "utf-8")
     report = desk.index()
     assert (report.added, len(report.failed)) == (1, 1)
     assert desk.paths() == [good]

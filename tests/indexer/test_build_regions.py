@@ -247,7 +247,7 @@ def test_regions_over_several_commits(desk: Desk, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(build, "COMMIT_IMAGES", 4)
     for i, colour in enumerate(shades(10)):
         plain(desk.photos / f"{i}.png", colour, (40 + 10 * i, 60))
-    (desk.photos / "bad.png").write_text("no picture")
+    (desk.photos / "bad.png").write_text("no picture", "utf-8")
     report = desk.index(options=BuildOptions(workers=2))
     assert (report.added, len(report.failed)) == (10, 1)
     assert count_rows(desk.store) == report.regions
@@ -258,7 +258,7 @@ def test_a_failed_image_has_no_regions(desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
     desk.index()
     before = count_rows(desk.store)
-    (desk.photos / "a.png").write_text("no picture")
+    (desk.photos / "a.png").write_text("no picture", "utf-8")
     plain(desk.photos / "b.png", BLUE)
     report = desk.index()
     assert (report.added, len(report.failed)) == (1, 1)

@@ -162,22 +162,22 @@ deep/**/x.jpg
 def test_an_ignore_file(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "keep.png", "top.jpg", "sub/top.jpg", "raw/a.jpg", "sub/raw/b.jpg")
     touch(tmp_path, "deep/1/2/x.jpg", "deep/1/y.jpg", "raw.jpg")
-    (tmp_path / ".cbirignore").write_text(IGNORED)
+    (tmp_path / ".cbirignore").write_text(IGNORED, "utf-8")
     assert names(tmp_path) == ["keep.png", "raw.jpg", "deep/1/y.jpg", "sub/top.jpg"]
 
 
 def test_an_ignore_file_holds_below_its_folder(tmp_path: Path) -> None:
     touch(tmp_path, "x.jpg", "sub/x.jpg", "sub/a.jpg", "sub/deep/x.jpg")
-    (tmp_path / "sub" / ".cbirignore").write_text("x.jpg\n")
+    (tmp_path / "sub" / ".cbirignore").write_text("x.jpg\n", "utf-8")
     assert names(tmp_path) == ["x.jpg", "sub/a.jpg"]
-    (tmp_path / ".cbirignore").write_text("a.jpg\n")
+    (tmp_path / ".cbirignore").write_text("a.jpg\n", "utf-8")
     found = find_images(tmp_path / "sub" / "deep", top=tmp_path)
     assert [entry.name for entry in found] == []
 
 
 def test_an_ignore_file_with_a_bad_pattern_is_a_problem(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
-    (tmp_path / ".cbirignore").write_text("!\n")
+    (tmp_path / ".cbirignore").write_text("!\n", "utf-8")
     walk = Walk()
     assert [entry.name for entry in find_images(tmp_path, walk=walk)] == ["a.jpg"]
     [(path, reason)] = walk.problems

@@ -110,7 +110,7 @@ def test_heif_is_understood_by_a_process_that_has_only_just_begun(tmp_path: Path
     code = "import sys; from indexer.images.decode import load_image as load; "
     code += "print(load(sys.argv[1]).pixels.shape)"
     ran = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, path], capture_output=True, encoding="utf-8", check=True
     )
     assert ran.stdout == "(32, 48, 3)\n"
 
@@ -311,7 +311,9 @@ before = settings()
 import indexer.features.extractor, indexer.images.decode, indexer.images.resize
 print(settings() == before)
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
+    )
     assert ran.stdout == "True\n"
 
 

@@ -52,23 +52,23 @@ def test_copies_move_and_come_back(shelf: Desk, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(shelf: Desk, tmp_path: Path) -> None:
     away = tmp_path / "away"
     (away / "photos").mkdir(parents=True)
-    (away / "photos" / "copy.png").write_text("there before")
+    (away / "photos" / "copy.png").write_text("there before", "utf-8")
     report = move_copies(shelf.store, [ids(shelf, "first.png", "copy.png")], away)
-    assert (away / "photos" / "copy.png").read_text() == "there before"
+    assert (away / "photos" / "copy.png").read_text("utf-8") == "there before"
     assert report.moved[0][1].name == "copy-2.png"
     assert report.undo_file is not None
-    (shelf.photos / "copy.png").write_text("a new one")
+    (shelf.photos / "copy.png").write_text("a new one", "utf-8")
     back = undo_moves(report.undo_file)
     assert back.moved == []
     assert "exists" in back.left[0][1]
-    assert (shelf.photos / "copy.png").read_text() == "a new one"
+    assert (shelf.photos / "copy.png").read_text("utf-8") == "a new one"
 
 
 def test_what_has_changed_stays_and_so_do_copies_of_what_is_gone(
     shelf: Desk, tmp_path: Path
 ) -> None:
     groups = [ids(shelf, "first.png", "copy.png"), ids(shelf, "third.png", "deep/copy.png")]
-    (shelf.photos / "copy.png").write_text("another picture")
+    (shelf.photos / "copy.png").write_text("another picture", "utf-8")
     (shelf.photos / "third.png").unlink()
     report = move_copies(shelf.store, groups, tmp_path / "away")
     assert report.moved == []
@@ -93,7 +93,7 @@ def test_a_folder_among_the_photos_is_refused(shelf: Desk) -> None:
 
 
 def test_a_folder_that_cannot_be_made_leaves_all_as_it_is(shelf: Desk, tmp_path: Path) -> None:
-    (tmp_path / "away").write_text("a file")
+    (tmp_path / "away").write_text("a file", "utf-8")
     with pytest.raises(MoveError, match="cannot be used"):
         move_copies(shelf.store, [ids(shelf, "first.png", "copy.png")], tmp_path / "away")
     assert (shelf.photos / "copy.png").exists()
@@ -104,7 +104,7 @@ def test_a_move_that_was_written_down_and_not_made_is_passed_over(
 ) -> None:
     line = {"from": str(shelf.photos / "copy.png"), "to": str(tmp_path / "away" / "copy.png")}
     undo = tmp_path / "cbir-undo-x.jsonl"
-    undo.write_text(json.dumps(line) + "\n")
+    undo.write_text(json.dumps(line) + "\n", "utf-8")
     report = undo_moves(undo)
     assert (report.moved, report.left) == ([], [])
 
@@ -114,7 +114,7 @@ def test_an_undo_file_that_was_cut_off_undoes_what_it_names_whole(
 ) -> None:
     report = move_copies(shelf.store, [ids(shelf, "first.png", "copy.png")], tmp_path / "away")
     assert report.undo_file is not None
-    with report.undo_file.open("a") as file:
+    with report.undo_file.open("a", encoding="utf-8") as file:
         file.write('{"from": "/ph')
     assert len(undo_moves(report.undo_file).moved) == 1
     assert (shelf.photos / "copy.png").exists()
@@ -122,10 +122,10 @@ def test_an_undo_file_that_was_cut_off_undoes_what_it_names_whole(
 
 @pytest.mark.parametrize("text", ["no json", "[1]", '{"from": 1, "to": 2}', '{"from": "a"}'])
 def test_other_files_are_no_undo_files(tmp_path: Path, text: str) -> None:
-    (tmp_path / "undo").write_text(f"{text}\n")
+    (tmp_path / "undo").write_text(f"{text}\n", "utf-8")
     with pytest.raises(MoveError, match="not an undo file"):
         undo_moves(tmp_path / "undo")
-    (tmp_path / "undo").write_text('{"from": "a", "to": "b"}\n')
+    (tmp_path / "undo").write_text('{"from": "a", "to": "b"}\n', "utf-8")
     with pytest.raises(MoveError, match="not absolute"):
         undo_moves(tmp_path / "undo")
     with pytest.raises(MoveError, match="cannot be read"):

@@ -49,7 +49,7 @@ def fill(photos: Path) -> None:
             exif[ExifTags.Base.Model] = "Pinhole é"
         (photos / name).parent.mkdir(exist_ok=True, parents=True)
         Image.fromarray(noise(seed, 80, 80)).save(photos / name, exif=exif)
-    (photos / "no picture.png").write_text("milk")
+    (photos / "no picture.png").write_text("milk", "utf-8")
     Image.new("RGB", (80, 80), (9, 9, 9)).save(photos / "blank.png")
 
 

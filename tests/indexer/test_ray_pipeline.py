@@ -48,7 +48,7 @@ def photos(tmp_path: Path) -> Path:
         place = folder / str(number % 3)
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise(number, 40 + number % 7, 50)).save(place / f"{number}.png")
-    (folder / "1" / "bad.jpg").write_text("x")
+    (folder / "1" / "bad.jpg").write_text("x", "utf-8")
     Image.new("RGB", (40, 40), "white").save(folder / "blank.png")
     return folder
 
@@ -59,7 +59,7 @@ def build_on_ray(*arguments: Path) -> subprocess.CompletedProcess[str]:
         cwd=Path(tests.__file__).parent.parent,
         env=os.environ | {"RAY_USAGE_STATS_ENABLED": "0"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=280,
     )

@@ -16,7 +16,7 @@ def filled(desk: Desk) -> Desk:
     plain(desk.photos / "red.png", RED)
     plain(desk.photos / "sub" / "green.png", GREEN)
     plain(desk.photos / "sub" / "blue.png", BLUE)
-    (desk.photos / "sub" / "bad.jpg").write_text("no picture")
+    (desk.photos / "sub" / "bad.jpg").write_text("no picture", "utf-8")
     desk.index()
     return desk
 

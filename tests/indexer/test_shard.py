@@ -54,8 +54,8 @@ def test_what_is_no_shard_is_refused(text: str) -> None:
 def many(desk: Desk) -> Desk:
     for number, colour in enumerate(shades(IMAGES)):
         plain(desk.photos / f"{number % 3}" / f"{number:02}.png", colour, (16, 16))
-    (desk.photos / "notes.txt").write_text("x")
-    (desk.photos / "bad.jpg").write_text("x")
+    (desk.photos / "notes.txt").write_text("x", "utf-8")
+    (desk.photos / "bad.jpg").write_text("x", "utf-8")
     return desk
 
 

@@ -75,7 +75,7 @@ def test_a_query_that_is_not_in_the_database(painted: Desk, tmp_path: Path) -> N
 
 
 def test_queries_that_cannot_be_answered_stop_nothing(painted: Desk) -> None:
-    (painted.photos / "note.png").write_text("milk, bread")
+    (painted.photos / "note.png").write_text("milk, bread", "utf-8")
     manifest = collection(
         painted,
         *(asked(painted, name, "red.png") for name in ("gone.png", "note.png")),
@@ -127,7 +127,7 @@ def test_images_that_are_not_indexed(painted: Desk) -> None:
 
 
 def test_images_that_could_not_be_indexed_are_told_apart(painted: Desk) -> None:
-    (painted.photos / "broken.png").write_text("no image")
+    (painted.photos / "broken.png").write_text("no image", "utf-8")
     painted.index()
     manifest = Manifest("painted", painted.photos, [*COLOURS, "broken.png"], [], {})
     database = find_database(painted.store, manifest)

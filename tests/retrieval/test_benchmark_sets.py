@@ -110,7 +110,7 @@ REVISITED: dict[str, Any] = {
 
 
 def as_json(path: Path, data: Any) -> None:
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data), "utf-8")
 
 
 def as_pickle(path: Path, data: Any) -> None:
@@ -200,7 +200,7 @@ def test_a_manifest_whose_images_are_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nothing", "empty", "notes.txt"])
 def test_what_is_no_collection(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "notes.txt").write_text("hello", "utf-8")
     with pytest.raises(CbirError, match=r"does not exist|no labelled collection"):
         read_benchmark(tmp_path / name)
 

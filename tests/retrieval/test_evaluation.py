@@ -31,7 +31,7 @@ def voc(folder: Path) -> Path:
     home = folder / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
     home.mkdir(parents=True)
     for name, text in LISTS.items():
-        (home / name).write_text(text)
+        (home / name).write_text(text, "utf-8")
     return folder
 
 
@@ -56,7 +56,7 @@ def test_a_folder_that_is_not_voc(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["000001 yes\n", "000001\n", "\x00"])
 def test_a_list_that_is_not_valid(tmp_path: Path, text: str) -> None:
     home = voc(tmp_path) / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
-    (home / "dog_val.txt").write_text(text)
+    (home / "dog_val.txt").write_text(text, "utf-8")
     with pytest.raises(InvalidLabelsError, match=r"dog_val\.txt"):
         read_voc(tmp_path)
 
@@ -92,9 +92,9 @@ def test_voc_as_torchvision_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
         folder.mkdir(parents=True)
     for part, names in (("trainval", "000001 000002"), ("test", "000003 000004")):
         first, second = names.split()
-        (lists / f"{part}.txt").write_text(f"{first}\n{second}\n")
-        (lists / f"dog_{part}.txt").write_text(f"{first} 1\n{second} -1\n")
-        (lists / f"cat_{part}.txt").write_text(f"{first} -1\n{second} 1\n")
+        (lists / f"{part}.txt").write_text(f"{first}\n{second}\n", "utf-8")
+        (lists / f"dog_{part}.txt").write_text(f"{first} 1\n{second} -1\n", "utf-8")
+        (lists / f"cat_{part}.txt").write_text(f"{first} -1\n{second} 1\n", "utf-8")
     [images] = read_dataset(Path("VOC2007"))
     assert images.name == "VOC2007 trainval -> test"
     assert images.is_train.tolist() == [True, True, False, False]
@@ -143,7 +143,7 @@ def test_a_csv_file_with_and_without_splits(tmp_path: Path) -> None:
         *("a/1.png", "a/2.png", "b 1.png", "b2.png")
     ]
     assert images.is_train.tolist() == [True, False, True, False]
-    file.write_text("path,label\n1.png,a\n2.png,a\n3.png,b\n4.png,b\n")
+    file.write_text("path,label\n1.png,a\n2.png,a\n3.png,b\n4.png,b\n", "utf-8")
     assert read_labelled(file).is_train.sum() == 2
 
 
@@ -151,7 +151,7 @@ def test_a_manifest_with_splits(tmp_path: Path) -> None:
     labels = {"1.png": 0, "2.png": 0, "3.png": 1, "4.png": 1, "5.png": 1}
     splits = {"train": ["1.png", "3.png"], "test": ["2.png", "4.png"], "iconic": ["5.png"]}
     file = tmp_path / "manifest.json"
-    file.write_text(json.dumps({"images": "images", "labels": labels, "splits": splits}))
+    file.write_text(json.dumps({"images": "images", "labels": labels, "splits": splits}), "utf-8")
     images = read_labelled(file)
     assert [path.name for path in images.paths] == ["1.png", "2.png", "3.png", "4.png"]
     assert images.paths[0].parent == tmp_path / "images"
@@ -171,7 +171,7 @@ def test_a_manifest_with_splits(tmp_path: Path) -> None:
     ],
 )
 def test_labels_that_are_not_valid(tmp_path: Path, name: str, text: str, told: str) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, "utf-8")
     with pytest.raises(InvalidLabelsError, match=told):
         read_labelled(tmp_path / name)
 

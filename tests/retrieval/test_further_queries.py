@@ -133,7 +133,7 @@ def test_another_image_that_cannot_be_used_is_told(desk: Desk, engine: SearchEng
     blank = desk.photos.parent / "blank.png"
     Image.new("RGB", (80, 80), (9, 9, 9)).save(blank)
     bad = desk.photos.parent / "bad.png"
-    bad.write_text("milk")
+    bad.write_text("milk", "utf-8")
     errors: list[tuple[Path, type[CbirError]]] = [
         (blank, InvalidQueryError),
         (bad, UnreadableImageError),

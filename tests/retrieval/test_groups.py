@@ -30,7 +30,8 @@ def test_csv_groups_with_boxes(tmp_path: Path) -> None:
     file = tmp_path / "boxes.csv"
     file.write_text(
         "image,group,x0,y0,x1,y1\na.jpg,cup,0.5,1,9.1,8\nb.jpg,cup,,,,\nb.jpg,pen,1,1,2,2\n"
-        "c.jpg,pen,3,3,4,4\nc.jpg,pen,5,5,6,6\n"
+        "c.jpg,pen,3,3,4,4\nc.jpg,pen,5,5,6,6\n",
+        "utf-8",
     )
     manifest = read_one(file, touch(tmp_path / "elsewhere", "a.jpg"))
     assert manifest.folder == tmp_path / "elsewhere"
@@ -67,7 +68,7 @@ def test_csv_groups_with_boxes(tmp_path: Path) -> None:
 )
 def test_csv_that_is_not_valid(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "mine.csv"
-    file.write_text(text)
+    file.write_text(text, "utf-8")
     with pytest.raises(InvalidLabelsError, match=told):
         read_one(file, tmp_path)
 
@@ -79,7 +80,7 @@ HOLIDAYS = ["100000.jpg", "100001.jpg", "100002.jpg", "100100.jpg", "100101.jpg"
 def test_holidays(tmp_path: Path, listed: bool) -> None:
     touch(tmp_path, *(f"jpg/{name}" for name in HOLIDAYS), "jpg/notes.txt", "jpg/1.jpg")
     if listed:
-        (tmp_path / "holidays_images.dat").write_text("\n".join(HOLIDAYS) + "\n")
+        (tmp_path / "holidays_images.dat").write_text("\n".join(HOLIDAYS) + "\n", "utf-8")
     manifest = read_one(tmp_path)
     assert (manifest.database, manifest.folder) == (HOLIDAYS, tmp_path / "jpg")
     assert [(q.id, *right(q)) for q in manifest.queries] == [
@@ -91,10 +92,10 @@ def test_holidays(tmp_path: Path, listed: bool) -> None:
 
 def test_a_list_of_holidays_that_is_not_valid(tmp_path: Path) -> None:
     file = tmp_path / "holidays_images.dat"
-    file.write_text("100000.jpg\nnonsense\n")
+    file.write_text("100000.jpg\nnonsense\n", "utf-8")
     with pytest.raises(InvalidLabelsError, match=r"holidays_images\.dat, line 2: 'nonsense'"):
         read_one(file)
-    file.write_text("\n")
+    file.write_text("\n", "utf-8")
     with pytest.raises(InvalidLabelsError, match="lists no images"):
         read_one(tmp_path)
 

@@ -59,7 +59,7 @@ def test_labels_hold_in_another_store_of_the_same_photos(filled: Desk) -> None:
 
 
 def test_what_the_store_does_not_know_is_told(filled: Desk) -> None:
-    (filled.photos / "bad.png").write_text("no picture")
+    (filled.photos / "bad.png").write_text("no picture", "utf-8")
     filled.index()
     known, *unknown = (f"photos/{name}" for name in ("a.png", "bad.png", "A.png", "summer", ""))
     found = load_labels(filled.store, as_text(known, *unknown))

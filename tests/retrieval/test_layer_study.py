@@ -79,7 +79,7 @@ def test_the_spec_is_one_that_can_be_created(tmp_path: Path) -> None:
     for setting in (STAGE6, fc):
         found = Recommendation(result(setting, 60, 60), result(DEFAULT, 50, 50), 10, 9, 11)
         write_spec(tmp_path / "spec.json", found)
-        spec = FeatureSpec.create(**json.loads((tmp_path / "spec.json").read_text()))
+        spec = FeatureSpec.create(**json.loads((tmp_path / "spec.json").read_text("utf-8")))
         assert spec.size_px == setting.size_px
         assert setting.tap in (spec.conv, spec.fc)
 
@@ -105,7 +105,7 @@ def test_retrieval_by_hand(tmp_path: Path) -> None:
         {"id": "none", "image": "q.png", "positives": []},
     ]
     data = {"name": "m", "images": ".", "database": ["0.png", "1.png", "2.png"]}
-    (tmp_path / "m.json").write_text(json.dumps(data | {"queries": queries}))
+    (tmp_path / "m.json").write_text(json.dumps(data | {"queries": queries}), "utf-8")
     task = RetrievalTask.from_manifest(Manifest.read(tmp_path / "m.json"))
     assert [isinstance(item, Crop) for item in task.items] == [False] * 4 + [True]
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1], [1, 0], [0, 1]], np.float32)
@@ -174,18 +174,18 @@ def test_tasks_that_a_manifest_allows(tmp_path: Path) -> None:
     splits = {"train": ["1.png", "3.png"], "test": ["2.png", "4.png"]}
     data: dict[str, Any] = {"name": "m", "images": ".", "labels": labels, "splits": splits}
     file = tmp_path / "m.json"
-    file.write_text(json.dumps(data))
+    file.write_text(json.dumps(data), "utf-8")
     assert [t.name for t in find_tasks(file, ("retrieval", "classification"))] == [
         "retrieval",
         "classification",
     ]
     queries = [{"id": "a", "image": "1.png", "positives": ["2.png"]}] * 2
     only = {"name": "m", "images": ".", "database": list(labels), "queries": queries[:1]}
-    file.write_text(json.dumps(only))
+    file.write_text(json.dumps(only), "utf-8")
     [task] = find_tasks(file, ("retrieval", "classification"))
     assert task.name == "retrieval"
     with pytest.raises(InvalidLabelsError, match="labels and splits"):
         find_tasks(file, ("classification",))
-    file.write_text("[")
+    file.write_text("[", "utf-8")
     with pytest.raises(InvalidLabelsError, match="not a manifest"):
         find_tasks(file, ("classification",))

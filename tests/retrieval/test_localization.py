@@ -63,8 +63,8 @@ ANNOTATION = """<annotation><object><name>dog</name><difficult>{}</difficult><bn
 def test_the_boxes_and_masks_of_voc(tmp_path: Path) -> None:
     home = voc(tmp_path) / "VOCdevkit" / "VOC2007"
     (home / "Annotations").mkdir()
-    (home / "Annotations" / "000001.xml").write_text(ANNOTATION.format(0))
-    (home / "Annotations" / "000004.xml").write_text(ANNOTATION.format(1))
+    (home / "Annotations" / "000001.xml").write_text(ANNOTATION.format(0), "utf-8")
+    (home / "Annotations" / "000004.xml").write_text(ANNOTATION.format(1), "utf-8")
     (home / "SegmentationClass").mkdir()
     mask = Image.new("P", (4, 2))
     mask.putpalette(list(range(256)) * 3)
@@ -75,7 +75,7 @@ def test_the_boxes_and_masks_of_voc(tmp_path: Path) -> None:
     assert boxed.boxes == {(0, 1): [Region(10, 20, 50, 60)]}
     assert set(boxed.masks) == {(3, 0), (3, 1)}
     assert boxed.masks[3, 1].read().tolist() == [[False, True, True, False], [False] * 4]
-    (home / "Annotations" / "000001.xml").write_text("<annotation>")
+    (home / "Annotations" / "000001.xml").write_text("<annotation>", "utf-8")
     with pytest.raises(InvalidLabelsError, match=r"000001\.xml"):
         read_boxed(tmp_path)
 
@@ -85,7 +85,7 @@ def test_boxes_in_a_csv_file(tmp_path: Path) -> None:
     head = "path,label,split,x0,y0,x1,y1,mask\n"
     lines = ["1.png,a,train,1,2,3,4,", "1.png,a,train,5,5,9,9,", "2.png,a,test,,,,,m.png"]
     others = ["3.png,b,train,,,,,", "4.png,b,test,0.4,0,7.6,8,"]
-    file.write_text(head + "\n".join(lines + others))
+    file.write_text(head + "\n".join(lines + others), "utf-8")
     boxed = read_boxed(file)
     assert boxed.boxes == {
         (0, 0): [Region(1, 2, 3, 4), Region(5, 5, 9, 9)],
@@ -93,7 +93,7 @@ def test_boxes_in_a_csv_file(tmp_path: Path) -> None:
     }
     assert boxed.masks == {(1, 0): MaskFile(tmp_path / "m.png")}
     for wrong in ("1.png,a,train,1,2,3,x,", "1.png,a,train,5,2,3,4,", "1.png,a,train,1,,,,"):
-        file.write_text(head + "\n".join([wrong, *lines[1:], *others]))
+        file.write_text(head + "\n".join([wrong, *lines[1:], *others]), "utf-8")
         with pytest.raises(InvalidLabelsError, match="not valid"):
             read_boxed(file)
 
@@ -102,10 +102,10 @@ def test_boxes_in_a_manifest(tmp_path: Path) -> None:
     labels = {f"{i}.png": "ab"[i % 2] for i in range(4)}
     file = tmp_path / "m.json"
     file.write_text(
-        json.dumps({"images": ".", "labels": labels, "boxes": {"1.png": [[0, 0, 4, 5]]}})
+        json.dumps({"images": ".", "labels": labels, "boxes": {"1.png": [[0, 0, 4, 5]]}}), "utf-8"
     )
     assert read_boxed(file).boxes == {(1, 1): [Region(0, 0, 4, 5)]}
-    file.write_text(json.dumps({"images": ".", "labels": labels}))
+    file.write_text(json.dumps({"images": ".", "labels": labels}), "utf-8")
     with pytest.raises(InvalidLabelsError, match="boxes"):
         read_boxed(file)
 
@@ -145,7 +145,7 @@ def discs(tmp_path: Path) -> Path:
         corners = f"{x0},{y0},{x0 + DISC},{y0 + DISC}"
         label = ["red", "blue"][number % 2]
         lines.append(f"{number}.png,{label},{part},{corners},mask-{number}.png")
-    (tmp_path / "list.csv").write_text("\n".join(lines))
+    (tmp_path / "list.csv").write_text("\n".join(lines), "utf-8")
     return tmp_path / "list.csv"
 
 
@@ -167,9 +167,9 @@ def test_concepts_find_what_they_were_taught(discs: Path, what: What) -> None:
 
 
 def test_without_true_boxes_there_is_nothing_to_ask(discs: Path) -> None:
-    lines = discs.read_text().splitlines()
+    lines = discs.read_text("utf-8").splitlines()
     text = "\n".join(["path,label,split", *(line.rsplit(",", 5)[0] for line in lines[1:])])
-    discs.write_text(text)
+    discs.write_text(text, "utf-8")
     with pytest.raises(InvalidLabelsError, match="has boxes"):
         evaluate_localization(
             read_boxed(discs), get_backbone("efficientnet_lite0"), "stage4", size_px=96

@@ -40,7 +40,7 @@ GOOD: dict[str, Any] = {
 
 def read(folder: Path, data: Any) -> Manifest:
     path = folder / "manifest.json"
-    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    path.write_text(data if isinstance(data, str) else json.dumps(data), "utf-8")
     return Manifest.read(path)
 
 

@@ -152,7 +152,7 @@ def test_what_cannot_be_answered_stops_nothing(colours: Desk) -> None:
     engine = colours.search()
     red = colours.photos / "red.png"
     text = colours.photos / "list.jpg"
-    text.write_text("eggs, milk")
+    text.write_text("eggs, milk", "utf-8")
     answers = engine.search_many(
         [
             Query(path=text),

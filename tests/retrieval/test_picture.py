@@ -62,7 +62,7 @@ def test_regions_are_in_pixels_of_the_upright_original(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "text.jpg").write_text("no image", "utf-8")
     with pytest.raises(UnreadableImageError):
         Picture.load(tmp_path / "text.jpg", (40, 30), 300)
 

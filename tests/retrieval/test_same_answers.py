@@ -138,7 +138,7 @@ def test_in_another_process_with_fewer_threads(
         cwd=TREE,
         env=os.environ | {"CBIR_PRECISION": precision, "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         timeout=120,
     )

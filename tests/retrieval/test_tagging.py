@@ -140,7 +140,7 @@ def test_where_all_drawn_images_look_like_positives_others_are_asked_for() -> No
 def test_files_that_cannot_be_read_are_left_out_and_named(noisy: Desk, tmp_path: Path) -> None:
     bad = tmp_path / "more" / "bad.jpg"
     bad.parent.mkdir()
-    bad.write_text("milk")
+    bad.write_text("milk", "utf-8")
     collection = noisy.search().collection
     found = find_examples(collection, ExamplePaths(places(noisy, 0), [bad.parent]), "conv")
     assert [path for path, _ in found.failed] == [str(bad)]

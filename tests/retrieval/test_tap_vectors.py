@@ -194,7 +194,7 @@ def test_a_store_that_cannot_be_written_is_described_each_time(
     search: SearchEngine, store: Store
 ) -> None:
     infos = all_infos(store)[:2]
-    store.derived.path.write_text("in its place")
+    store.derived.path.write_text("in its place", "utf-8")
     vectors = TapVectors(search.collection)
     first = rows_of(vectors, infos, by_region=False)
     assert len(first) == 2

@@ -38,6 +38,6 @@ def album(
     for name in PHOTOS:
         (folder / "photos").mkdir(exist_ok=True)
         photo(name).resize((320, 240)).save(folder / "photos" / f"{name}.jpg")
-    (folder / "photos" / "shopping list.jpg").write_text("milk, bread")
+    (folder / "photos" / "shopping list.jpg").write_text("milk, bread", "utf-8")
     indexed = cbir("index", folder / "photos", "--store", folder / ".cbir", "--json")
     return Album(folder / "photos", folder / ".cbir", indexed)

@@ -27,7 +27,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory, cbir: Run, _own_folders: No
     done = cbir("index", folder, "--store", folder.parent / ".cbir", "--regions", "none")
     assert done.exit_code == 0, done.output
     table = "path,SKU,price\ncat-1.jpg,A-1,9.50\ncat-2.jpg,A-2,12\nrocket-1.jpg,R 1,\nno.jpg,,\n"
-    (folder / "table.csv").write_text(table)
+    (folder / "table.csv").write_text(table, "utf-8")
     return folder
 
 

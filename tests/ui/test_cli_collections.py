@@ -34,7 +34,7 @@ def test_each_command_works_after_the_one_before(
         done = cbir(*arguments)
         assert done.exit_code == 0, f"{command}\n{done.output}"
         printed[command] = done.stdout
-    copies = Path("copies.txt").read_text().splitlines()
+    copies = Path("copies.txt").read_text("utf-8").splitlines()
     assert len(copies) >= 10
     names = {Path(line).name for line in copies}
     assert {"grass-3.jpg", "grass-5.jpg"} <= names  # copies of the original that was chosen

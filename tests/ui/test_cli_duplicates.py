@@ -109,14 +109,14 @@ def test_tables_lists_and_pages(run: Run, tmp_path: Path) -> None:
     table, page, listed = (tmp_path / name for name in ("t.csv", "p.html", "l.txt"))
     done = run("--known", "--csv", table, "--html", page, "--list", listed)
     assert done.exit_code == 0, done.output
-    with table.open(newline="") as file:
+    with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["role"] for row in rows] == ["first", "copy", "first", "copy", "whole", "part"]
-    assert [Path(line).name for line in listed.read_text().splitlines()] == [
+    assert [Path(line).name for line in listed.read_text("utf-8").splitlines()] == [
         "again.jpg",
         "small.jpg",
     ]
-    text = page.read_text()
+    text = page.read_text("utf-8")
     assert text.count("<img") == 6
     assert "http" not in text
 

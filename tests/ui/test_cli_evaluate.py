@@ -113,11 +113,11 @@ def test_layers_recommend_a_spec_that_index_accepts(pets: Path, tmp_path: Path) 
     assert done.exit_code == 0, done.output
     assert "retrieval: mAP in per cent" in done.stdout
     assert "classification: accuracy in per cent" in done.stdout
-    assert "<svg" in plot.read_text()
+    assert "<svg" in plot.read_text("utf-8")
     store = tmp_path / "store"
     done = run("index", pets, "--store", store, "--spec", spec, "--regions", "none", "--json")
     assert done.exit_code == 0, done.output
-    chosen = json.loads(spec.read_text())
+    chosen = json.loads(spec.read_text("utf-8"))
     opened = Store.open(store)
     assert (opened.spec.conv, opened.spec.size_px) == (chosen["conv"], chosen["size_px"])
     opened.close()
@@ -149,7 +149,7 @@ def test_layers_as_json(pets: Path) -> None:
     ],
 )
 def test_a_spec_that_is_not_valid(pets: Path, tmp_path: Path, text: str, told: str) -> None:
-    (tmp_path / "spec.json").write_text(text)
+    (tmp_path / "spec.json").write_text(text, "utf-8")
     done = run("index", pets, "--store", tmp_path / "s", "--spec", tmp_path / "spec.json")
     assert done.exit_code == 1
     assert told in done.stderr
@@ -180,6 +180,6 @@ def test_images_of_several_labels_have_no_accuracy(tmp_path: Path) -> None:
     home.mkdir(parents=True)
     for part in ("train", "val"):
         for name in ("a", "b"):
-            (home / f"{name}_{part}.txt").write_text(f"{part}1 1\n{part}2 -1\n")
+            (home / f"{name}_{part}.txt").write_text(f"{part}1 1\n{part}2 -1\n", "utf-8")
     done = run("eval", "classify", tmp_path, "--figure", "accuracy")
     assert "measure mAP" in done.stderr

@@ -40,7 +40,7 @@ def manifest(album: Album, tmp_path: Path) -> Path:
     boxes = {names[0]: [[0, 0, 320, 240]]}
     data = {"name": "album", "images": str(album.photos), "database": names, "boxes": boxes}
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(data | {"queries": queries}))
+    path.write_text(json.dumps(data | {"queries": queries}), "utf-8")
     return path
 
 
@@ -85,7 +85,7 @@ def test_a_line_for_each_query(measure: Run, manifest: Path) -> None:
 def test_the_answers_are_written(measure: Run, manifest: Path, album: Album) -> None:
     file = manifest.parent / "out" / "hits.jsonl"
     lines(measure(manifest, "--json", "--search", "region", "--hits", file))
-    answers = [json.loads(line) for line in file.read_text().splitlines()]
+    answers = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     assert [answer["id"] for answer in answers] == ["cat", "<b>cup"]
     assert [len(answer["hits"]) for answer in answers] == [3, 3]  # no camera: not in the database
     first = answers[0]["hits"][0]
@@ -93,7 +93,10 @@ def test_the_answers_are_written(measure: Run, manifest: Path, album: Album) -> 
     assert first["path"] == str(album.photos / "chelsea.jpg")
     assert len(first["box"]) == 4
     lines(measure(manifest, "--json", "-k", 1, "--hits", file))
-    assert [len(json.loads(line)["hits"]) for line in file.read_text().splitlines()] == [1, 1]
+    assert [len(json.loads(line)["hits"]) for line in file.read_text("utf-8").splitlines()] == [
+        1,
+        1,
+    ]
 
 
 def test_a_table(measure: Run, manifest: Path) -> None:
@@ -135,7 +138,7 @@ def test_protocols_have_a_row_each(measure: Run, tmp_path: Path, album: Album) -
     truth = {"bbx": [0, 0, 400.5, 400.5], "easy": [0], "hard": [1], "junk": []}
     data = {"imlist": ["chelsea", "coffee", "rocket"], "qimlist": ["chelsea"], "gnd": [truth]}
     path = tmp_path / "gnd_mine.json"
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data), "utf-8")
     rows = lines(measure(path, "--images", album.photos, "--json"))
     assert [(row["protocol"], row["queries"]) for row in rows] == [
         ("easy", 1),
@@ -147,7 +150,7 @@ def test_protocols_have_a_row_each(measure: Run, tmp_path: Path, album: Album) -
     assert "hard" in chosen.stdout
     assert "medium" not in chosen.stdout
     truth["easy"] = []
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(data), "utf-8")
     page = tmp_path / "page.html"
     easy, *_ = lines(measure(path, "--images", album.photos, "--json", "--html", page))
     assert (easy["queries"], easy["mAP"], easy["without_positives"]) == (0, None, 1)
@@ -158,25 +161,26 @@ def test_protocols_have_a_row_each(measure: Run, tmp_path: Path, album: Album) -
 def test_groups_in_a_csv_file(measure: Run, tmp_path: Path, album: Album) -> None:
     file = tmp_path / "groups.csv"
     file.write_text(
-        "image,group,x0,y0,x1,y1\nchelsea.jpg,a,0,0,999.5,999\ncoffee.jpg,a,,,,\nrocket.jpg,b,,,,\n"
+        "image,group,x0,y0,x1,y1\nchelsea.jpg,a,0,0,999.5,999\ncoffee.jpg,a,,,,\nrocket.jpg,b,,,,\n",
+        "utf-8",
     )
     [row] = lines(measure(file, "--images", album.photos, "--json", "--search", "image"))
     assert (row["name"], row["queries"], row["unanswered"]) == ("groups", 2, 0)
 
 
 def test_images_that_are_not_in_the_store(measure: Run, manifest: Path) -> None:
-    data = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(data | {"database": [*data["database"], "new.jpg"]}))
+    data = json.loads(manifest.read_text("utf-8"))
+    manifest.write_text(json.dumps(data | {"database": [*data["database"], "new.jpg"]}), "utf-8")
     done = measure(manifest, "--json")
     assert (done.exit_code, done.stdout) == (1, "")
     assert re.search(r"^Error: 1 of the 4 images of album .*new\.jpg.*cbir index ", done.stderr)
 
 
 def test_what_is_odd_but_no_reason_to_stop(measure: Run, manifest: Path) -> None:
-    data = json.loads(manifest.read_text())
+    data = json.loads(manifest.read_text("utf-8"))
     data["database"].append("shopping list.jpg")
     data["queries"][0]["positives"].append("lost.jpg")
-    manifest.write_text(json.dumps(data))
+    manifest.write_text(json.dumps(data), "utf-8")
     done = measure(manifest, "--json")
     lines(done)
     assert "1 of the database's images could not be indexed, such as shopping list" in done.stderr
@@ -208,7 +212,7 @@ def test_a_place_that_cannot_be_written_is_told_first(
 @pytest.mark.parametrize("text", ["", "{}", '{"imlist": [], "gnd": 7}'])
 def test_a_collection_that_is_not_valid(measure: Run, tmp_path: Path, text: str) -> None:
     path = tmp_path / "wrong.json"
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     done = measure(path)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: {path}")

@@ -96,7 +96,9 @@ def test_an_answer_that_is_no_image(ask: Run, web: Web) -> None:
 def test_urls_in_a_batch(ask: Run, album: Album, web: Web, tmp_path: Path) -> None:
     images = [web.url("/rocket.jpg"), web.url("/nowhere.jpg"), str(album.photos / "coffee.jpg")]
     batch = tmp_path / "queries.jsonl"
-    batch.write_text("\n".join(json.dumps({"id": image, "image": image}) for image in images))
+    batch.write_text(
+        "\n".join(json.dumps({"id": image, "image": image}) for image in images), "utf-8"
+    )
     done = ask("--batch", batch, "-k", 1)
     assert done.exit_code == 1
     first, missing, last = map(json.loads, done.stdout.splitlines())
@@ -126,7 +128,7 @@ def test_a_file_is_found_without_the_network(album: Album) -> None:
         "print('httpcore' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=TREE, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code], cwd=TREE, capture_output=True, encoding="utf-8", timeout=120
     )
     answer, loaded = done.stdout.splitlines()
     assert json.loads(answer)["hits"]

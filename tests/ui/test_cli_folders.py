@@ -144,7 +144,10 @@ class Watcher:
         self.output = folder / "watch.log"
         self.errors = folder / "watch.err"
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-        with self.output.open("w") as out, self.errors.open("w") as err:
+        with (
+            self.output.open("w", encoding="utf-8") as out,
+            self.errors.open("w", encoding="utf-8") as err,
+        ):
             self.process = subprocess.Popen(
                 command, cwd=folder, stdout=out, stderr=err, env=environment
             )
@@ -153,12 +156,12 @@ class Watcher:
         """Return the first reports, once there are so many."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            lines = self.output.read_text().splitlines()
-            if len(lines) >= count and "Watching" in self.errors.read_text():
+            lines = self.output.read_text("utf-8").splitlines()
+            if len(lines) >= count and "Watching" in self.errors.read_text("utf-8"):
                 return [json.loads(line) for line in lines]
-            assert self.process.poll() is None, self.errors.read_text()
+            assert self.process.poll() is None, self.errors.read_text("utf-8")
             time.sleep(0.1)
-        raise AssertionError(f"{self.output.read_text()} {self.errors.read_text()}")
+        raise AssertionError(f"{self.output.read_text('utf-8')} {self.errors.read_text('utf-8')}")
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
@@ -193,7 +196,7 @@ def test_watch_follows_changes_until_ctrl_c(here: Path, watch: Callable[..., Wat
     time.sleep(1.5)
     assert len(watcher.wait_for(4)) == 4  # its own writing wakes it not
     assert watcher.stop() == 0
-    assert "Stopped." in watcher.errors.read_text()
+    assert "Stopped." in watcher.errors.read_text("utf-8")
 
 
 def test_watch_of_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cbir: Run) -> None:

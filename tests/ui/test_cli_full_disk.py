@@ -25,7 +25,7 @@ def index(folder: Path, limit: int) -> subprocess.CompletedProcess[str]:
     """Index where no file may grow beyond a limit, which the system reports like a full disk."""
     words = [sys.executable, "-c", LIMITED, str(limit), "index", str(folder / "photos")]
     words += ["--store", str(folder / ".cbir")]
-    return subprocess.run(words, capture_output=True, text=True, check=False)
+    return subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_what_is_like_both_comes_first_and_what_is_unlike_last(ask: Run, album: 
 
 def test_a_batch_asks_with_them_too(ask: Run, album: Album, tmp_path: Path) -> None:
     cat, cup = album.photos / "chelsea.jpg", album.photos / "coffee.jpg"
-    (tmp_path / "batch.csv").write_text(f"id,image\n1,{cat}\n2,{cup}\n")
+    (tmp_path / "batch.csv").write_text(f"id,image\n1,{cat}\n2,{cup}\n", "utf-8")
     done = ask("--batch", tmp_path / "batch.csv", "--also", cup, "-k", 0)
     first = json.loads(done.stdout.splitlines()[0])["hits"]
     one = json.loads(ask(cat, "--also", cup, "--json", "-k", 0).stdout)["hits"]
@@ -96,7 +96,9 @@ def test_a_word_beside_a_picture_and_both_features(ask: Run, album: Album) -> No
 
 def test_rankings_in_a_batch_and_with_a_box(ask: Run, album: Album, tmp_path: Path) -> None:
     cat, cup = album.photos / "chelsea.jpg", album.photos / "coffee.jpg"
-    (tmp_path / "batch.csv").write_text(f'id,image,box\n1,{cat},\n2,{cup},"40,40,240,200"\n')
+    (tmp_path / "batch.csv").write_text(
+        f'id,image,box\n1,{cat},\n2,{cup},"40,40,240,200"\n', "utf-8"
+    )
     options = ("--feature", "conv", "--feature", "fc", "--also", cup, "--also-text", "espresso")
     done = ask("--batch", tmp_path / "batch.csv", *options, "-k", 0)
     first, second = (json.loads(line)["hits"] for line in done.stdout.splitlines())

@@ -164,7 +164,7 @@ def test_what_was_passed_over_is_told(here: Path, cbir: Run) -> None:
     first = Image.new("RGB", (16, 16), RED)
     first.save(photos / "scan.tif", save_all=True, append_images=[first])
     for name in ("film.mp4", "clip.MP4", "README", "notes.txt"):
-        (photos / name).write_text("no picture")
+        (photos / name).write_text("no picture", "utf-8")
     plain(photos / "b.png", BLUE).rename(photos / "downloaded")
     done = cbir("index", "photos", "nowhere")
     assert done.exit_code == 0
@@ -207,7 +207,7 @@ def test_rebuild_never_deletes_photos(here: Path, cbir: Run) -> None:
 
 def test_strict_and_retry(here: Path, cbir: Run) -> None:
     plain(here / "a.png", BLUE)
-    (here / "b.jpg").write_text("no picture")
+    (here / "b.jpg").write_text("no picture", "utf-8")
     assert cbir("index", here).exit_code == 0
     assert cbir("index", here, "--strict", "--retry-failed").exit_code == 1
     plain(here / "big.png", RED, (2000, 1000))

@@ -141,7 +141,7 @@ def test_a_box_that_is_none(ask: Run, box: str) -> None:
 
 
 def test_a_folder_that_cannot_be_written(ask: Run, tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("a file is in the way")
+    (tmp_path / "taken").write_text("a file is in the way", "utf-8")
     for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
         check_error(ask("--out", out), "cannot be written")
 

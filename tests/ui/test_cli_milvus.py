@@ -57,10 +57,10 @@ def test_all_commands_work_with_the_store_alone(
     assert cbir("doctor", "--store", store).exit_code == 0
     assert "in another database" in said(cbir("index", "--store", store, "--vectors", NOWHERE))
     before = milvus.collections()
-    text = config.read_text()
+    text = config.read_text("utf-8")
     done = cbir("index", photos, "--store", store, "--rebuild")
     assert done.exit_code == 0, said(done)
-    assert config.read_text().splitlines()[0] == text.splitlines()[0]  # the URL
+    assert config.read_text("utf-8").splitlines()[0] == text.splitlines()[0]  # the URL
     assert not {*before} & {*milvus.collections()}
 
 
@@ -115,7 +115,7 @@ def test_no_server_of_somebody_else_is_connected_to(
     shutil.copytree(album.store, store)
     StoreConfig.create(None, NOWHERE).write(store)
     file = store / "cbir.toml"
-    file.write_text(file.read_text().replace("127.0.0.1", "127.0.0.2"))
+    file.write_text(file.read_text("utf-8").replace("127.0.0.1", "127.0.0.2"), "utf-8")
     done = cbir("info", "--store", store)
     assert done.exit_code == 1
     assert "--trust" in said(done)

@@ -72,10 +72,10 @@ def test_all_commands_work_with_the_store_alone(
 def test_a_store_built_again_stays_in_its_database(
     cbir: Cbir, indexed: Path, photos: Path, postgres: Server
 ) -> None:
-    before = (indexed / "cbir.toml").read_text()
+    before = (indexed / "cbir.toml").read_text("utf-8")
     done = cbir("index", photos, "--store", indexed, "--rebuild")
     assert done.exit_code == 0, said(done)
-    after = (indexed / "cbir.toml").read_text()
+    after = (indexed / "cbir.toml").read_text("utf-8")
     assert before.splitlines()[0] == after.splitlines()[0]  # the URL
     assert before.splitlines()[1] != after.splitlines()[1]  # the schema
     assert "another database" in said(

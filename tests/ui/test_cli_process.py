@@ -89,7 +89,7 @@ def test_a_query_on_the_default_network_loads_little(album: Album, asked: list[s
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=TREE,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
         check=True,
     )
@@ -106,7 +106,8 @@ def test_nothing_is_sent_anywhere(album: Album, tmp_path: Path) -> None:
         "        print('REACHES OUT', event, arguments, file=sys.stderr, flush=True)\n"
         "sys.addaudithook(watch)\n"
         "from ui.cli import main\n"
-        "main()\n"
+        "main()\n",
+        "utf-8",
     )
     photos, store = tmp_path / "photos", tmp_path / "store"
     photos.mkdir()
@@ -116,7 +117,7 @@ def test_nothing_is_sent_anywhere(album: Album, tmp_path: Path) -> None:
     for arguments in (["index", photos], ["query", photos / "chelsea.jpg"]):
         command = [sys.executable, *map(str, [watched, *arguments, "--store", store])]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=180, check=True, env=environment
+            command, capture_output=True, encoding="utf-8", timeout=180, check=True, env=environment
         )
         assert "REACHES OUT" not in done.stderr
         assert "leaked" not in done.stderr  # what triton prints where Python ends in a hurry
@@ -129,7 +130,7 @@ def test_a_name_that_cannot_be_printed(album: Album, tmp_path: Path) -> None:
     shutil.copytree(album.photos.parent, tmp_path / "copy")
     store, photos = tmp_path / "copy" / ".cbir", tmp_path / "copy" / "photos"
     (photos / "coffee.jpg").rename(photos / name)
-    (photos / os.fsdecode(b"bad\xff.jpg")).write_text("no picture")
+    (photos / os.fsdecode(b"bad\xff.jpg")).write_text("no picture", "utf-8")
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
     indexed = run("index", photos, "--store", store, **environment)

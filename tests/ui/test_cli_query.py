@@ -182,7 +182,7 @@ def test_a_page_escapes_names(ask: Run, album: Album, tmp_path: Path) -> None:
 def test_results_that_cannot_be_written(
     ask: Run, album: Album, tmp_path: Path, option: str
 ) -> None:
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", "utf-8")
     suffix = "png" if option == "--montage" else "html"
     done = ask(album.photos / "coffee.jpg", option, tmp_path / "file" / f"out.{suffix}")
     assert done.exit_code == 1
@@ -306,7 +306,7 @@ def test_a_batch_in_csv_gives_what_json_lines_give(ask: Run, album: Album, tmp_p
 )
 def test_a_csv_that_is_no_batch(ask: Run, tmp_path: Path, text: str, message: str) -> None:
     table = tmp_path / "queries.csv"
-    table.write_text(text)
+    table.write_text(text, "utf-8")
     done = ask("--batch", table)
     assert done.exit_code == 1
     assert message in done.stderr

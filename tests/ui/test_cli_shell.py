@@ -47,7 +47,7 @@ def test_values_of_options_complete_in_shells(words: str, expected: set[str]) ->
         [str(Path(sys.executable).with_name("cbir"))],
         env=os.environ | asked | {"COMP_CWORD": str(words.count(" "))},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=60,
         check=False,
     )

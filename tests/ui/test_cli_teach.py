@@ -133,7 +133,7 @@ def test_what_was_taught_can_be_listed_carried_and_forgotten(shelf: Shelf, tmp_p
 def test_a_folder_and_images_drawn_by_chance(shelf: Shelf, tmp_path: Path) -> None:
     for name in ("cat-1.jpg", "cat-2.jpg"):
         shutil.copy(shelf.path(name), tmp_path / name)
-    (tmp_path / "bad.jpg").write_text("milk")
+    (tmp_path / "bad.jpg").write_text("milk", "utf-8")
     done = shelf.run("teach", "pet", "--positive", tmp_path)
     assert done.exit_code == 0, done.output
     assert "3 of the negatives are images of the store, drawn by chance" in done.stdout
@@ -153,7 +153,7 @@ def test_labels_of_the_teach_page(shelf: Shelf, tmp_path: Path) -> None:
     ]
     entries.append({"path": "gone.jpg", "match": True})
     file = tmp_path / "labels.json"
-    file.write_text(json.dumps({"format": "cbir labels 1", "labels": entries}))
+    file.write_text(json.dumps({"format": "cbir labels 1", "labels": entries}), "utf-8")
     done = shelf.run("teach", "labelled", "--labels", file)
     assert done.exit_code == 0, done.output
     assert "from 2 positive" in done.stdout

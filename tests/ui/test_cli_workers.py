@@ -25,7 +25,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     for path in sorted((SAMPLE / "images").iterdir())[:12]:
         shutil.copy(path, folder)
-    (folder / "bad.jpg").write_text("milk")
+    (folder / "bad.jpg").write_text("milk", "utf-8")
     return folder
 
 

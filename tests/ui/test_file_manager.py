@@ -31,7 +31,7 @@ def test_a_desktop_without_one_says_what_to_do(
 @LINUX
 def test_one_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "xdg-open"
-    program.write_text("#!/bin/sh\nexit 3\n")
+    program.write_text("#!/bin/sh\nexit 3\n", "utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(NoFileManagerError, match="ended with status 3"):
@@ -43,7 +43,7 @@ def test_one_that_stays_open_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, told = tmp_path / "xdg-open", tmp_path / "ended"
-    program.write_text(f"#!/bin/sh\nsleep 1\ntouch {told}\n")
+    program.write_text(f"#!/bin/sh\nsleep 1\ntouch {told}\n", "utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr("ui.file_manager.STARTED_S", 0.01)

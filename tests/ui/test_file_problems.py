@@ -26,7 +26,7 @@ def _no_jobs() -> Iterator[None]:
 
 def test_each_file_has_a_reason(desk: Desk) -> None:
     plain(desk.photos / "red.png", (200, 0, 0))
-    (desk.photos / "list.jpg").write_text("milk")
+    (desk.photos / "list.jpg").write_text("milk", "utf-8")
     Image.new("RGB", (48, 32), "white").save(desk.photos / "white.png")
     job = JOBS.start("indexing", lambda: IndexingJob(desk.search(), desk.photos))
     job.wait(60)

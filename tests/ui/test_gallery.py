@@ -261,7 +261,7 @@ def test_a_file_that_is_gone_or_no_longer_a_picture(desk: Desk, gallery: Gallery
     plain(desk.photos / "spoilt.png", BLUE)
     desk.index()
     (desk.photos / "gone.png").unlink()
-    (desk.photos / "spoilt.png").write_text("no picture")
+    (desk.photos / "spoilt.png").write_text("no picture", "utf-8")
     for name in ("gone.png", "spoilt.png"):
         assert is_plate(thumbnail(gallery, desk.id_of(name)))
         with pytest.raises(UnreadableImageError):
@@ -272,7 +272,9 @@ def test_a_file_that_is_gone_or_no_longer_a_picture(desk: Desk, gallery: Gallery
 def test_where_thumbnails_cannot_be_kept_they_are_made_anew(desk: Desk) -> None:
     plain(desk.photos / "a.png", BLUE)
     desk.index()
-    desk.store.derived.path.write_text("a file where the folder should be")  # binds root too
+    desk.store.derived.path.write_text(
+        "a file where the folder should be", "utf-8"
+    )  # binds root too
     gallery = Gallery(desk.store)
     for _ in range(2):
         assert is_coloured(opened(thumbnail(gallery, desk.id_of("a.png"))), BLUE)

@@ -46,7 +46,7 @@ def test_nothing_has_run_yet() -> None:
 
 def test_what_was_indexed_is_told(desk: Desk) -> None:
     plain(desk.photos / "red.png", (200, 0, 0))
-    (desk.photos / "list.jpg").write_text("milk")
+    (desk.photos / "list.jpg").write_text("milk", "utf-8")
     start_job("indexing", desk.search(), str(desk.photos))
     wait("indexing", IndexingJob)
     found = told("indexing")

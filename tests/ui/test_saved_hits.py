@@ -54,7 +54,7 @@ def test_copies_in_order_with_a_table(cat: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(cat: Path, tmp_path: Path) -> None:
     found = tmp_path / "found"
     found.mkdir()
-    (found / "002-cat.jpg").write_text("mine")
+    (found / "002-cat.jpg").write_text("mine", "utf-8")
     with pytest.raises(CbirError, match=r"002-cat\.jpg is there already.*another folder"):
         save_hits(found, [hit(1, cat), hit(2, cat)])
     assert [p.name for p in found.iterdir()] == ["002-cat.jpg"]

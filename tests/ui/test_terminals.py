@@ -40,7 +40,7 @@ def odd(here: Path) -> Path:
     folder = here / f"folder {NAME}"
     folder.mkdir()
     photo(PHOTOS[0]).resize((96, 64)).save(folder / f"{NAME}.jpg")
-    (folder / f"bad {NAME}.jpg").write_text("milk, bread")
+    (folder / f"bad {NAME}.jpg").write_text("milk, bread", "utf-8")
     return folder
 
 

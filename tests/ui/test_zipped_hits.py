@@ -49,7 +49,7 @@ def test_photos_that_cannot_be_had_are_told_in_the_table(
     gone = replace(hits[0], path=hits[0].path.parent / "gone.jpg")
     outside = replace(hits[1], path=tmp_path / "secret.jpg")
     with ZipFile(zip_hits([gone, outside, hits[2]], [*store.roots().values()])) as archive:
-        rows = list(csv.DictReader(io.TextIOWrapper(archive.open("hits.csv"))))
+        rows = list(csv.DictReader(io.TextIOWrapper(archive.open("hits.csv"), "utf-8")))
         assert len(archive.namelist()) == 2
     assert ["gone" in rows[0]["note"], "outside" in rows[1]["note"]] == [True, True]
     assert rows[2]["file"] in archive.namelist()

@@ -291,7 +291,7 @@ def test_manifests_that_are_none(parquet: Path, tmp_path: Path, name: str, value
 
 def test_a_manifest_that_is_no_json(parquet: Path, tmp_path: Path) -> None:
     for text in ("", "{", "[]", "5", "[" * 100_000):
-        (parquet / "export.json").write_text(text)
+        (parquet / "export.json").write_text(text, "utf-8")
         refused(tmp_path, parquet, "not what cbir export writes")
     (parquet / "export.json").unlink()
     refused(tmp_path, parquet, "neither a store nor an exported folder", StoreError)

@@ -148,7 +148,7 @@ def test_from_another_process(described: Described) -> None:
         [*command, case.engine, spec, *paths],
         cwd=TREE,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     assert ran.stdout.split() == [digest(features) for features in described.expected]

@@ -144,12 +144,12 @@ def test_other_taps_weights_or_conversions_have_models_of_their_own(
 
 
 def fail_to_save(_: object, path: Path, **__: object) -> None:
-    path.write_text("<half>")
+    path.write_text("<half>", "utf-8")
     raise OSError("the disk is full")
 
 
 def fail_to_mark(path: Path, _: object) -> None:
-    path.write_text("<half>")
+    path.write_text("<half>", "utf-8")
     raise OSError("the disk is full")
 
 

@@ -239,7 +239,7 @@ def empty(path: Path) -> None:
 
 
 def write_text(path: Path) -> None:
-    path.write_text("<html>404</html>")
+    path.write_text("<html>404</html>", "utf-8")
 
 
 def only_array(path: Path) -> None:

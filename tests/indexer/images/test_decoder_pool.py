@@ -228,11 +228,11 @@ print(process._process.pid, flush=True)
 def start(tmp_path: Path, last: str) -> tuple[subprocess.Popen[str], int]:
     """Start a script without a guard that decodes; return it, and the number of its decoder."""
     program = tmp_path / "script.py"
-    program.write_text(textwrap.dedent(SCRIPT) + last)
+    program.write_text(textwrap.dedent(SCRIPT) + last, "utf-8")
     process = subprocess.Popen(
         [sys.executable, program, tiff(tmp_path)],
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=os.environ | {"PYTHONPATH": str(TREE)},
     )
     assert process.stdout is not None

@@ -112,7 +112,7 @@ def test_a_picture_for_which_memory_does_not_suffice_is_one_failure(tmp_path: Pa
         [sys.executable, "-c", SCRIPT, tmp_path],
         env=os.environ | {"PYTHONPATH": str(TREE)},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         timeout=200,
     )

@@ -50,7 +50,7 @@ def test_a_store_is_the_same_as_that_of_a_folder(
     for name, colour in {"a.png": RED, "sub/b c.jpg": BLUE, "sub/größe 写真.png": GREEN}.items():
         plain(desk.photos / name, colour)
     (desk.photos / "bad.jpg").write_bytes(b"no picture")
-    (desk.photos / "notes.txt").write_text("text")
+    (desk.photos / "notes.txt").write_text("text", "utf-8")
     (desk.photos / "sub" / ".hidden.jpg").write_bytes(b"hidden")
     published.publish()
     local, elsewhere = desk.index(), another_desk(desk, tmp_path)
@@ -86,7 +86,7 @@ def test_changes_are_found_and_nothing_else_is_read(published: Published, desk: 
 @ELSEWHERE
 def test_a_place_that_is_empty_now_forgets_nothing(published: Published, desk: Desk) -> None:
     plain(desk.photos / "a.png", RED)
-    (desk.photos / "notes.txt").write_text("text")
+    (desk.photos / "notes.txt").write_text("text", "utf-8")
     published.publish()
     desk.index(published.place)
     (desk.photos / "a.png").unlink()
@@ -100,7 +100,7 @@ def test_a_place_that_is_empty_now_forgets_nothing(published: Published, desk: D
 def test_exclude_and_ignore_files_count_as_in_a_folder(published: Published, desk: Desk) -> None:
     for name in ("a.png", "b.png", "sub/c.png", "sub/d.png"):
         plain(desk.photos / name, RED if name < "c" else BLUE)
-    (desk.photos / ".cbirignore").write_text("b.png\n")
+    (desk.photos / ".cbirignore").write_text("b.png\n", "utf-8")
     published.publish()
     report = desk.index(published.place, options=BuildOptions(exclude=("/sub/d*",)))
     assert report.added == 2

@@ -57,16 +57,16 @@ def test_what_is_not_valid_is_named(desk: Desk, text: str, reason: str) -> None:
 def test_a_seal_is_of_all_that_it_says(tmp_path: Path, key: str) -> None:
     StoreConfig.create("postgresql://h/d", "milvus://h").write(tmp_path)
     file = tmp_path / "cbir.toml"
-    text = file.read_text()
-    file.write_text(re.sub(rf'(?m)^({key} = ".*)"$', r'\1x"', text))
-    assert file.read_text() != text
+    text = file.read_text("utf-8")
+    file.write_text(re.sub(rf'(?m)^({key} = ".*)"$', r'\1x"', text), "utf-8")
+    assert file.read_text("utf-8") != text
     read = StoreConfig.read(tmp_path)
     assert read is not None
     assert not read.is_sealed
 
 
 def test_a_link_in_its_place_is_refused(tmp_path: Path, desk: Desk) -> None:
-    (tmp_path / "elsewhere.toml").write_text("")
+    (tmp_path / "elsewhere.toml").write_text("", "utf-8")
     (desk.store.path / "cbir.toml").symlink_to(tmp_path / "elsewhere.toml")
     with pytest.raises(StoreError, match="is a link"):
         Store.open(desk.store.path)
@@ -78,7 +78,7 @@ def test_no_database_of_somebody_else_is_connected_to(
 ) -> None:
     StoreConfig.create("postgresql://me:secret@127.0.0.1:1/photos").write(tmp_path)
     file = tmp_path / "cbir.toml"
-    file.write_text(file.read_text().replace("127.0.0.1", "127.0.0.2"))
+    file.write_text(file.read_text("utf-8").replace("127.0.0.1", "127.0.0.2"), "utf-8")
     with pytest.raises(UntrustedStoreError, match="--trust") as caught:
         Store.open(tmp_path)
     assert "secret" not in str(caught.value)

@@ -26,7 +26,7 @@ def mine(tmp_path: Path) -> Path:
     """A file of somebody else, with links to it and to its folder in a folder of cbir's."""
     (tmp_path / "elsewhere").mkdir()
     file = tmp_path / "elsewhere" / "mine.txt"
-    file.write_text("mine")
+    file.write_text("mine", "utf-8")
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "link").symlink_to(file)
     (tmp_path / "own" / "inner").symlink_to(tmp_path / "elsewhere")
@@ -50,7 +50,7 @@ def test_links_are_refused(
 ) -> None:
     with open_folder(tmp_path / "own") as folder, pytest.raises(StoreError, match="is a link"):
         use(folder)
-    assert mine.read_text() == "mine"
+    assert mine.read_text("utf-8") == "mine"
 
 
 @pytest.mark.usefixtures("_by_handle")
@@ -60,14 +60,14 @@ def test_a_link_itself_is_deleted(tmp_path: Path, mine: Path) -> None:
         folder.delete("link")
         assert not folder.exists("link")
         folder.delete("link")  # nothing is to be there in the end
-    assert mine.read_text() == "mine"
+    assert mine.read_text("utf-8") == "mine"
 
 
 @pytest.mark.usefixtures("_by_handle", "mine")
 def test_a_linked_folder_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a link to"), open_folder(tmp_path / "own" / "inner"):
         pass
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(NotADirectoryError), open_folder(tmp_path / "file"):
         pass
     with pytest.raises(FileNotFoundError), open_folder(tmp_path / "none"):
@@ -84,8 +84,8 @@ def test_a_link_that_takes_the_place_of_an_open_folder_is_not_used(
         folder.delete("mine.txt")
         with folder.write("new") as file:
             file.write(b"new")
-    assert mine.read_text() == "mine"
-    assert (tmp_path / "moved" / "new").read_text() == "new"
+    assert mine.read_text("utf-8") == "mine"
+    assert (tmp_path / "moved" / "new").read_text("utf-8") == "new"
 
 
 @pytest.mark.usefixtures("_by_handle")

@@ -33,7 +33,7 @@ def move_away(store: Path, name: str, elsewhere: Path) -> None:
     else:
         target.mkdir()
     (store / name).symlink_to(target, target_is_directory=True)
-    (target / "00000099-conv.vectors.npy").write_text("mine")
+    (target / "00000099-conv.vectors.npy").write_text("mine", "utf-8")
 
 
 @pytest.mark.parametrize("name", ["vectors", "derived"])
@@ -70,7 +70,7 @@ def test_files_of_other_names_stay(indexed: Desk, folder: str) -> None:
     place = indexed.store.path / folder
     place.mkdir(parents=True, exist_ok=True)
     for name in STRANGERS:
-        (place / name).write_text("mine")
+        (place / name).write_text("mine", "utf-8")
     with indexed.store.writing():
         indexed.store.remove([indexed.id_of("red.png")])
     Store.delete(indexed.store.path)
@@ -82,12 +82,12 @@ def test_thumbnails_behind_a_link_stay(indexed: Desk, tmp_path: Path) -> None:
     image_id = indexed.id_of("red.png")
     (tmp_path / "elsewhere").mkdir()
     file = tmp_path / "elsewhere" / f"{image_id}-1f-2e-320.jpg"
-    file.write_text("mine")
+    file.write_text("mine", "utf-8")
     (indexed.store.path / "derived").mkdir(exist_ok=True)
     (indexed.store.path / "derived" / "0").symlink_to(tmp_path / "elsewhere")
     indexed.store.remove([image_id])
     Store.delete(indexed.store.path)
-    assert file.read_text() == "mine"
+    assert file.read_text("utf-8") == "mine"
 
 
 def test_an_empty_store_folder_goes_with_the_store(indexed: Desk) -> None:

@@ -25,7 +25,7 @@ def test_the_newest_come_first_and_those_without_a_date_last(desk: Desk) -> None
     dated(desk.photos / "B.jpg", "2021:01:01 00:00:00")
     plain(desk.photos / "z.png", RED)
     plain(desk.photos / "trip" / "y.png", RED)
-    (desk.photos / "broken.jpg").write_text("milk, bread")
+    (desk.photos / "broken.jpg").write_text("milk, bread", "utf-8")
     desk.index()
     wanted = ["B.jpg", "b.jpg", "trip/c.jpg", "a.jpg", "trip/y.png", "z.png"]
     assert newest_first(desk.store).tolist() == [desk.id_of(name) for name in wanted]

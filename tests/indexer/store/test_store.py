@@ -124,7 +124,7 @@ def test_a_failed_commit_leaves_nothing_behind(store: Store, tmp_path: Path) -> 
 def test_vectors_that_cannot_be_written(store: Store, tmp_path: Path) -> None:
     root = store.add_root(tmp_path / "photos")
     shutil.rmtree(store.path / "vectors")
-    (store.path / "vectors").write_text("in the way")
+    (store.path / "vectors").write_text("in the way", "utf-8")
     with pytest.raises(StoreError, match="cannot be written"):
         store.commit([entry(root, 1)])
     assert store.known_files() == {}
@@ -267,7 +267,7 @@ def test_no_second_store_in_the_same_place(store: Store) -> None:
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", "utf-8")
     with pytest.raises(StoreError, match="No store can be created"):
         Store.create(tmp_path / "file", colour_spec())
 

@@ -104,7 +104,7 @@ def test_a_damaged_key_seals_nothing(content: bytes) -> None:
 def test_where_no_key_can_be_kept_nothing_is_sealed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", "utf-8")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     assert trust.seal("a") == trust.NO_SEAL
 

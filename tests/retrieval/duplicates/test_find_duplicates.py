@@ -37,7 +37,7 @@ def shelf(desk: Desk) -> Desk:
     shutil.copy(desk.photos / "rocket.png", desk.photos / "rocket again.png")
     for tone in (60, 160):
         Image.new("RGB", SIZE, (tone,) * 3).save(desk.photos / f"blank {tone}.png")
-    (desk.photos / "broken.jpg").write_text("no picture")
+    (desk.photos / "broken.jpg").write_text("no picture", "utf-8")
     desk.index()
     return desk
 

@@ -56,7 +56,7 @@ def serving(store: Path, *options: str, token: str | None = TOKEN) -> Iterator[S
     process = subprocess.Popen(
         [*command, "--port", str(port), *options],
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=environment,
     )
     assert process.stderr is not None

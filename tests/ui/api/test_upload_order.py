@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_written_is_no_fault_of_the_client(store: Path) 
     uploads = store.parent / "put"
     with serving(store, "--uploads", str(uploads)) as server, server.http() as http:
         uploads.rmdir()
-        uploads.write_text("in the way")
+        uploads.write_text("in the way", "utf-8")
         answer = http.put(f"{KEYS}/a", content=picture("red"))
         assert (answer.status_code, answer.json()["error"]) == (503, "NotKeptError")
         uploads.unlink()

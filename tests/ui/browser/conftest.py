@@ -72,7 +72,7 @@ def served(
     photos, store = folder / "photos", folder / ".cbir"
     shutil.copytree(SAMPLE / "images", photos / "sample")
     (photos / "sample" / KEPT_OUT).unlink()
-    (photos / "notes [1] <b>.jpg").write_text("milk, bread")
+    (photos / "notes [1] <b>.jpg").write_text("milk, bread", "utf-8")
     assert cbir("index", photos, "--store", store).exit_code == 0
     with serving(store) as entry:
         address = urlsplit(entry)
@@ -87,7 +87,9 @@ def serving(store: Path, *options: str, command: Sequence[str] = CBIR) -> Iterat
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     arguments = ["--store", str(store), "--port", str(port), "--no-browser", *options]
-    process = subprocess.Popen([*command, "ui", *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "ui", *arguments], stderr=subprocess.PIPE, encoding="utf-8"
+    )
     try:
         assert process.stderr is not None
         printed = re.search(r"http://\S+", process.stderr.readline())

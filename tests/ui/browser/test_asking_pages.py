@@ -30,7 +30,7 @@ def told(
     (folder / "photos").mkdir()
     for name in NAMES:
         shutil.copy(SAMPLE / "images" / name, folder / "photos" / name)
-    with (folder / "table.csv").open("w", newline="") as file:
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "SKU", "on *sale*"])
         rows.writerows([[name, f"A-{name[4]}", "<b>yes</b>"] for name in NAMES[:4]])

@@ -35,7 +35,7 @@ def album_store(
         (folder / "photos" / place).mkdir(parents=True)
         for name in names:
             shutil.copy(SAMPLE / "images" / name, folder / "photos" / place / name)
-    (folder / "photos" / "list.jpg").write_text("milk, bread")
+    (folder / "photos" / "list.jpg").write_text("milk, bread", "utf-8")
     indexed = cbir("index", folder / "photos", "--store", folder / ".cbir", "--regions", "none")
     assert indexed.exit_code == 0, indexed.output
     return folder / ".cbir"

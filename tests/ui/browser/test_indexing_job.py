@@ -36,7 +36,7 @@ def images_in(desk: Desk) -> int:
 def test_a_folder_is_indexed_and_told(desk: Desk) -> None:
     for i, colour in enumerate(shades(9)):
         plain(desk.photos / f"{i}.png", colour)
-    (desk.photos / "bad.png").write_text("no picture")
+    (desk.photos / "bad.png").write_text("no picture", "utf-8")
     job = IndexingJob(desk.search(), desk.photos)
     wait(job)
     assert job.report is not None
@@ -120,7 +120,7 @@ def test_a_first_folder_without_images_leaves_no_store(tmp_path: Path) -> None:
 def test_a_first_folder_needs_a_place_without_a_store(desk: Desk, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="already"):
         first_index(desk.store.path, desk.photos)
-    (tmp_path / "file").write_text("milk, bread")
+    (tmp_path / "file").write_text("milk, bread", "utf-8")
     with pytest.raises(StoreError, match="No store can be created"):
         first_index(tmp_path / "file" / ".cbir", desk.photos)
 

@@ -132,7 +132,7 @@ def test_one_class_gets_a_sentence(app: AppTest, tmp_path: Path) -> None:
 
 
 def test_broken_images_are_left_out_and_listed(app: AppTest, classes: Path) -> None:
-    (classes / "red" / "broken.png").write_text("no picture")
+    (classes / "red" / "broken.png").write_text("no picture", "utf-8")
     measure(app, str(classes))
     assert not app.exception
     assert "1 image was left out" in [expander.label for expander in app.expander]
@@ -143,7 +143,7 @@ def test_broken_images_are_left_out_and_listed(app: AppTest, classes: Path) -> N
 def test_images_that_are_all_broken_get_a_sentence(app: AppTest, tmp_path: Path) -> None:
     for name in ("red/a.png", "red/b.png", "blue/a.png", "blue/b.png"):
         (tmp_path / "classes" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "classes" / name).write_text("no picture")
+        (tmp_path / "classes" / name).write_text("no picture", "utf-8")
     measure(app, str(tmp_path / "classes"))
     assert not app.exception
     assert len(app.error) == 1
@@ -159,7 +159,7 @@ def test_a_manifest_with_queries_alone_has_no_classification(
     ]
     manifest = tmp_path / "queries.json"
     given = {"name": "colours", "images": "classes", "database": images, "queries": queries}
-    manifest.write_text(json.dumps(given))
+    manifest.write_text(json.dumps(given), "utf-8")
     measure(app, str(manifest))
     assert not app.exception
     assert "There is no classification here" in texts(app)

@@ -146,7 +146,7 @@ def test_useless_uploads_get_a_sentence_and_no_stale_one(
 ) -> None:
     begin(page, served)
     text = tmp_path / "list [1] <b>bold.jpg"
-    text.write_text("milk, bread")
+    text.write_text("milk, bread", "utf-8")
     upload(page, text)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("list [1] <b>bold.jpg: ")

@@ -243,4 +243,4 @@ def test_files_that_failed_have_a_reason(page: Page, served: Served) -> None:
     expect(table.get_by_role("row")).to_have_count(2)
     with page.expect_download() as download:
         page.get_by_role("link", name="Save all as CSV").click()
-    assert "notes [1] <b>.jpg" in download.value.path().read_text()
+    assert "notes [1] <b>.jpg" in download.value.path().read_text("utf-8")

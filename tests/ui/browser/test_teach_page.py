@@ -203,7 +203,7 @@ def test_labels_go_into_a_file_and_come_back(cats: Page, tmp_path: Path) -> None
         cats.get_by_role("link", name="Save labels").click()
     file = tmp_path / "labels.json"
     download.value.save_as(file)
-    assert [one["match"] for one in json.loads(file.read_text())["labels"]].count(True) == 2
+    assert [one["match"] for one in json.loads(file.read_text("utf-8"))["labels"]].count(True) == 2
     rank_again(cats, 3)
     cats.get_by_role("button", name="Clear labels").click()
     expect(cats.get_by_role("heading", name="Best matches")).to_be_visible()
@@ -211,7 +211,7 @@ def test_labels_go_into_a_file_and_come_back(cats: Page, tmp_path: Path) -> None
     cats.get_by_label("File of labels").set_input_files(file)
     expect(cats.get_by_text("3 labels were loaded.")).to_be_visible()
     expect(cats.get_by_role("button", name="Rank again · 3 new")).to_be_visible()
-    file.write_text("milk, bread")
+    file.write_text("milk, bread", "utf-8")
     cats.get_by_label("File of labels").set_input_files(file)
     expect(cats.get_by_text("labels.json: The labels file is not valid")).to_be_visible()
 

@@ -95,7 +95,7 @@ def test_a_first_folder_is_indexed_in_the_page(tmp_path: Path, chromium: Browser
 
 
 def test_a_file_is_no_place_for_a_store(tmp_path: Path, cbir: Callable[..., Result]) -> None:
-    (tmp_path / "list").write_text("milk, bread")
+    (tmp_path / "list").write_text("milk, bread", "utf-8")
     for place in (tmp_path / "list", tmp_path / "list" / ".cbir"):
         done = cbir("ui", "--store", place)
         assert done.exit_code == 1
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_the_server_without_further_words(tmp_path: Path) -> None:
         port: int = probe.getsockname()[1]
     options = ["--store", str(tmp_path / ".cbir"), "--port", str(port), "--no-browser"]
     process = subprocess.Popen(
-        [*CBIR, "ui", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*CBIR, "ui", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
     try:
         wait_for(process, port)

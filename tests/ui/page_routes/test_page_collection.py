@@ -31,7 +31,7 @@ def http(desk: Desk) -> Iterator[TestClient]:
         exif = Image.Exif()
         exif.get_ifd(EXIF)[DATE_TAKEN] = f"2019:{month:02}:01 12:00:00"
         coloured(shades(40)[month]).save(desk.photos / f"{month}.jpg", exif=exif)
-    (desk.photos / "list <1>.jpg").write_text("milk")
+    (desk.photos / "list <1>.jpg").write_text("milk", "utf-8")
     desk.index()
     with asking(desk.store.path) as found:
         yield found

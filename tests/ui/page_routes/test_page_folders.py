@@ -17,7 +17,7 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     programs, told = tmp_path / "programs", tmp_path / "opened"
     programs.mkdir()
     program = programs / "xdg-open"
-    program.write_text(f'#!/bin/sh\nprintf "%s" "$1" > "{told}"\n')
+    program.write_text(f'#!/bin/sh\nprintf "%s" "$1" > "{told}"\n', "utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
     return told
@@ -29,7 +29,7 @@ def test_the_folder_of_a_photo_is_opened(fetched: Fetched, opened: Path) -> None
     assert fetched.http.get("/page/facts", params={"hit": image}).json()["opens"] is True
     answer = fetched.http.post("/page/open", params={"hit": image})
     assert answer.json() == {"opened": str(fetched.photos / "trips")}
-    assert opened.read_text() == str(fetched.photos / "trips")
+    assert opened.read_text("utf-8") == str(fetched.photos / "trips")
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_merging_keeps_the_order_and_drops_the_rest(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process has mapped")
 def test_merging_keeps_no_file_in_memory(tmp_path: Path) -> None:
     def mapped_mb() -> float:
-        return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE / 1e6
+        return int(Path("/proc/self/statm").read_text("utf-8").split()[2]) * mmap.PAGESIZE / 1e6
 
     rows = 20_000
     ids = np.arange(rows, dtype=np.int64)
