@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from indexer.store.annotations import read_annotations
+from indexer.store.decisions import KEEP, read_decisions
 from indexer.store.store import Store
 from indexer.store.tags import read_tags
 
@@ -38,11 +39,17 @@ def everything_in(store: Store) -> dict[str, Any]:
     return {"images": images, "regions": regions, "vectors": vectors}
 
 
-def by_path(store: Store) -> dict[object, object]:
+def by_path(store: Store) -> dict[object, tuple[Any, ...]]:
     """Return what a store holds by path, without ids."""
     held = everything_in(store)
     tags, texts = read_tags(store), read_annotations(store)
-    found: dict[object, object] = {}
+    places = {image_id: tuple(row[:2]) for image_id, *row in held["images"]}
+    decided: dict[int, set[object]] = {}
+    for (first, second), verdict in read_decisions(store).verdicts.items():
+        other = verdict if verdict == KEEP else "original"
+        decided.setdefault(first, set()).add((places[second], other))
+        decided.setdefault(second, set()).add((places[first], verdict))
+    found: dict[object, tuple[Any, ...]] = {}
     for image_id, *row in held["images"]:
         boxes = [region[2:] for region in held["regions"] if region[1] == image_id]
         vectors = {}
@@ -53,5 +60,5 @@ def by_path(store: Store) -> dict[object, object]:
             {name: values[image_id] for name, values in of_image.items() if image_id in values}
             for of_image in (tags, texts)
         ]
-        found[*row[:2]] = (row, boxes, vectors, said)
+        found[*row[:2]] = (row, boxes, vectors, said, decided.get(image_id, set()))
     return found
