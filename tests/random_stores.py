@@ -63,7 +63,13 @@ def entries(draw: st.DrawFn) -> Entry:
     if state == "blank":
         return Entry(file, facts, is_blank=True)
     seed, regions = draw(st.integers(0, 2**32)), draw(st.integers(1, 4))
-    return Entry(file, facts, features(facts, seed, regions), pages=draw(st.none() | st.just(3)))
+    return Entry(
+        file,
+        facts,
+        features(facts, seed, regions),
+        pages=draw(st.none() | st.just(3)),
+        warnings=draw(st.sampled_from([(), ("odd",), ("odd", "bad bytes: \udce9")])),
+    )
 
 
 def features(facts: ImageFacts, seed: int, regions: int) -> StoredFeatures:

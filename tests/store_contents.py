@@ -49,6 +49,7 @@ def by_path(store: Store) -> dict[object, tuple[Any, ...]]:
         other = verdict if verdict == KEEP else "original"
         decided.setdefault(first, set()).add((places[second], other))
         decided.setdefault(second, set()).add((places[first], verdict))
+    noted = store.catalog.entries([image[0] for image in held["images"]])
     found: dict[object, tuple[Any, ...]] = {}
     for image_id, *row in held["images"]:
         boxes = [region[2:] for region in held["regions"] if region[1] == image_id]
@@ -56,9 +57,10 @@ def by_path(store: Store) -> dict[object, tuple[Any, ...]]:
         for kind, (_, owners, data) in held["vectors"].items():
             table = np.frombuffer(data, np.float32).reshape(max(1, len(owners)), -1)[: len(owners)]
             vectors[kind] = table[np.array(owners, int) == image_id].tobytes()
-        said = [
+        said: list[Any] = [
             {name: values[image_id] for name, values in of_image.items() if image_id in values}
             for of_image in (tags, texts)
         ]
+        said.append(noted[image_id].warnings)
         found[*row[:2]] = (row, boxes, vectors, said, decided.get(image_id, set()))
     return found

@@ -171,7 +171,7 @@ def _parse(values: Mapping[str, Any]) -> Manifest:
         roots=roots,
         fields=_texts(values["fields"]),
         concepts=_texts(values["concepts"]),
-        decisions=_decisions(values.get("decisions", ())),  # exports of cbir 1.0 have none
+        decisions=_decisions(values["decisions"]),
         files={
             name: ExportedFile(_number(file["bytes"]), _text(file["sha256"]))
             for name, file in values["files"].items()
