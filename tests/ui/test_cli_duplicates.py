@@ -99,7 +99,7 @@ def test_kinds_filters_and_known_ones(run: Run) -> None:
     assert groups_in(run("--json", "--known")) == FOUND
     wrong = run("--kind", "color")
     assert wrong.exit_code == 2
-    assert "choose bytes, picture or part" in wrong.stderr
+    assert "is not one of bytes, picture, part" in wrong.stderr
     unknown = run("--where", "colour:red")
     assert unknown.exit_code == 1
     assert "Traceback" not in unknown.output
@@ -126,6 +126,13 @@ def test_a_file_that_cannot_be_written_is_named(run: Run, tmp_path: Path, option
     done = run("--known", option, tmp_path)
     assert done.exit_code == 1
     assert f"{tmp_path} cannot be written: Is a directory." in " ".join(done.stderr.split())
+
+
+def test_an_image_is_named_by_a_number_that_no_image_has(run: Run) -> None:
+    for number in ("999", str(2**63), str(10**30)):
+        done = run("--keep", number)
+        assert done.exit_code == 1
+        assert f"has no image {number}" in " ".join(done.stderr.split())
 
 
 def test_decisions_are_kept(run: Run, photos: Path) -> None:

@@ -7,14 +7,17 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 from typer.testing import Result
 
 from tests.pictures import RED, plain
+from ui.cli import app
 
 Run = Callable[..., Result]
 
@@ -70,3 +73,39 @@ def test_the_time_told_is_that_of_the_whole_command(
     report = json.loads(done.stdout)
     assert steps_s < report["elapsed_s"] <= took_s
     assert report["images_per_s"] == pytest.approx(1 / report["elapsed_s"], rel=0.05, abs=0.006)
+
+
+def numbers_of(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield every option for a number that may have a fraction, after its command."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from numbers_of(command, (*path, name))
+            continue
+        for option in command.params:
+            if option.type.name.startswith("float"):
+                yield (*path, name, option.opts[0])
+
+
+@pytest.mark.parametrize("option", [*numbers_of(get_command(app))], ids=" ".join)
+@pytest.mark.parametrize("value", ["nan", "-inf", "1e309"])
+def test_numbers_are_finite(cbir: Run, option: tuple[str, ...], value: str) -> None:
+    done = cbir(*option, value)
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert "must be a finite number" in said or "is not in the range" in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("eval", "layers", "--pooling"),
+        ("eval", "classify", "--pooling"),
+        ("eval", "classify", "--baseline"),
+        ("duplicates", "--kind"),
+    ],
+    ids=" ".join,
+)
+def test_what_may_be_chosen_several_times_is_checked(cbir: Run, option: tuple[str, ...]) -> None:
+    done = cbir(*option, "chosen")
+    assert done.exit_code == 2
+    assert "'chosen' is not one of" in " ".join(done.stderr.split())

@@ -11,7 +11,7 @@ import typer
 
 from indexer.errors import CbirError
 from ui.cli.indexing import catching_interrupts
-from ui.cli.shell import JsonOption, StoreOption, app, open_store, say
+from ui.cli.shell import JsonOption, StoreOption, app, open_store, require_choice, say
 from ui.cli.stores import stoppable
 
 if TYPE_CHECKING:  # loaded when the command runs
@@ -32,6 +32,7 @@ def duplicates(
     kind: Annotated[
         list[str] | None,
         typer.Option(
+            callback=require_choice(GROUP_KINDS),
             help="Only groups of this kind: bytes, picture or part; may be given several times.",
             show_default="all",
         ),
@@ -82,9 +83,6 @@ def duplicates(
     out, or pasted into another picture. Nothing is ever deleted: write a --list, or --move-to a
     folder. The first search finds the keypoints of all photos, which takes long and is kept.
     """
-    wrong = [own for own in kind or () if own not in GROUP_KINDS]
-    if wrong:
-        raise typer.BadParameter(f"there is no kind {wrong[0]!r}; choose bytes, picture or part")
     if undo is not None:
         _undo(undo, as_json=as_json)
         return

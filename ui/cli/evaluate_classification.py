@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
-import click
 import typer
 
 from indexer.choices import Pooling
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.evaluate import evaluation
-from ui.cli.shell import EngineOption, JsonOption, say
+from ui.cli.shell import EngineOption, JsonOption, require_choice, say
 from ui.cli.stores import stoppable
 
 ProbeName = Literal["svm", "logistic", "ridge"]
@@ -75,7 +74,7 @@ def classify(
     pooling: Annotated[
         list[str] | None,
         typer.Option(
-            click_type=click.Choice(get_args(Pooling)),
+            callback=require_choice(get_args(Pooling)),
             metavar=_either(Pooling),
             help="How conv maps become vectors; repeatable.",
             show_default=FeatureSpec.pooling,
@@ -109,7 +108,7 @@ def classify(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            click_type=click.Choice(get_args(Baseline)),
+            callback=require_choice(get_args(Baseline)),
             metavar=_either(Baseline),
             help="What to compare with: colours (a histogram), bow (a bag of words), fisher "
             "(Fisher vectors) or scratch (a network from random weights; slow without a GPU); "

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, cast, get_args
 
-import click
 import typer
 
 from indexer.choices import Pooling
@@ -20,7 +19,7 @@ from ui.cli.evaluate_classification import (
     VocListsOption,
     voc_lists_of,
 )
-from ui.cli.shell import EngineOption, JsonOption, say
+from ui.cli.shell import EngineOption, JsonOption, require_choice, say
 from ui.cli.stores import stoppable
 
 TaskName = Literal["classification", "retrieval"]
@@ -43,7 +42,7 @@ def layers(
     pooling: Annotated[
         list[str] | None,
         typer.Option(
-            click_type=click.Choice(get_args(Pooling)),
+            callback=require_choice(get_args(Pooling)),
             metavar=f"<{'|'.join(get_args(Pooling))}>",
             help="How conv maps become vectors; repeatable.",
             show_default="all",

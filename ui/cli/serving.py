@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 import socket
 import ssl
@@ -89,19 +88,11 @@ UploadsOption = Annotated[
 ]
 
 
-def require_finite(value: float) -> float:
-    """Return a number of the command line; raises `typer.BadParameter` for nan and inf."""
-    if not math.isfinite(value):
-        raise typer.BadParameter("it must be a finite number")
-    return value
-
-
 BodyOption = Annotated[
     float,
     typer.Option(
         "--max-body-mb",
         min=0.001,
-        callback=require_finite,
         help="Refuse larger requests.",
         rich_help_panel=LIMITS,
     ),
@@ -111,7 +102,6 @@ BodyTimeOption = Annotated[
     typer.Option(
         "--body-timeout",
         min=0.1,
-        callback=require_finite,
         help="Seconds that a request may arrive in.",
         rich_help_panel=LIMITS,
     ),
@@ -121,7 +111,6 @@ SearchTimeOption = Annotated[
     typer.Option(
         "--timeout",
         min=0.1,
-        callback=require_finite,
         help="Seconds that a search may take.",
         rich_help_panel=LIMITS,
     ),

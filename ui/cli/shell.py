@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +29,26 @@ def _trust(context: Any, _option: Any, is_trusted: bool) -> None:
         context.call_on_close(
             lambda: os.environ.pop(TRUST) if before is None else os.environ.update({TRUST: before})
         )
+
+
+def _require_finite(_context: Any, _option: Any, value: Any) -> Any:
+    """Return a number, or several, if any; raises `typer.BadParameter` for nan and inf."""
+    numbers = value if isinstance(value, tuple | list) else () if value is None else (value,)
+    if not all(map(math.isfinite, numbers)):
+        raise typer.BadParameter("it must be a finite number")
+    return value
+
+
+def require_choice(choices: Sequence[str]) -> Callable[[list[str] | None], list[str] | None]:
+    """Return a callback for an option that may be repeated, each time with one of these."""
+
+    def check(values: list[str] | None) -> list[str] | None:
+        for value in values or ():
+            if value not in choices:
+                raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}")
+        return values
+
+    return check
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -68,6 +90,9 @@ class ErrorReportingGroup(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is None:
             return None
+        for option in command.params:
+            if option.type.name.startswith("float") and option.callback is None:
+                option.callback = _require_finite
         names = {option.name for option in command.params}
         if "store" in names and "trust" not in names:
             command.params.append(

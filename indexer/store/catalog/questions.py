@@ -26,6 +26,7 @@ from indexer.store.catalog.row_checksums import (
 from indexer.store.catalog.state import read_state
 
 IDS_A_STATEMENT = 500
+MOST_ID = 2**63 - 1  # databases take no larger numbers, people may type some
 
 AskWith = Callable[[str, Sequence[object]], Iterable[Sequence[Any]]]
 """Executes a query with values for its question marks, and returns its rows."""
@@ -72,7 +73,7 @@ class CatalogQuestions(ABC):
     def images(self, ids: Sequence[int]) -> list[ImageFields]:
         found: list[ImageFields] = []
         with self.moment() as ask:
-            for part in parts_of(ids):
+            for part in parts_of([image_id for image_id in ids if abs(image_id) <= MOST_ID]):
                 found += self._fields(ask, f"{ALL_IMAGES} WHERE id IN ({places(part)})", part)
         return found
 
