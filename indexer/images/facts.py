@@ -7,6 +7,7 @@ import datetime as dt
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -61,20 +62,37 @@ def read_facts(image: Image.Image, warnings: list[str]) -> ImageFacts:
         turned = exif.get(ExifTags.Base.Orientation, 1) in TURNED
         if turned and image.format != "TIFF":
             width, height = height, width
-        camera = _camera(exif)
+        camera = _camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model))
         details = exif.get_ifd(ExifTags.IFD.Exif)
-        taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-        with contextlib.suppress(ValueError):  # a camera whose clock was never set
-            taken_at = dt.datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S")
+        original = details.get(ExifTags.Base.DateTimeOriginal)
+        taken_at = _date(original or exif.get(ExifTags.Base.DateTime))
     except PARSER_FAULTS:
         warnings.append(BAD_EXIF)
     return ImageFacts(width, height, image.format or "", taken_at, camera)
 
 
-def _camera(exif: Image.Exif) -> str | None:
-    maker, model = (
-        str(exif.get(tag, "")).replace("\0", "").strip()
-        for tag in (ExifTags.Base.Make, ExifTags.Base.Model)
-    )
+def facts_of_page(page: Any, size: tuple[int, int]) -> ImageFacts:
+    """Return the facts of a page of a TIFF that tifffile opened, of (width, height) upright."""
+
+    def value(tag: int) -> Any:
+        found = page.tags.get(tag)
+        return None if found is None else found.value
+
+    details = value(ExifTags.IFD.Exif)
+    original = details.get("DateTimeOriginal") if isinstance(details, dict) else None
+    taken_at = _date(original or value(ExifTags.Base.DateTime))
+    camera = _camera(value(ExifTags.Base.Make), value(ExifTags.Base.Model))
+    return ImageFacts(*size, "TIFF", taken_at, camera)
+
+
+def _date(taken: object) -> dt.datetime | None:
+    """Return a date as EXIF has it, None for a camera whose clock was never set."""
+    with contextlib.suppress(ValueError):
+        return dt.datetime.strptime(str(taken)[:19], "%Y:%m:%d %H:%M:%S")
+    return None
+
+
+def _camera(*names: object) -> str | None:
+    maker, model = ("" if n is None else str(n).replace("\0", "").strip() for n in names)
     # Many makers repeat their name in the model.
     return (model if model.startswith(maker) else f"{maker} {model}").strip() or None

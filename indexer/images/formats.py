@@ -17,17 +17,8 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from indexer.arrays import Pixels
 from indexer.errors import ImageTooLargeError, InaccessibleImageError, UnreadableImageError
 from indexer.images.colour import ProfileError, to_srgb
-from indexer.images.deep import (
-    TIFF_STARTS,
-    find_subpicture,
-    has_subpictures,
-    is_deep,
-    open_tiff,
-    orientation_of,
-    read_deep,
-    to_image,
-)
-from indexer.images.facts import PARSER_FAULTS, ImageFacts, read_facts
+from indexer.images.deep import TIFF_STARTS, has_subpictures, is_deep, read_deep, to_image
+from indexer.images.facts import PARSER_FAULTS, ImageFacts, facts_of_page, read_facts
 from indexer.images.ground import flatten, seek_content, strips
 from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
@@ -36,6 +27,7 @@ from indexer.images.oversize import reduce_size
 from indexer.images.pages import choose_page, pick_page
 from indexer.images.png import SIGNATURE, DamagedPngError, check_png, find_exif
 from indexer.images.request import ImageRequest
+from indexer.images.tiff_page import NOTE, find_subpicture, open_tiff, orientation_of
 
 FORMATS = (  # and HEIF
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF"),
@@ -174,8 +166,11 @@ def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
         chosen = pick_page(areas, [bool(page.is_reduced) for page in pages], wanted.page)
         page = pages[chosen]
         image, size = read_within(opened, page, orientation_of(page), wanted, chosen)
-    facts = ImageFacts(*size, "TIFF", None, None)
-    return LoadedImage(to_pixels(_to_rgb(image, None, [])), facts, len(pages), chosen)
+        facts = facts_of_page(page, size)
+        profile = page.iccprofile
+    warnings: list[str] = []
+    pixels = to_pixels(_to_rgb(image, profile, warnings))
+    return LoadedImage(pixels, facts, len(pages), chosen, tuple(warnings))
 
 
 def _checked_png(data: bytes, wanted: ImageRequest, warnings: list[str]) -> bytes:
@@ -205,7 +200,7 @@ def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str
     is_over = wanted.must_reduce(*image.size, image.format)
     if wanted.is_confined:
         check_scans(image)
-    if not (is_over and image.format == "TIFF"):
+    if not (image.format == "TIFF" and (is_over or is_deep(image))):
         wanted.reserve(bytes_to_decode(image, wanted))
     read = _read_apart(image, pages.chosen, wanted, is_over)
     facts = read_facts(image, warnings)  # of some formats Pillow decodes all then
@@ -232,15 +227,16 @@ def _read_apart(
     """Return a picture that Pillow would cut to 8 bits, or hold as a whole; None for any other."""
     if image.fp is None:
         return None
-    if is_over and image.format == "TIFF":
+    is_odd = is_deep(image)
+    if image.format == "TIFF" and (is_over or is_odd):
         with open_tiff(image.fp) as file:
             chosen = file.pages[page]
             return read_within(file, chosen, orientation_of(chosen), wanted, page)[0]
-    if not is_over and is_deep(image):
+    if not is_over and is_odd:
         data = _read(image.fp)
         if image.format == "PNG":  # Pillow would decode all of it to look for a later one
             image.info.setdefault("exif", find_exif(data))
-        return read_deep(data, image.format, page)
+        return read_deep(data, image.format)
     return None
 
 
@@ -262,6 +258,8 @@ def _decode_other(image: ImageFile.ImageFile) -> Image.Image:
 
 def _to_rgb(image: Image.Image, profile: bytes | None, warnings: list[str]) -> Image.Image:
     """Return an image in RGB, without transparency, in the colours of its profile."""
+    if note := image.info.get(NOTE):
+        warnings.append(note)
     if image.mode.startswith("I") or image.mode == "F":
         image = to_image(np.asarray(image))
     if image.has_transparency_data:
