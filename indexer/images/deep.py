@@ -72,6 +72,8 @@ def read_deep(data: bytes, file_format: str | None) -> Image.Image:
 
     Raises `ValueError` and others for what is not supported.
     """
+    if file_format == "PPM" and data.startswith(b"P3"):
+        return to_image(_read_plain_ppm(data))
     if file_format == "PPM":
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         return to_image(np.asarray(values)[:, :, ::-1])
@@ -79,6 +81,16 @@ def read_deep(data: bytes, file_format: str | None) -> Image.Image:
 
     decode = imagecodecs.png_decode if file_format == "PNG" else imagecodecs.jpeg2k_decode
     return to_image(np.asarray(decode(data)))
+
+
+def _read_plain_ppm(data: bytes) -> Values:
+    """Return the values (H, W, 3) of a PPM written as text."""
+    numbers = [int(word) for word in re.sub(rb"#[^\n]*", b"", data[2:]).split()]
+    width, height = numbers[:2]
+    count = 3 * width * height
+    if len(numbers) < 3 + count:
+        raise ValueError("the file is truncated")
+    return np.array(numbers[3 : 3 + count], np.uint32).reshape(height, width, 3)
 
 
 def to_image(

@@ -16,18 +16,25 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from indexer.arrays import Pixels
 from indexer.errors import ImageTooLargeError, InaccessibleImageError, UnreadableImageError
-from indexer.images.colour import ProfileError, to_srgb
-from indexer.images.deep import TIFF_STARTS, has_subpictures, is_deep, read_deep, to_image
+from indexer.images.deep import TIFF_STARTS, has_subpictures, is_deep, read_deep
 from indexer.images.facts import PARSER_FAULTS, ImageFacts, facts_of_page, read_facts
-from indexer.images.ground import flatten, seek_content, strips
+from indexer.images.ground import seek_content
 from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
 from indexer.images.needs import bytes_to_decode
 from indexer.images.oversize import reduce_size
 from indexer.images.pages import choose_page, pick_page
-from indexer.images.png import SIGNATURE, DamagedPngError, check_png, find_exif
+from indexer.images.png import (
+    SIGNATURE,
+    DamagedPngError,
+    add_details,
+    check_png,
+    find_exif,
+    is_cut_short,
+)
 from indexer.images.request import ImageRequest
-from indexer.images.tiff_page import NOTE, find_subpicture, open_tiff, orientation_of
+from indexer.images.rgb import drop_false_opacity, has_no_opacity, profile_of, to_pixels, to_rgb
+from indexer.images.tiff_page import find_subpicture, open_tiff, orientation_of
 
 FORMATS = (  # and HEIF
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF"),
@@ -107,12 +114,19 @@ def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> L
             opened = Image.open(stream, formats=_load_heif())
     with opened as image:
         if image.format == "PNG" and image.fp is not None:
-            data = _read(image.fp)
-            checked = _checked_png(data, wanted, warnings)
-            if checked is not data:
-                with Image.open(BytesIO(checked), formats=FORMATS) as clean:
-                    return _decode(clean, wanted, warnings)
+            return _load_png(image, _read(image.fp), wanted, warnings)
         return _load_subpicture(image, wanted, warnings) or _decode(image, wanted, warnings)
+
+
+def _load_png(
+    image: ImageFile.ImageFile, data: bytes, wanted: ImageRequest, warnings: list[str]
+) -> LoadedImage:
+    """Decode an opened PNG of these bytes."""
+    checked = _checked_png(data, wanted, warnings)
+    if checked is data:
+        return _decode(image, wanted, warnings, data)
+    with Image.open(BytesIO(checked), formats=FORMATS) as clean:
+        return _decode(clean, wanted, warnings, checked)
 
 
 def _load_subpicture(
@@ -130,7 +144,7 @@ def _load_subpicture(
             return None
         found, size = read_within(file, page, orientation_of(file.pages[0]), wanted)
     facts = replace(read_facts(image, warnings), width=size[0], height=size[1])
-    rgb = _to_rgb(found, image.info.get("icc_profile"), warnings)
+    rgb = to_rgb(found, image.info.get("icc_profile"), warnings)
     return LoadedImage(to_pixels(rgb), facts, warnings=tuple(warnings))
 
 
@@ -169,7 +183,7 @@ def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
         facts = facts_of_page(page, size)
         profile = page.iccprofile
     warnings: list[str] = []
-    pixels = to_pixels(_to_rgb(image, profile, warnings))
+    pixels = to_pixels(to_rgb(image, profile, warnings))
     return LoadedImage(pixels, facts, len(pages), chosen, tuple(warnings))
 
 
@@ -193,9 +207,14 @@ def _load_heif() -> tuple[str, ...]:
     return ("HEIF",)
 
 
-def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str]) -> LoadedImage:
+def _decode(
+    image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str], png: bytes = b""
+) -> LoadedImage:
+    """Decode an opened picture; of a PNG, `png` are all bytes."""
     if not wanted.is_confined and not _is_plain(image):
         raise NeedsConfinementError
+    if png:
+        add_details(image, png)
     pages = choose_page(image, wanted.page)
     is_over = wanted.must_reduce(*image.size, image.format)
     if wanted.is_confined:
@@ -203,8 +222,12 @@ def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str
     if not (image.format == "TIFF" and (is_over or is_deep(image))):
         wanted.reserve(bytes_to_decode(image, wanted))
     read = _read_apart(image, pages.chosen, wanted, is_over)
-    facts = read_facts(image, warnings)  # of some formats Pillow decodes all then
-    profile = image.info.get("icc_profile")
+    profile = profile_of(image)
+    if png and read is None:
+        image.load()  # for the facts Pillow does so, too, but then its faults would pass for theirs
+        if is_cut_short(image, png):
+            wanted.check_damage("is damaged (pixels are missing at its end)", warnings)
+    facts = read_facts(image, warnings)
     pixels = None
     if read is None:
         if is_over:
@@ -213,11 +236,11 @@ def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str
             image.draft(None, draft)
         pixels = decode_jpeg(image, lambda what: wanted.check_damage(what, warnings))
     if pixels is None:
-        pixels = to_pixels(_to_rgb(read or _decode_other(image), profile, warnings))
+        pixels = to_pixels(to_rgb(read or _decode_other(image), profile, warnings))
     elif profile:
         grey = image.mode == "L"
         plain = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
-        pixels = to_pixels(_to_rgb(plain, profile, warnings))
+        pixels = to_pixels(to_rgb(plain, profile, warnings))
     return LoadedImage(pixels, facts, pages.count, pages.chosen, tuple(warnings))
 
 
@@ -251,35 +274,10 @@ def _decode_other(image: ImageFile.ImageFile) -> Image.Image:
     """Return what is no common JPEG, upright."""
     if getattr(image, "is_animated", False) and image.format in ANIMATED:
         seek_content(image)
+    is_opaque = has_no_opacity(image)
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    return image
-
-
-def _to_rgb(image: Image.Image, profile: bytes | None, warnings: list[str]) -> Image.Image:
-    """Return an image in RGB, without transparency, in the colours of its profile."""
-    if note := image.info.get(NOTE):
-        warnings.append(note)
-    if image.mode.startswith("I") or image.mode == "F":
-        image = to_image(np.asarray(image))
-    if image.has_transparency_data:
-        image = flatten(image)
-    elif image.mode not in ("RGB", "L", "CMYK"):
-        image = image.convert("RGB")
-    if profile:
-        try:
-            return to_srgb(image, profile)
-        except ProfileError as error:
-            warnings.append(f"its colour profile {error} and was ignored")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def to_pixels(image: Image.Image) -> Pixels:
-    """Return the pixels (H, W, 3) of an image in RGB; as a whole, Pillow copies them twice."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for box in strips(image.size):
-        pixels[box[1] : box[3]] = np.asarray(image.crop(box))
-    return pixels
+    return drop_false_opacity(image, is_opaque)
 
 
 def _reason(error: BaseException, stream: object) -> str:
