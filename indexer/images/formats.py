@@ -22,6 +22,7 @@ from indexer.images.ground import seek_content
 from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
 from indexer.images.needs import bytes_to_decode
+from indexer.images.other_files import LONGEST, explain
 from indexer.images.oversize import reduce_size
 from indexer.images.pages import choose_page, pick_page
 from indexer.images.png import (
@@ -280,16 +281,14 @@ def _decode_other(image: ImageFile.ImageFile) -> Image.Image:
     return drop_false_opacity(image, is_opaque)
 
 
-def _reason(error: BaseException, stream: object) -> str:
-    with contextlib.suppress(OSError):
-        if isinstance(stream, BytesIO):
-            size = stream.getbuffer().nbytes
-        else:
-            size = Path(stream).stat().st_size if isinstance(stream, str | os.PathLike) else 1
-        if size == 0:
-            return "is empty (0 bytes)"
+def _reason(error: BaseException, stream: str | os.PathLike[str] | IO[bytes]) -> str:
+    start: bytes | None = None
+    with contextlib.suppress(OSError, ValueError), _opening(stream) as file:
+        start = file.read(LONGEST)
+    if start == b"":
+        return "is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
-        return "is not a readable image, or its header is damaged"
+        return explain(start or b"")
     if isinstance(error, MemoryError):
         return "needs more memory than is available"
     return f"cannot be decoded: {str(error).strip() or type(error).__name__}"

@@ -139,14 +139,27 @@ def test_loops_pipes_and_dead_links_end_nothing(tmp_path: Path) -> None:
     assert {Path(path).name for path, _ in walk.problems} <= {"loop.jpg"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such links and pipes")
+def test_what_is_no_file_is_counted_by_its_kind(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "real/b.jpg")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "dead.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    walk = Walk()
+    assert len(list(find_images(tmp_path, walk=walk))) == 2
+    assert walk.skipped == {"folder link": 1, "broken link": 1, "special file": 1}
+    assert walk.broken == {str(tmp_path / "dead.jpg")}
+
+
 def test_sniffing_finds_images_of_other_suffixes(tmp_path: Path) -> None:
-    for name, format_ in (("scan", "PNG"), ("pic.dat", "JPEG"), ("x.img", "WEBP"), ("g", "GIF")):
+    kinds = {"scan": "PNG", "pic.dat": "JPEG", "x.img": "WEBP", "g": "GIF", "n": "PPM"}
+    for name, format_ in kinds.items():
         Image.new("RGB", (4, 4)).save(tmp_path / name, format_)
     touch(tmp_path, "text", "short")
     (tmp_path / "empty").write_bytes(b"")
     assert names(tmp_path) == []
     found = [entry.name for entry in find_images(tmp_path, sniff=True)]
-    assert found == ["g", "pic.dat", "scan", "x.img"]
+    assert found == sorted(kinds)
 
 
 IGNORED = """\
