@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from indexer.arrays import Pixels
 from indexer.errors import ImageTooLargeError, InaccessibleImageError, UnreadableImageError
 from indexer.images.deep import TIFF_STARTS, has_subpictures, is_deep, read_deep
-from indexer.images.facts import PARSER_FAULTS, ImageFacts, facts_of_page, read_facts
+from indexer.images.facts import PARSER_FAULTS, TURNED, ImageFacts, facts_of_page, read_facts
 from indexer.images.ground import seek_content
 from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
 from indexer.images.needs import bytes_to_decode
-from indexer.images.other_files import LONGEST, explain
 from indexer.images.oversize import reduce_size
 from indexer.images.pages import choose_page, pick_page
 from indexer.images.png import (
@@ -33,9 +29,12 @@ from indexer.images.png import (
     find_exif,
     is_cut_short,
 )
+from indexer.images.raw import Preview, find_preview, may_be_raw
 from indexer.images.request import ImageRequest
 from indexer.images.rgb import drop_false_opacity, has_no_opacity, profile_of, to_pixels, to_rgb
+from indexer.images.streams import explain_fault, opening, read_all
 from indexer.images.tiff_page import find_subpicture, open_tiff, orientation_of
+from indexer.images.upright import turn_upright
 
 FORMATS = (  # and HEIF
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF"),
@@ -94,7 +93,7 @@ def decode_image(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageReques
     except PARSER_FAULTS as error:
         by_system = isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
         kind = InaccessibleImageError if by_system else UnreadableImageError
-        raise kind(label, _reason(error, stream)) from error
+        raise kind(label, explain_fault(error, stream)) from error
 
 
 def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> LoadedImage:
@@ -104,18 +103,22 @@ def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> L
     except UnidentifiedImageError:
         if not wanted.is_confined:
             raise NeedsConfinementError from None
-        with _opening(stream) as file:
+        with opening(stream) as file:
             start = file.read(len(SIGNATURE))
             if start.startswith(TIFF_STARTS):
+                if preview := find_preview(file, wanted.page):
+                    return _load_preview(preview, wanted, warnings)
                 return _load_odd_tiff(file, wanted)
         if start == SIGNATURE:
-            data = _checked_png(_read(stream), wanted, warnings)
+            data = _checked_png(read_all(stream), wanted, warnings)
             opened = Image.open(BytesIO(data), formats=FORMATS)
         else:
             opened = Image.open(stream, formats=_load_heif())
     with opened as image:
+        if may_be_raw(image) and (preview := find_preview(image.fp, wanted.page)):
+            return _load_preview(preview, wanted, warnings)
         if image.format == "PNG" and image.fp is not None:
-            return _load_png(image, _read(image.fp), wanted, warnings)
+            return _load_png(image, read_all(image.fp), wanted, warnings)
         return _load_subpicture(image, wanted, warnings) or _decode(image, wanted, warnings)
 
 
@@ -128,6 +131,19 @@ def _load_png(
         return _decode(image, wanted, warnings, data)
     with Image.open(BytesIO(checked), formats=FORMATS) as clean:
         return _decode(clean, wanted, warnings, checked)
+
+
+def _load_preview(preview: Preview, wanted: ImageRequest, warnings: list[str]) -> LoadedImage:
+    """Decode the preview of a camera RAW."""
+    with Image.open(BytesIO(preview.jpeg), formats=("JPEG", "MPO")) as image:
+        is_upright = ExifTags.Base.Orientation in image.getexif()
+        loaded = _decode(image, wanted, warnings)
+    orientation = 1 if is_upright else preview.orientation
+    width, height = loaded.facts.width, loaded.facts.height
+    size = (height, width) if orientation in TURNED else (width, height)
+    facts = replace(preview.facts, width=size[0], height=size[1])
+    pixels = turn_upright(loaded.pixels, orientation)
+    return LoadedImage(pixels, facts, warnings=tuple(warnings))
 
 
 def _load_subpicture(
@@ -147,28 +163,6 @@ def _load_subpicture(
     facts = replace(read_facts(image, warnings), width=size[0], height=size[1])
     rgb = to_rgb(found, image.info.get("icc_profile"), warnings)
     return LoadedImage(to_pixels(rgb), facts, warnings=tuple(warnings))
-
-
-@contextlib.contextmanager
-def _opening(stream: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Yield a file or a stream at its beginning."""
-    if isinstance(stream, str | os.PathLike):
-        with Path(stream).open("rb") as file:
-            yield file
-    else:
-        stream.seek(0)
-        yield stream
-
-
-def _read(stream: str | os.PathLike[str] | IO[bytes]) -> bytes:
-    """Return all bytes of a file; a stream stays where it is."""
-    if isinstance(stream, str | os.PathLike):
-        return Path(stream).read_bytes()
-    place = stream.tell()
-    stream.seek(0)
-    data = stream.read()
-    stream.seek(place)
-    return data
 
 
 def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
@@ -257,7 +251,7 @@ def _read_apart(
             chosen = file.pages[page]
             return read_within(file, chosen, orientation_of(chosen), wanted, page)[0]
     if not is_over and is_odd:
-        data = _read(image.fp)
+        data = read_all(image.fp)
         if image.format == "PNG":  # Pillow would decode all of it to look for a later one
             image.info.setdefault("exif", find_exif(data))
         return read_deep(data, image.format)
@@ -279,16 +273,3 @@ def _decode_other(image: ImageFile.ImageFile) -> Image.Image:
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
     return drop_false_opacity(image, is_opaque)
-
-
-def _reason(error: BaseException, stream: str | os.PathLike[str] | IO[bytes]) -> str:
-    start: bytes | None = None
-    with contextlib.suppress(OSError, ValueError), _opening(stream) as file:
-        start = file.read(LONGEST)
-    if start == b"":
-        return "is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
-        return explain(start or b"")
-    if isinstance(error, MemoryError):
-        return "needs more memory than is available"
-    return f"cannot be decoded: {str(error).strip() or type(error).__name__}"
