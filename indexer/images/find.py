@@ -17,11 +17,11 @@ from indexer.sources.place import Place, is_below, path_below, to_place
 from indexer.sources.source import Entry, Listing
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".jpg_large", ".jpeg_large")
-HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
+HEIF_SUFFIXES = (".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif")
 JPEG_2000_SUFFIXES = (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")
 NETPBM_SUFFIXES = (".pbm", ".pgm", ".ppm", ".pnm")
 RAW_SUFFIXES = (".dng", ".nef", ".nrw", ".cr2", ".arw", ".pef")  # by their previews
-OTHER_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".tga", ".mpo")
+OTHER_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".tga", ".mpo")
 SUFFIXES = (
     *JPEG_SUFFIXES,
     *HEIF_SUFFIXES,

@@ -20,7 +20,7 @@ from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
 from indexer.images.needs import bytes_to_decode
 from indexer.images.oversize import reduce_size
-from indexer.images.pages import choose_page, pick_page
+from indexer.images.pages import choose_page, knows_all_pages, pick_page
 from indexer.images.png import (
     SIGNATURE,
     DamagedPngError,
@@ -33,7 +33,7 @@ from indexer.images.raw import Preview, find_preview, may_be_raw
 from indexer.images.request import ImageRequest
 from indexer.images.rgb import drop_false_opacity, has_no_opacity, profile_of, to_pixels, to_rgb
 from indexer.images.streams import explain_fault, opening, read_all
-from indexer.images.tiff_page import find_subpicture, open_tiff, orientation_of
+from indexer.images.tiff_page import find_subpicture, obstacle, open_tiff, orientation_of
 from indexer.images.upright import turn_upright
 
 FORMATS = (  # and HEIF
@@ -117,6 +117,8 @@ def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> L
     with opened as image:
         if may_be_raw(image) and (preview := find_preview(image.fp, wanted.page)):
             return _load_preview(preview, wanted, warnings)
+        if image.format == "TIFF" and image.fp is not None and not knows_all_pages(image):
+            return _load_odd_tiff(image.fp, wanted)
         if image.format == "PNG" and image.fp is not None:
             return _load_png(image, read_all(image.fp), wanted, warnings)
         return _load_subpicture(image, wanted, warnings) or _decode(image, wanted, warnings)
@@ -171,7 +173,7 @@ def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
         pages: list[Any] = list(opened.pages)
         if not pages:
             raise ValueError("it is a TIFF without a page")
-        areas = [page.imagewidth * page.imagelength for page in pages]
+        areas = [0 if obstacle(page) else page.imagewidth * page.imagelength for page in pages]
         chosen = pick_page(areas, [bool(page.is_reduced) for page in pages], wanted.page)
         page = pages[chosen]
         image, size = read_within(opened, page, orientation_of(page), wanted, chosen)

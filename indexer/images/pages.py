@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from indexer.choices import PageChoice
+from indexer.images.facts import PARSER_FAULTS
 
 PAGED = ("TIFF", "MPO", "HEIF", "AVIF")  # formats whose frames are pictures of their own
 SUBFILE, REDUCED = 254, 1  # the tag of TIFF that tells a thumbnail
@@ -42,6 +43,18 @@ def _count_pages(image: Image.Image) -> int:
     if image.format not in PAGED or (image.format == "AVIF" and getattr(image, "n_frames", 1) > 1):
         return 1
     return int(getattr(image, "n_frames", 1))
+
+
+def knows_all_pages(image: Image.Image) -> bool:
+    """Whether Pillow can read all pages of an opened TIFF; it is left at the first."""
+    try:
+        for page in range(_count_pages(image)):
+            image.seek(page)
+    except PARSER_FAULTS:
+        return False
+    finally:
+        image.seek(0)
+    return True
 
 
 def _main_page(image: Image.Image, count: int, wanted: PageChoice) -> int:

@@ -230,3 +230,36 @@ def test_where_nothing_is_said_black_is_zero(original: Pixels, dtype: str) -> No
         place = page.tags[262].offset
     data[place : place + 2] = (261).to_bytes(2, "little")  # the tag of something else
     check(load_image(bytes(data)), original)
+
+
+def pages(*written: tuple[npt.NDArray[Any], str]) -> bytes:
+    out = BytesIO()
+    with tifffile.TiffWriter(out) as file:
+        for values, photometric in written:
+            file.write(values, photometric=photometric)
+    return out.getvalue()
+
+
+DEEP = GREY.astype(np.float64), "minisblack"
+NONE = GREY.astype(np.complex64), "minisblack"
+SENSOR = GREY.astype(np.uint16), "cfa"
+MASKED = GREY > 0, "mask"
+THUMBNAIL = np.ascontiguousarray(COLOUR[::8, ::8]), "rgb"
+
+
+@pytest.mark.parametrize("other", [DEEP, NONE, SENSOR, MASKED], ids=["deep", "none", "cfa", "mask"])
+def test_a_page_of_an_odd_kind_beside_the_picture(other: tuple[npt.NDArray[Any], str]) -> None:
+    loaded = load_image(pages((COLOUR, "rgb"), other))
+    check(loaded, COLOUR)
+    assert (loaded.pages, loaded.page) == (2, 0)
+    if other is not DEEP:
+        loaded = load_image(pages(other, (COLOUR, "rgb")))
+        check(loaded, COLOUR)
+        assert (loaded.pages, loaded.page) == (2, 1)
+        with pytest.raises(UnreadableImageError, match=r"not supported|not a picture"):
+            load_image(pages((COLOUR, "rgb"), other), page=1)
+
+
+def test_odd_pages_are_pictures_too() -> None:
+    check(load_image(pages((COLOUR, "rgb"), DEEP), page=1), GREY)
+    check(load_image(pages(THUMBNAIL, DEEP)), GREY)
