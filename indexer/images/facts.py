@@ -137,6 +137,13 @@ def _beside(image: Image.Image, found: _Found) -> _Found:
     return found.completed_by(_Found.of(dates, None, *(read_xmp(packet, n) for n in (MAKE, MODEL))))
 
 
+def read_orientation(image: Image.Image) -> object:
+    """Return the EXIF orientation of an opened image, 1 where it has none or a damaged block."""
+    with contextlib.suppress(*PARSER_FAULTS):
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return 1
+
+
 def facts_of_page(page: Any, size: tuple[int, int]) -> ImageFacts:
     """Return the facts of a page of a TIFF that tifffile opened, of (width, height) upright."""
 

@@ -14,7 +14,14 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from indexer.arrays import Pixels
 from indexer.errors import ImageTooLargeError, InaccessibleImageError, UnreadableImageError
 from indexer.images.deep import TIFF_STARTS, has_subpictures, is_deep, read_deep
-from indexer.images.facts import PARSER_FAULTS, TURNED, ImageFacts, facts_of_page, read_facts
+from indexer.images.facts import (
+    PARSER_FAULTS,
+    TURNED,
+    ImageFacts,
+    facts_of_page,
+    read_facts,
+    read_orientation,
+)
 from indexer.images.ground import seek_content
 from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
@@ -255,9 +262,15 @@ def _read_apart(
     if not is_over and is_odd:
         data = read_all(image.fp)
         if image.format == "PNG":  # Pillow would decode all of it to look for a later one
-            image.info.setdefault("exif", find_exif(data))
-        return read_deep(data, image.format)
+            image.info.setdefault("exif", find_exif(data, image.info))
+        read = read_deep(data, image.format)
+        orientation = read_orientation(image)
+        return read if orientation == 1 else _turned(read, orientation)
     return None
+
+
+def _turned(image: Image.Image, orientation: object) -> Image.Image:
+    return Image.fromarray(turn_upright(np.asarray(image), orientation))
 
 
 def _is_plain(image: ImageFile.ImageFile) -> bool:

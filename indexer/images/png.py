@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
+from typing import Any
 
 from PIL import Image
 
@@ -21,6 +23,7 @@ PASSES = (
     (1, 0, 2, 2),
     (0, 1, 1, 2),
 )
+EXIF_TEXT = "Raw profile type exif"  # in which ImageMagick keeps the block, after three lines
 INFLATED = 1 << 20  # bytes at a time
 NAMES = {b"iCCP": "colour profile", b"eXIf": "EXIF block"}  # of chunks that do without pixels
 
@@ -46,15 +49,24 @@ def check_png(data: bytes) -> tuple[bytes, list[str]]:
     return (b"".join(kept), left_out) if left_out else (data, left_out)
 
 
-def find_exif(data: bytes) -> bytes:
-    """Return the EXIF block of a PNG file as JPEG has it, nothing where it has none."""
+def find_exif(data: bytes, info: Mapping[Any, Any]) -> bytes:
+    """Return the EXIF block of a PNG file as JPEG has it, nothing where it has none.
+
+    It is a chunk, or a text among the `info` of the opened picture.
+    """
     found = next((chunk for kind, chunk in _chunks(data) if kind == b"eXIf"), None)
-    return b"" if found is None else b"Exif\0\0" + found[8:-4]
+    if found is not None:
+        return b"Exif\0\0" + found[8:-4]
+    try:
+        return bytes.fromhex("".join(str(info.get(EXIF_TEXT, "")).split("\n")[3:]))
+    except ValueError:
+        return b""
 
 
 def add_details(image: Image.Image, data: bytes) -> None:
     """Add the code points of a PNG to its info, and bring its transparent tone to 8 bits."""
-    codes = next((chunk[8:-4] for kind, chunk in _chunks(data) if kind == b"cICP"), b"")
+    before = takewhile(lambda found: found[0] != b"IDAT", _chunks(data))
+    codes = next((chunk[8:-4] for kind, chunk in before if kind == b"cICP"), b"")
     if len(codes) >= 2:
         image.info[CODES] = (codes[0], codes[1])
     tone, bits = image.info.get("transparency"), data[24]

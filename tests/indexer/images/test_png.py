@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from indexer.errors import DamagedImageError, UnreadableImageError
 from indexer.images.decode import load_image
@@ -76,3 +79,44 @@ def test_damage_is_not_taken_for_that_of_exif() -> None:
 
     with pytest.raises(UnreadableImageError, match="broken data stream"):
         load_image(png(ROWS, compress=spoil))
+
+
+def turned_block() -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Model] = "Scanner"
+    return exif.tobytes()
+
+
+def as_text(block: bytes) -> bytes:
+    """As ImageMagick writes it."""
+    digits = block.hex()
+    lines = "\n".join(digits[start : start + 72] for start in range(0, len(digits), 72))
+    text = f"\nexif\n{len(block):8}\n{lines}\n".encode()
+    return chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("is_text", [False, True])
+def test_exif_turns_pictures_of_every_depth(dtype: Any, is_text: bool) -> None:
+    stored = np.ascontiguousarray(np.rot90(COLOUR)).astype(dtype) * (np.iinfo(dtype).max // 255)
+    block = turned_block()
+    extra = as_text(block) if is_text else chunk(b"eXIf", block[6:])
+    data = bytes(imagecodecs.png_encode(stored))
+    place = data.index(b"IDAT") - 4
+    loaded = load_image(data[:place] + extra + data[place:])
+    np.testing.assert_array_equal(loaded.pixels, COLOUR)
+    facts = loaded.facts
+    assert (facts.width, facts.height, facts.camera) == (WIDTH, HEIGHT, "Scanner")
+
+
+@pytest.mark.parametrize(
+    "extra", [chunk(b"eXIf", b"damaged" * 9), as_text(b"damaged" * 9)], ids=["chunk", "text"]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_damaged_block_leaves_the_picture_as_it_is(dtype: Any, extra: bytes) -> None:
+    data = bytes(imagecodecs.png_encode(COLOUR.astype(dtype) * (np.iinfo(dtype).max // 255)))
+    place = data.index(b"IDAT") - 4
+    loaded = load_image(data[:place] + extra + data[place:])
+    np.testing.assert_array_equal(loaded.pixels, COLOUR)
+    assert any("EXIF block is damaged" in warning for warning in loaded.warnings)
