@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from io import BytesIO
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from indexer.arrays import BoolArray
+from indexer.images.jpeg2000 import decode_values, read_header
 from indexer.images.tones import Values, row_slices, to_8_bits
 
 BITS, COMPRESSION, PHOTOMETRIC, PLANES = 258, 259, 262, 284  # tags of TIFF
@@ -39,7 +41,7 @@ def is_deep(image: ImageFile.ImageFile) -> bool:
     if image.format == "PNG":
         return bool(data[24:25] == b"\x10")
     if image.format == "JPEG2000":
-        return _jpeg2000_bits(data) > 8
+        return not read_header(image.fp).is_plain
     header = PPM_HEADER.match(data)
     return image.mode == "RGB" and header is not None and int(header[1]) > 255
 
@@ -77,10 +79,12 @@ def read_deep(data: bytes, file_format: str | None) -> Image.Image:
     if file_format == "PPM":
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         return to_image(np.asarray(values)[:, :, ::-1])
+    if file_format == "JPEG2000":
+        decoded = decode_values(data, read_header(BytesIO(data)))
+        return decoded if isinstance(decoded, Image.Image) else to_image(decoded)
     import imagecodecs
 
-    decode = imagecodecs.png_decode if file_format == "PNG" else imagecodecs.jpeg2k_decode
-    return to_image(np.asarray(decode(data)))
+    return to_image(np.asarray(imagecodecs.png_decode(data)))
 
 
 def _read_plain_ppm(data: bytes) -> Values:
@@ -124,13 +128,6 @@ def to_image(
         rgba[~valid, 3] = 0
     del tones, alpha
     return Image.fromarray(rgba)
-
-
-def _jpeg2000_bits(data: bytes) -> int:
-    """Return how many bits the first component has, 8 where the file does not say."""
-    box = data.find(b"ihdr", 0, 200)
-    place = box + 14 if box >= 0 else 42  # after the size of the image, or in the SIZ marker
-    return (data[place] & 0x7F) + 1 if len(data) > place else 8
 
 
 def full_opacity(values: Values) -> float:

@@ -10,6 +10,7 @@ from indexer.images.colour import ProfileError, to_srgb
 from indexer.images.colour_codes import find_codes, profile_of_codes, profile_of_gamma
 from indexer.images.deep import to_image
 from indexer.images.ground import flatten, strips
+from indexer.images.jpeg2000 import read_header
 from indexer.images.png import CODES
 from indexer.images.tiff_page import NOTE
 
@@ -53,6 +54,9 @@ def profile_of(image: ImageFile.ImageFile) -> bytes | None:
         if own or "srgb" in image.info:
             return own
         return profile_of_gamma(image.info.get("gamma"), image.info.get("chromaticity"))
+    if image.format == "JPEG2000" and image.fp is not None:
+        header = read_header(image.fp)
+        return header.profile if header.is_plain else None  # else it is applied already
     if own or image.format not in ("AVIF", "HEIF") or image.fp is None:
         return own
     found = find_codes(image.fp)
