@@ -32,6 +32,7 @@ STARTS = {  # of files, by what they are
     b"<?xml": "an XML file",
     b"<!DOCTYPE": "a web page",
     b"<html": "a web page",
+    b"version https://": "a pointer of Git LFS",
     b"PK\x03\x04": "a zip archive",
     b"\x1f\x8b": "a gzip archive",
     b"\x1aE\xdf\xa3": "a video",

@@ -179,6 +179,13 @@ def test_an_ignore_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["keep.png", "raw.jpg", "deep/1/y.jpg", "sub/top.jpg"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_ignore_file_of_another_encoding(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path, "größe.jpg", "a.png", "b.jpg")
+    (tmp_path / ".cbirignore").write_text("größe.*\n*.png\n", encoding)
+    assert names(tmp_path) == ["b.jpg"]
+
+
 def test_an_ignore_file_holds_below_its_folder(tmp_path: Path) -> None:
     touch(tmp_path, "x.jpg", "sub/x.jpg", "sub/a.jpg", "sub/deep/x.jpg")
     (tmp_path / "sub" / ".cbirignore").write_text("x.jpg\n", "utf-8")

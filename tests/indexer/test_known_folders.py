@@ -352,3 +352,11 @@ def test_an_image_whose_link_leads_nowhere_now_is_kept(desk: Desk, tmp_path: Pat
     assert "link to nothing. Is the drive mounted?" in reason
     (desk.photos / "a.png").unlink()
     assert desk.index().removed == 1
+
+
+@pytest.mark.parametrize("seconds", [-(10**10), 10**10, 253_402_300_799])
+def test_files_of_any_date_are_indexed(desk: Desk, seconds: int) -> None:
+    path = plain(desk.photos / "a.png", RED)
+    os.utime(path, (0, seconds))
+    assert desk.index().added == 1
+    assert desk.index().unchanged == 1

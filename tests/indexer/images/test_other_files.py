@@ -32,6 +32,7 @@ def saved(file_format: str) -> bytes:
         (b"\0\0\0\x18ftypisom" + bytes(90), "a video"),
         (b"\0\0\0\x18ftypcrx " + bytes(90), "a camera RAW"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of Git LFS"),
         (bytes(imagecodecs.jpegls_encode(PIXELS)), "a JPEG of a kind"),
     ],
 )
