@@ -12,6 +12,7 @@ from indexer.images.facts import PARSER_FAULTS
 
 PAGED = ("TIFF", "MPO", "HEIF", "AVIF")  # formats whose frames are pictures of their own
 SUBFILE, REDUCED = 254, 1  # the tag of TIFF that tells a thumbnail
+GAIN_MAP = b"hdrgm:Version"  # in the XMP of a JPEG whose second picture only brightens the first
 THUMBNAIL = 4  # times fewer pixels than the largest page
 
 
@@ -40,6 +41,8 @@ def choose_page(image: Image.Image, wanted: int | PageChoice = "auto") -> Pages:
 
 
 def _count_pages(image: Image.Image) -> int:
+    if image.format == "MPO" and GAIN_MAP in image.info.get("xmp", b""):
+        return 1
     if image.format not in PAGED or (image.format == "AVIF" and getattr(image, "n_frames", 1) > 1):
         return 1
     return int(getattr(image, "n_frames", 1))
