@@ -16,8 +16,9 @@ from indexer.images.jpeg2000 import decode_values, read_header
 from indexer.images.tones import Values, row_slices, to_8_bits
 
 BITS, COMPRESSION, PHOTOMETRIC, PLANES = 258, 259, 262, 284  # tags of TIFF
-COLOUR_MAP, EXTRA, SAMPLE_FORMAT = 320, 338, 339
-UNSIGNED, WHITE_IS_ZERO, SEPARATE, WEBP = 1, 0, 2, 50001  # their values
+WIDTH, HEIGHT, STRIP_BYTES, COLOUR_MAP, EXTRA, SAMPLE_FORMAT = 256, 257, 279, 320, 338, 339
+UNCOMPRESSED, YCBCR = 1, 6  # their values
+UNSIGNED, WHITE_IS_ZERO, SEPARATE, WEBP = 1, 0, 2, 50001
 GREYS = {WHITE_IS_ZERO, 1}
 SHORT_PALETTE = 256  # values below are of 8 bits, where 16 are due
 SUBPICTURES = 330  # the tag of TIFF that points at them
@@ -54,8 +55,10 @@ def _is_odd_tiff(tags: Any) -> bool:
         len(extra) == 1 and (tags.get(PHOTOMETRIC) in GREYS or tags.get(PLANES) == SEPARATE)
     )
     has_short_palette = COLOUR_MAP in tags and max(tags[COLOUR_MAP]) < SHORT_PALETTE
+    is_raw_ycbcr = (tags.get(PHOTOMETRIC), tags.get(COMPRESSION)) == (YCBCR, UNCOMPRESSED)
     return (
         not set(bits) <= PLAIN_BITS
+        or (is_raw_ycbcr and sum(tags.get(STRIP_BYTES, ())) < 3 * tags[WIDTH] * tags[HEIGHT])
         or (PHOTOMETRIC not in tags and set(bits) != {1})
         or any(f != UNSIGNED for f in formats)
         or tags.get(COMPRESSION) == WEBP

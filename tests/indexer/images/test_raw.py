@@ -148,3 +148,22 @@ def test_a_tiff_of_a_camera_that_is_no_raw() -> None:
     main = writer.picture(COLOUR.tobytes(), (WIDTH, HEIGHT), 1, 2, 3)
     loaded = load_image(writer.finish(writer.directory([*main, *CAMERA])))
     np.testing.assert_array_equal(loaded.pixels, COLOUR)
+
+
+@pytest.mark.parametrize("is_subsampled", [False, True])
+def test_ycbcr_with_fewer_values_of_colour(is_subsampled: bool) -> None:
+    """Strips of it are shorter; to read on into the next one would show a scrambled picture."""
+    writer = Writer()
+    values = np.asarray(Image.fromarray(COLOUR).convert("YCbCr"))
+    if is_subsampled:
+        pairs = values[:, : WIDTH // 2 * 2].reshape(HEIGHT, -1, 2, 3)
+        shared = [pairs[:, :, 0, 0], pairs[:, :, 1, 0], pairs[:, :, 0, 1], pairs[:, :, 0, 2]]
+        values = np.stack(shared, axis=2)
+    main = writer.picture(values.tobytes(), (WIDTH, HEIGHT), 1, 6, 3)
+    subsampling: Tag = (530, 3, [1 + is_subsampled, 1])
+    data = writer.finish(writer.directory([*main, subsampling])) + bytes(COLOUR.size)
+    if is_subsampled:
+        with pytest.raises(UnreadableImageError, match="chroma subsampling not supported"):
+            load_image(data)
+    else:
+        assert np.abs(load_image(data).pixels.astype(int) - COLOUR).mean() < 4
