@@ -23,6 +23,7 @@ FAR = 1.5  # ranges from the lower end: values beyond are outliers, not highligh
 LONELY = 3.0  # ranges of all others that a value which stands for something else lies away
 LONELY_NEGATIVE = 1.0  # where it is the only one below zero
 FEW_TONES = 16  # steps that drawings have at most
+OVERSHOOT = 1.05  # by which sharpening and resizing exceed the largest value: it is not doubled
 LEAST_BITS = 8  # a dark picture of 8 bits stays as dark in 16
 
 
@@ -136,7 +137,8 @@ def _shows_much(ordered: npt.NDArray[np.float64]) -> bool:
 
 
 def _full_scale(most: float, kind: np.dtype[Any]) -> float:
-    """Return the largest value of as many bits as a value uses."""
+    """Return the largest value of as many bits as a value uses, or nearly."""
+    most /= OVERSHOOT
     if kind.kind in "iub":
         least = LEAST_BITS - 1 if kind == np.int8 else LEAST_BITS
         return 2.0 ** max(least, math.ceil(math.log2(most + 1))) - 1

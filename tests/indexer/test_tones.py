@@ -71,6 +71,18 @@ def test_a_deep_copy_is_as_bright_as_its_8_bit_original() -> None:
         assert abs(to_8_bits((COLOUR * float(scale)).astype(dtype)).astype(int) - COLOUR).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("full", "dtype"), [(1.0, np.float32), (255, np.float64), (1023, np.uint16), (4095, np.int32)]
+)
+def test_values_a_little_above_their_range_do_not_darken_the_picture(
+    full: float, dtype: type
+) -> None:
+    values = COLOUR * (full / 255)
+    values[5:40] *= full / values[5:40].max() * 1.04
+    tones = to_8_bits(values.astype(dtype))
+    assert abs(tones[40:].astype(int) - COLOUR[40:]).max() <= 2
+
+
 def test_a_drawing_of_few_pixels_is_no_outlier() -> None:
     values = np.zeros((100, 100), np.uint16)
     values[50, 40:50] = 60_000
