@@ -145,8 +145,10 @@ def _passed_over(page: Any) -> str:
 def _colours_of(page: Any) -> int:
     """Return how many values of a pixel are its colours: of many bands of grey, three are."""
     colours = COLOURS[kind_of(page)]
-    many = colours == 1 and kind_of(page) != PALETTE and page.samplesperpixel > RGB
-    return 3 if many else colours
+    is_grey = kind_of(page) in (WHITE_IS_ZERO, GREY)
+    next_two = set(list(page.extrasamples or ())[:2])
+    has_bands = page.samplesperpixel >= COLOURS[RGB] and not next_two & {ASSOCIATED, UNASSOCIATED}
+    return COLOURS[RGB] if is_grey and has_bands else colours
 
 
 def _alpha_of(page: Any) -> int | None:

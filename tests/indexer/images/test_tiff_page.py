@@ -84,6 +84,19 @@ def test_bands_of_a_satellite() -> None:
     assert loaded.warnings == ("of its 5 channels only the first 3 are shown",)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_grey_with_opacity_and_other_channels(dtype: str) -> None:
+    for extra, channels in (
+        (["unassalpha", "unspecified", "unspecified"], [OPAQUE, OTHER, OTHER]),
+        (["unspecified", "unassalpha"], [OTHER, OPAQUE]),
+    ):
+        values = np.concatenate([GREY[:, :, None], *channels], axis=2).astype(dtype)
+        options: Any = {"photometric": "minisblack", "planarconfig": "contig"}
+        loaded = load_image(tiff(values * DEPTHS[dtype], extrasamples=extra, **options))
+        check(loaded, GREY)
+        assert "only the first one is shown" in loaded.warnings[0]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 @pytest.mark.parametrize("kind", ["assocalpha", "unassalpha"])
 def test_transparency_is_taken_out_of_colours_that_it_was_multiplied_into(
