@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,15 +36,20 @@ SUFFIXES = (
 STARTS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
-    *(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b"\n\r\t "),
 )
+NETPBM = re.compile(rb"P[1-6]\s+[\d#]")
 BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 CONTAINERS = {(b"ftyp", brand) for brand in BRANDS}
 
 REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
 
-# Thumbnails and deleted files of NAS systems, Windows and macOS.
-_SKIPPED_FOLDERS = frozenset({"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN"})
+# Thumbnails, deleted files and snapshots of NAS systems, Windows and macOS.
+_SKIPPED_FOLDERS = frozenset(
+    {
+        *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "__MACOSX"),
+        *("$RECYCLE.BIN", "RECYCLER", "System Volume Information"),
+    }
+)
 
 
 @dataclass
@@ -219,4 +225,7 @@ def _is_image(entry: Entry, sniff: bool) -> bool:
         return False
     start = read_file(to_place(entry.path), 16)
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    return is_webp or start.startswith(STARTS) or (start[4:8], start[8:12]) in CONTAINERS
+    is_netpbm = NETPBM.match(start) is not None
+    return (
+        is_webp or is_netpbm or start.startswith(STARTS) or (start[4:8], start[8:12]) in CONTAINERS
+    )

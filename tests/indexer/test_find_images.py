@@ -35,6 +35,7 @@ def test_the_order_is_fixed_files_before_their_sibling_folders(tmp_path: Path) -
 
 def test_hidden_files_and_thumbnail_folders_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "._a.jpg", ".hidden.jpg", ".cache/b.jpg", "@eaDir/c.jpg", "__MACOSX/d.jpg")
+    touch(tmp_path, "@Recycle/e.jpg", "#snapshot/f.jpg", "System Volume Information/g.jpg")
     touch(tmp_path, "a.jpg")
     assert names(tmp_path) == ["a.jpg"]
 
@@ -156,6 +157,7 @@ def test_sniffing_finds_images_of_other_suffixes(tmp_path: Path) -> None:
     for name, format_ in kinds.items():
         Image.new("RGB", (4, 4)).save(tmp_path / name, format_)
     touch(tmp_path, "text", "short")
+    (tmp_path / "note").write_text("P3 is the third paragraph", "utf-8")
     (tmp_path / "empty").write_bytes(b"")
     assert names(tmp_path) == []
     found = [entry.name for entry in find_images(tmp_path, sniff=True)]
