@@ -27,7 +27,7 @@ from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
 from indexer.images.needs import bytes_to_decode
 from indexer.images.oversize import reduce_size
-from indexer.images.pages import choose_page, knows_all_pages, pick_page
+from indexer.images.pages import choose_page, count_own, knows_pages, pick_page
 from indexer.images.png import (
     SIGNATURE,
     DamagedPngError,
@@ -124,7 +124,7 @@ def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> L
     with opened as image:
         if may_be_raw(image) and (preview := find_preview(image.fp, wanted.page)):
             return _load_preview(preview, wanted, warnings)
-        if image.format == "TIFF" and image.fp is not None and not knows_all_pages(image):
+        if image.format == "TIFF" and image.fp is not None and not knows_pages(image):
             return _load_odd_tiff(image.fp, wanted)
         if image.format == "PNG" and image.fp is not None:
             return _load_png(image, read_all(image.fp), wanted, warnings)
@@ -181,14 +181,16 @@ def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
         if not pages:
             raise ValueError("it is a TIFF without a page")
         areas = [0 if obstacle(page) else page.imagewidth * page.imagelength for page in pages]
-        chosen = pick_page(areas, [bool(page.is_reduced) for page in pages], wanted.page)
+        kinds = [int(page.subfiletype) for page in pages]
+        count = len(pages) if isinstance(wanted.page, int) else count_own(kinds)
+        chosen = pick_page(areas[:count], kinds[:count], wanted.page)
         page = pages[chosen]
         image, size = read_within(opened, page, orientation_of(page), wanted, chosen)
         facts = facts_of_page(page, size)
         profile = page.iccprofile
     warnings: list[str] = []
     pixels = to_pixels(to_rgb(image, profile, warnings))
-    return LoadedImage(pixels, facts, len(pages), chosen, tuple(warnings))
+    return LoadedImage(pixels, facts, count, chosen, tuple(warnings))
 
 
 def _checked_png(data: bytes, wanted: ImageRequest, warnings: list[str]) -> bytes:
