@@ -10,14 +10,14 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from indexer.images.tones import Values
+from indexer.images.tones import Values, map_rows
 
 HEAD = 4 << 20  # bytes of a file in which its header is: a colour profile may be long
 SHORT_HEAD = 4096  # in which it is otherwise
 CODESTREAM = b"\xff\x4f\xff\x51"
 SIZES = 40  # where the number of components is, after the beginning of the codestream
 ENUMERATED, RESTRICTED, ANY = 1, 2, 3  # how colours are described: by a number, or a profile
-CMYK = 12  # that number
+CMYK, INKS = 12, 4  # that number, and the values of a pixel
 OPACITY = (1, 2)  # kinds of a channel: opacity, and opacity that colours were multiplied by
 UNKNOWN_BITS = 8
 
@@ -98,14 +98,14 @@ def decode_values(data: bytes, header: Jpeg2000Header) -> Values | Image.Image:
     import imagecodecs
 
     values = np.asarray(imagecodecs.jpeg2k_decode(data))
-    if header.bits < UNKNOWN_BITS:
-        values = np.rint(values * (255 / (2**header.bits - 1))).astype(np.uint8)
+    is_cmyk = header.number == CMYK and values.ndim == 3 and values.shape[2] >= INKS
+    if header.bits < UNKNOWN_BITS or is_cmyk:
+        scale = 255 / (2**header.bits - 1)
+        values = map_rows(values, lambda part: np.rint(np.clip(part * scale, 0, 255)))
+    if is_cmyk:
+        inks = [np.ascontiguousarray(values[:, :, place]) for place in range(INKS)]
+        return Image.merge("CMYK", [Image.fromarray(ink) for ink in inks])
     if values.ndim == 3 and header.unused:
         kept = [place for place in range(values.shape[2]) if place not in header.unused]
         values = np.ascontiguousarray(values[:, :, kept])
-    if header.number != CMYK or values.ndim != 3 or values.shape[2] < 4:
-        return values
-    inks = (values[:, :, :4] / (2**header.bits - 1) * 255).round().astype(np.uint8)
-    return Image.merge(
-        "CMYK", [Image.fromarray(np.ascontiguousarray(i)) for i in np.moveaxis(inks, 2, 0)]
-    )
+    return values

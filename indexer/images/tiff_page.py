@@ -10,7 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from indexer.images.deep import PHOTOMETRIC, WHITE_IS_ZERO, full_opacity, to_image
-from indexer.images.tones import Values
+from indexer.images.tones import Values, map_rows
 from indexer.images.upright import turn_upright
 
 GREY, RGB, PALETTE, CMYK, YCBCR, CIELAB, ICCLAB = 1, 2, 3, 5, 6, 8, 9
@@ -215,26 +215,33 @@ def _to_bytes(values: Values) -> Values:
     if values.dtype == np.uint8:
         return values
     full = np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0
-    shares = np.clip(np.nan_to_num(values.astype(np.float64)) / full, 0, 1)
-    return np.rint(shares * 255).astype(np.uint8)
+
+    def convert(part: Values) -> Values:
+        shares = np.nan_to_num(part.astype(np.float64)) / full
+        return np.asarray(np.rint(np.clip(shares, 0, 1) * 255))
+
+    return map_rows(values, convert)
 
 
 def _to_lab(values: Values, kind: int) -> Image.Image:
     """Return lightness and two colours (h, w, 3) in 8 bits, as Pillow has them."""
-    light: Values
-    colours: Values
-    if values.dtype.kind == "f":
-        light, colours = values[:, :, :1] * np.float64(2.55), values[:, :, 1:]
-    elif values.dtype.itemsize == 1:
-        light = values[:, :, :1].view(np.uint8).astype(np.float64)
-        colours = _signed(values[:, :, 1:], kind)
-    elif values.dtype.itemsize == 2:
-        light = values[:, :, :1].view(np.uint16) * (255 / LAB_WHITE[kind])
-        colours = _signed(values[:, :, 1:], kind) / 256
-    else:
+    if values.dtype.kind != "f" and values.dtype.itemsize > 2:
         raise ValueError(f"Lab colours of type {values.dtype} are not supported")
-    lab = np.concatenate([light, colours + 128], axis=2)
-    return _merge("LAB", np.rint(np.clip(np.nan_to_num(lab), 0, 255)).astype(np.uint8))
+
+    def convert(part: Values) -> Values:
+        light: Values
+        colours: Values
+        if part.dtype.kind == "f":
+            light, colours = part[:, :, :1] * np.float64(2.55), part[:, :, 1:]
+        else:
+            size = part.dtype.itemsize
+            white = LAB_WHITE[kind] if size == 2 else 255
+            light = np.ascontiguousarray(part[:, :, :1]).view(f"u{size}") * (255 / white)
+            colours = _signed(part[:, :, 1:], kind) / (256 if size == 2 else 1)
+        lab = np.concatenate([light, colours + 128], axis=2)
+        return np.asarray(np.rint(np.clip(np.nan_to_num(lab), 0, 255)))
+
+    return _merge("LAB", map_rows(values, convert))
 
 
 def _signed(values: Values, kind: int) -> Values:
@@ -248,8 +255,12 @@ def _signed(values: Values, kind: int) -> Values:
 
 def _divided_by_alpha(values: Values) -> Values:
     """Return values whose colours were multiplied by their opacity, the last, as they were."""
-    is_whole = values.dtype.kind in "iu"
+    least = 1 if values.dtype.kind in "iu" else 1e-6
     full = full_opacity(values)
-    alpha = np.maximum(values[:, :, -1:].astype(np.float64), 1 if is_whole else 1e-6)
-    colours = np.minimum(values[:, :, :-1] * (full / alpha), full)
-    return np.concatenate([colours.astype(values.dtype), values[:, :, -1:]], axis=2)
+
+    def convert(part: Values) -> Values:
+        alpha = np.maximum(part[:, :, -1:].astype(np.float64), least)
+        colours = np.minimum(part[:, :, :-1] * (full / alpha), full)
+        return np.concatenate([colours.astype(part.dtype), part[:, :, -1:]], axis=2)
+
+    return map_rows(values, convert, values.dtype)

@@ -34,6 +34,16 @@ def row_slices(values: Values) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
+def map_rows(
+    values: Values, convert: Callable[[Values], Values], dtype: np.dtype[Any] | type = np.uint8
+) -> Values:
+    """Return what `convert` makes of values, a few rows at a time, in one array of their shape."""
+    result = np.empty(values.shape, dtype)
+    for rows in row_slices(values):
+        result[rows] = convert(values[rows])
+    return result
+
+
 def to_8_bits(
     values: Values, valid: BoolArray | None = None, *, white_is_zero: bool = False
 ) -> npt.NDArray[np.uint8]:
