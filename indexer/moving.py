@@ -73,7 +73,8 @@ def why_not(root: Place, file: FileState) -> str | None:
         return error.strerror or str(error)
     if path.is_symlink() or not path.is_file():
         return "not a plain file"
-    if (stat.st_size, stat.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+    now = FileState.of(file.root_id, file.path, stat)
+    if (now.size_bytes, now.mtime_ns) != (file.size_bytes, file.mtime_ns):
         return "it has changed since it was indexed"
     return None
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from indexer.errors import NoImagesError, StoreError, UnreachableError
-from indexer.images.find import Excluded, Walk, find_images
+from indexer.images.find import REMEDY, Excluded, Walk, find_images
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
 from indexer.shard import Shard
@@ -256,7 +256,9 @@ class _Scanner:
         for path, key in below:
             above = [str(path), *(str(parent) for parent in path.parents)]
             empty = next((folder for folder in above if folder in walk.empty), None)
-            if empty is not None:
+            if str(path) in walk.broken:
+                self.found.problems.append((str(path), f"is a link to nothing. {REMEDY}"))
+            elif empty is not None:
                 self.found.guarded += [(empty, row) for row in self.known[key]]
             elif not unread.intersection(above):  # else it may still be there
                 self.found.missing += self.known[key]

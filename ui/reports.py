@@ -56,13 +56,20 @@ def report_as_text(report: IndexReport, store: Store) -> str:
 def _count_by_suffix(counts: Mapping[str, int]) -> str:
     """Return how many files there are, and how many of each suffix, most first."""
     kinds = [
-        f"{count:,} {suffix or 'without a suffix'}"
+        f"{count:,} {_name_suffix(suffix, count)}"
         for suffix, count in sorted(counts.items(), key=lambda item: -item[1])
     ]
     shown = kinds[:SHOWN_SUFFIXES]
     if len(kinds) > len(shown):
         shown.append(f"and {len(kinds) - len(shown)} other kinds")
     return f"{sum(counts.values()):,} ({', '.join(shown)})"
+
+
+def _name_suffix(suffix: str, count: int) -> str:
+    """Return a suffix as it is; other kinds, such as folder links, in the plural where due."""
+    if not suffix or suffix.startswith("."):
+        return suffix or "without a suffix"
+    return f"{suffix}s" if count > 1 else suffix
 
 
 def _pairs(found: list[tuple[str, str]]) -> list[dict[str, str]]:

@@ -75,7 +75,7 @@ class BlockMeans:
         if self._is_float:
             valid &= np.isfinite(values).all(axis=2)
         if self._no_data is not None:
-            valid &= (values != self._no_data).all(axis=2)
+            valid &= (values != self._no_data).any(axis=2)
         return None if valid.all() else valid
 
     def _sum_blocks(self, values: Values, y: int, x: int) -> npt.NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,16 +12,17 @@ from pathlib import Path
 
 from indexer.errors import ImageError, NoImagesError, UnreachableError
 from indexer.images.ignore import IGNORE_FILE, IgnoreRules
+from indexer.images.other_files import name_entry
 from indexer.sources.access import read_file, source_of
 from indexer.sources.place import Place, is_below, path_below, to_place
 from indexer.sources.source import Entry, Listing
 
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large")
-HEIF_SUFFIXES = (".avif", ".heic", ".heif", ".hif")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".pjpeg", ".pjp", ".jpg_large", ".jpeg_large")
+HEIF_SUFFIXES = (".avif", ".avifs", ".heic", ".heics", ".heif", ".heifs", ".hif")
 JPEG_2000_SUFFIXES = (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")
 NETPBM_SUFFIXES = (".pbm", ".pgm", ".ppm", ".pnm")
 RAW_SUFFIXES = (".dng", ".nef", ".nrw", ".cr2", ".arw", ".pef")  # by their previews
-OTHER_SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".tga", ".mpo")
+OTHER_SUFFIXES = (".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".tga", ".mpo")
 SUFFIXES = (
     *JPEG_SUFFIXES,
     *HEIF_SUFFIXES,
@@ -35,32 +37,48 @@ STARTS = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM"),
     *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
 )
-CONTAINERS = {(b"ftyp", brand) for brand in (b"avif", b"heic", b"heix", b"mif1", b"msf1")}
+NETPBM = re.compile(rb"P[1-6]\s+[\d#]")
+BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+CONTAINERS = {(b"ftyp", brand) for brand in BRANDS}
 
 REMEDY = "Is the drive mounted? Nothing was changed; to forget them, use cbir remove."
 
-# Thumbnails and deleted files of NAS systems, Windows and macOS.
-_SKIPPED_FOLDERS = frozenset({"@eaDir", "#recycle", "__MACOSX", "$RECYCLE.BIN"})
+# Thumbnails, deleted files and snapshots of NAS systems, Windows and macOS.
+_SKIPPED_FOLDERS = frozenset(
+    {
+        *("@eaDir", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "__MACOSX"),
+        *("$RECYCLE.BIN", "RECYCLER", "System Volume Information"),
+    }
+)
 
 
 @dataclass
 class Walk:
     """What a walk meets beside images.
 
-    `skipped` counts files that are no images by their suffix, "" for none. `problems` are (path,
-    reason) of what could not be read; `empty` are folders with nothing in them at all. `others`
-    counts images that are left to other shards.
+    `skipped` counts files that are no images by their suffix, "" for none, and what is no file by
+    its kind. `problems` are (path, reason) of what could not be read; `empty` are folders with
+    nothing in them at all, `broken` links to nothing. `others` counts images that are left to other
+    shards.
     """
 
     skipped: Counter[str] = field(default_factory=Counter)
     problems: list[tuple[str, str]] = field(default_factory=list)
     empty: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
     others: int = 0
 
     def note(self, path: str, error: Exception) -> None:
         """Add a problem."""
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         self.problems.append((path, f"cannot be read ({reason})"))
+
+    def pass_over(self, entry: Entry) -> None:
+        """Count what is neither a file nor a folder."""
+        kind = name_entry(entry)
+        self.skipped[kind] += 1
+        if kind == "broken link":
+            self.broken.add(entry.path)
 
     def refuse_empty(self, place: Place, known: int) -> None:
         """Raise `NoImagesError` for a place without images, where a store knows so many."""
@@ -144,6 +162,8 @@ def find_images(
                         yield entry
                     else:
                         walk.skipped[path.suffix.lower()] += 1
+                else:
+                    walk.pass_over(entry)
             except (OSError, ImageError) as error:
                 walk.note(entry.path, error)
         pending.extend((path, ignored) for path in reversed(folders))
@@ -205,4 +225,7 @@ def _is_image(entry: Entry, sniff: bool) -> bool:
         return False
     start = read_file(to_place(entry.path), 16)
     is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    return is_webp or start.startswith(STARTS) or (start[4:8], start[8:12]) in CONTAINERS
+    is_netpbm = NETPBM.match(start) is not None
+    return (
+        is_webp or is_netpbm or start.startswith(STARTS) or (start[4:8], start[8:12]) in CONTAINERS
+    )

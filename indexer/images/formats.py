@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from indexer.arrays import Pixels
 from indexer.errors import ImageTooLargeError, InaccessibleImageError, UnreadableImageError
-from indexer.images.colour import ProfileError, to_srgb
-from indexer.images.deep import (
-    TIFF_STARTS,
-    find_subpicture,
-    has_subpictures,
-    is_deep,
-    open_tiff,
-    orientation_of,
-    read_deep,
-    to_image,
+from indexer.images.deep import TIFF_STARTS, has_subpictures, is_deep, read_deep
+from indexer.images.facts import (
+    PARSER_FAULTS,
+    TURNED,
+    ImageFacts,
+    facts_of_page,
+    read_facts,
+    read_orientation,
 )
-from indexer.images.facts import PARSER_FAULTS, ImageFacts, read_facts
-from indexer.images.ground import flatten, seek_content, strips
+from indexer.images.ground import seek_content
 from indexer.images.jpeg import check_scans, decode_jpeg, has_many_scans
 from indexer.images.large_tiff import read_within
 from indexer.images.needs import bytes_to_decode
 from indexer.images.oversize import reduce_size
-from indexer.images.pages import choose_page, pick_page
-from indexer.images.png import SIGNATURE, DamagedPngError, check_png, find_exif
+from indexer.images.pages import choose_page, count_own, knows_pages, pick_page
+from indexer.images.png import (
+    SIGNATURE,
+    DamagedPngError,
+    add_details,
+    check_png,
+    find_exif,
+    is_cut_short,
+)
+from indexer.images.raw import Preview, find_preview, may_be_raw
 from indexer.images.request import ImageRequest
+from indexer.images.rgb import drop_false_opacity, has_no_opacity, profile_of, to_pixels, to_rgb
+from indexer.images.streams import explain_fault, opening, read_all
+from indexer.images.tiff_page import find_subpicture, obstacle, open_tiff, orientation_of
+from indexer.images.upright import turn_upright
 
 FORMATS = (  # and HEIF
     *("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF"),
@@ -94,7 +100,7 @@ def decode_image(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageReques
     except PARSER_FAULTS as error:
         by_system = isinstance(error, MemoryError) or getattr(error, "errno", None) is not None
         kind = InaccessibleImageError if by_system else UnreadableImageError
-        raise kind(label, _reason(error, stream)) from error
+        raise kind(label, explain_fault(error, stream)) from error
 
 
 def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> LoadedImage:
@@ -104,23 +110,49 @@ def _load(stream: str | os.PathLike[str] | IO[bytes], wanted: ImageRequest) -> L
     except UnidentifiedImageError:
         if not wanted.is_confined:
             raise NeedsConfinementError from None
-        with _opening(stream) as file:
+        with opening(stream) as file:
             start = file.read(len(SIGNATURE))
             if start.startswith(TIFF_STARTS):
+                if preview := find_preview(file, wanted.page):
+                    return _load_preview(preview, wanted, warnings)
                 return _load_odd_tiff(file, wanted)
         if start == SIGNATURE:
-            data = _checked_png(_read(stream), wanted, warnings)
+            data = _checked_png(read_all(stream), wanted, warnings)
             opened = Image.open(BytesIO(data), formats=FORMATS)
         else:
             opened = Image.open(stream, formats=_load_heif())
     with opened as image:
+        if may_be_raw(image) and (preview := find_preview(image.fp, wanted.page)):
+            return _load_preview(preview, wanted, warnings)
+        if image.format == "TIFF" and image.fp is not None and not knows_pages(image):
+            return _load_odd_tiff(image.fp, wanted)
         if image.format == "PNG" and image.fp is not None:
-            data = _read(image.fp)
-            checked = _checked_png(data, wanted, warnings)
-            if checked is not data:
-                with Image.open(BytesIO(checked), formats=FORMATS) as clean:
-                    return _decode(clean, wanted, warnings)
+            return _load_png(image, read_all(image.fp), wanted, warnings)
         return _load_subpicture(image, wanted, warnings) or _decode(image, wanted, warnings)
+
+
+def _load_png(
+    image: ImageFile.ImageFile, data: bytes, wanted: ImageRequest, warnings: list[str]
+) -> LoadedImage:
+    """Decode an opened PNG of these bytes."""
+    checked = _checked_png(data, wanted, warnings)
+    if checked is data:
+        return _decode(image, wanted, warnings, data)
+    with Image.open(BytesIO(checked), formats=FORMATS) as clean:
+        return _decode(clean, wanted, warnings, checked)
+
+
+def _load_preview(preview: Preview, wanted: ImageRequest, warnings: list[str]) -> LoadedImage:
+    """Decode the preview of a camera RAW."""
+    with Image.open(BytesIO(preview.jpeg), formats=("JPEG", "MPO")) as image:
+        is_upright = ExifTags.Base.Orientation in image.getexif()
+        loaded = _decode(image, wanted, warnings)
+    orientation = 1 if is_upright else preview.orientation
+    width, height = loaded.facts.width, loaded.facts.height
+    size = (height, width) if orientation in TURNED else (width, height)
+    facts = replace(preview.facts, width=size[0], height=size[1])
+    pixels = turn_upright(loaded.pixels, orientation)
+    return LoadedImage(pixels, facts, warnings=tuple(warnings))
 
 
 def _load_subpicture(
@@ -138,30 +170,8 @@ def _load_subpicture(
             return None
         found, size = read_within(file, page, orientation_of(file.pages[0]), wanted)
     facts = replace(read_facts(image, warnings), width=size[0], height=size[1])
-    rgb = _to_rgb(found, image.info.get("icc_profile"), warnings)
+    rgb = to_rgb(found, image.info.get("icc_profile"), warnings)
     return LoadedImage(to_pixels(rgb), facts, warnings=tuple(warnings))
-
-
-@contextlib.contextmanager
-def _opening(stream: str | os.PathLike[str] | IO[bytes]) -> Iterator[IO[bytes]]:
-    """Yield a file or a stream at its beginning."""
-    if isinstance(stream, str | os.PathLike):
-        with Path(stream).open("rb") as file:
-            yield file
-    else:
-        stream.seek(0)
-        yield stream
-
-
-def _read(stream: str | os.PathLike[str] | IO[bytes]) -> bytes:
-    """Return all bytes of a file; a stream stays where it is."""
-    if isinstance(stream, str | os.PathLike):
-        return Path(stream).read_bytes()
-    place = stream.tell()
-    stream.seek(0)
-    data = stream.read()
-    stream.seek(place)
-    return data
 
 
 def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
@@ -170,12 +180,17 @@ def _load_odd_tiff(file: IO[bytes], wanted: ImageRequest) -> LoadedImage:
         pages: list[Any] = list(opened.pages)
         if not pages:
             raise ValueError("it is a TIFF without a page")
-        areas = [page.imagewidth * page.imagelength for page in pages]
-        chosen = pick_page(areas, [bool(page.is_reduced) for page in pages], wanted.page)
+        areas = [0 if obstacle(page) else page.imagewidth * page.imagelength for page in pages]
+        kinds = [int(page.subfiletype) for page in pages]
+        count = len(pages) if isinstance(wanted.page, int) else count_own(kinds)
+        chosen = pick_page(areas[:count], kinds[:count], wanted.page)
         page = pages[chosen]
         image, size = read_within(opened, page, orientation_of(page), wanted, chosen)
-    facts = ImageFacts(*size, "TIFF", None, None)
-    return LoadedImage(to_pixels(_to_rgb(image, None, [])), facts, len(pages), chosen)
+        facts = facts_of_page(page, size)
+        profile = page.iccprofile
+    warnings: list[str] = []
+    pixels = to_pixels(to_rgb(image, profile, warnings))
+    return LoadedImage(pixels, facts, count, chosen, tuple(warnings))
 
 
 def _checked_png(data: bytes, wanted: ImageRequest, warnings: list[str]) -> bytes:
@@ -198,18 +213,27 @@ def _load_heif() -> tuple[str, ...]:
     return ("HEIF",)
 
 
-def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str]) -> LoadedImage:
+def _decode(
+    image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str], png: bytes = b""
+) -> LoadedImage:
+    """Decode an opened picture; of a PNG, `png` are all bytes."""
     if not wanted.is_confined and not _is_plain(image):
         raise NeedsConfinementError
+    if png:
+        add_details(image, png)
     pages = choose_page(image, wanted.page)
     is_over = wanted.must_reduce(*image.size, image.format)
     if wanted.is_confined:
         check_scans(image)
-    if not (is_over and image.format == "TIFF"):
+    if not (image.format == "TIFF" and (is_over or is_deep(image))):
         wanted.reserve(bytes_to_decode(image, wanted))
     read = _read_apart(image, pages.chosen, wanted, is_over)
-    facts = read_facts(image, warnings)  # of some formats Pillow decodes all then
-    profile = image.info.get("icc_profile")
+    profile = profile_of(image)
+    if png and read is None:
+        image.load()  # for the facts Pillow does so, too, but then its faults would pass for theirs
+        if is_cut_short(image, png):
+            wanted.check_damage("is damaged (pixels are missing at its end)", warnings)
+    facts = read_facts(image, warnings)
     pixels = None
     if read is None:
         if is_over:
@@ -218,11 +242,11 @@ def _decode(image: ImageFile.ImageFile, wanted: ImageRequest, warnings: list[str
             image.draft(None, draft)
         pixels = decode_jpeg(image, lambda what: wanted.check_damage(what, warnings))
     if pixels is None:
-        pixels = to_pixels(_to_rgb(read or _decode_other(image), profile, warnings))
+        pixels = to_pixels(to_rgb(read or _decode_other(image), profile, warnings))
     elif profile:
         grey = image.mode == "L"
         plain = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
-        pixels = to_pixels(_to_rgb(plain, profile, warnings))
+        pixels = to_pixels(to_rgb(plain, profile, warnings))
     return LoadedImage(pixels, facts, pages.count, pages.chosen, tuple(warnings))
 
 
@@ -232,16 +256,23 @@ def _read_apart(
     """Return a picture that Pillow would cut to 8 bits, or hold as a whole; None for any other."""
     if image.fp is None:
         return None
-    if is_over and image.format == "TIFF":
+    is_odd = is_deep(image)
+    if image.format == "TIFF" and (is_over or is_odd):
         with open_tiff(image.fp) as file:
             chosen = file.pages[page]
             return read_within(file, chosen, orientation_of(chosen), wanted, page)[0]
-    if not is_over and is_deep(image):
-        data = _read(image.fp)
+    if not is_over and is_odd:
+        data = read_all(image.fp)
         if image.format == "PNG":  # Pillow would decode all of it to look for a later one
-            image.info.setdefault("exif", find_exif(data))
-        return read_deep(data, image.format, page)
+            image.info.setdefault("exif", find_exif(data, image.info))
+        read = read_deep(data, image.format)
+        orientation = read_orientation(image)
+        return read if orientation == 1 else _turned(read, orientation)
     return None
+
+
+def _turned(image: Image.Image, orientation: object) -> Image.Image:
+    return Image.fromarray(turn_upright(np.asarray(image), orientation))
 
 
 def _is_plain(image: ImageFile.ImageFile) -> bool:
@@ -255,45 +286,7 @@ def _decode_other(image: ImageFile.ImageFile) -> Image.Image:
     """Return what is no common JPEG, upright."""
     if getattr(image, "is_animated", False) and image.format in ANIMATED:
         seek_content(image)
+    is_opaque = has_no_opacity(image)
     image.load()
     ImageOps.exif_transpose(image, in_place=True)
-    return image
-
-
-def _to_rgb(image: Image.Image, profile: bytes | None, warnings: list[str]) -> Image.Image:
-    """Return an image in RGB, without transparency, in the colours of its profile."""
-    if image.mode.startswith("I") or image.mode == "F":
-        image = to_image(np.asarray(image))
-    if image.has_transparency_data:
-        image = flatten(image)
-    elif image.mode not in ("RGB", "L", "CMYK"):
-        image = image.convert("RGB")
-    if profile:
-        try:
-            return to_srgb(image, profile)
-        except ProfileError as error:
-            warnings.append(f"its colour profile {error} and was ignored")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def to_pixels(image: Image.Image) -> Pixels:
-    """Return the pixels (H, W, 3) of an image in RGB; as a whole, Pillow copies them twice."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for box in strips(image.size):
-        pixels[box[1] : box[3]] = np.asarray(image.crop(box))
-    return pixels
-
-
-def _reason(error: BaseException, stream: object) -> str:
-    with contextlib.suppress(OSError):
-        if isinstance(stream, BytesIO):
-            size = stream.getbuffer().nbytes
-        else:
-            size = Path(stream).stat().st_size if isinstance(stream, str | os.PathLike) else 1
-        if size == 0:
-            return "is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
-        return "is not a readable image, or its header is damaged"
-    if isinstance(error, MemoryError):
-        return "needs more memory than is available"
-    return f"cannot be decoded: {str(error).strip() or type(error).__name__}"
+    return drop_false_opacity(image, is_opaque)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
@@ -22,7 +23,11 @@ class IgnoreRules:
     @classmethod
     def read(cls, folder: Place) -> IgnoreRules:
         """Read the rules of a folder; raises `OSError`, and `ValueError` for a bad pattern."""
-        text = read_file(folder / IGNORE_FILE).decode("utf-8-sig", "surrogateescape")
+        data = read_file(folder / IGNORE_FILE)
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes it
+            text = data.decode("utf-16")
+        else:
+            text = data.decode("utf-8-sig", "surrogateescape")
         return cls(folder, GitIgnoreSpec.from_lines(text.splitlines()))
 
     def matches(self, path: Place, is_folder: bool) -> bool:

@@ -10,20 +10,16 @@ import numpy as np
 from PIL import Image
 
 from indexer.images.block_means import BlockMeans
-from indexer.images.deep import SEPARATE, WHITE_IS_ZERO, no_data_of, read_page, to_image
+from indexer.images.deep import SEPARATE
 from indexer.images.facts import TURNED
 from indexer.images.needs import bytes_of_page
 from indexer.images.request import ImageRequest
+from indexer.images.tiff_page import no_data_of, obstacle, prepare, read_page, to_picture
 from indexer.images.tones import Values
 from indexer.images.upright import turn_upright
 
-GREY, RGB, PALETTE, CMYK, YCBCR = 1, 2, 3, 5, 6
-COLOURS = {WHITE_IS_ZERO: 1, GREY: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}  # values of a pixel
-JPEGS = {6, 7, 33007, 34892}  # compressions that the decoder gives in RGB
 UNCOMPRESSED = 1
-ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of transparency: colours are multiplied by it, or are not
-REDUCED, MASK = 1, 4  # bits of the tag that says what a page is for
-CHANNELS = 16  # a pixel may have, of which those after colours and transparency are not used
+REDUCED = 1  # a bit of the tag that says what a page is for
 SEGMENT_PIXELS = 1 << 24  # of the largest tile or strip that is decoded whatever the limit
 PIECE_PIXELS = 1 << 20  # averaged at a time
 READ_BYTES = 4 << 20  # compressed tiles read at a time
@@ -66,7 +62,7 @@ def _read_reduced(
         values = _read_level(level, request, request.enough(*size))
     except (ImportError, NotImplementedError) as error:  # tifffile: a codec that is not here
         raise request.too_large(*size, because=str(error)) from error
-    return _to_image(level, turn_upright(values, orientation))
+    return to_picture(level, turn_upright(values, orientation))
 
 
 def _copies(file: Any, page: Any, number: int | None) -> Iterator[Any]:
@@ -94,19 +90,11 @@ def _choose_level(page: Any, copies: list[Any], request: ImageRequest) -> Any:
 
 def _obstacle(page: Any, request: ImageRequest) -> str:
     """Return why a page cannot be read a piece at a time, nothing where it can."""
-    colours = COLOURS.get(page.photometric)
-    if colours is None or page.samplesperpixel < colours or page.subfiletype & MASK:
-        return "its colours are of a kind that is not supported"
-    if page.photometric == YCBCR and page.compression not in JPEGS:
-        return "its colours are of a kind that is not supported"
-    if page.dtype is None or page.dtype.kind not in "uifb" or page.imagedepth > 1:
+    because = obstacle(page)
+    if because:
+        return because
+    if page.imagedepth > 1:
         return "its values are of a kind that is not supported"
-    if page.photometric in (PALETTE, CMYK) and page.dtype != np.uint8:
-        return "its values are of a kind that is not supported"
-    if page.samplesperpixel > CHANNELS:
-        return f"it has {page.samplesperpixel} channels"
-    if page.photometric == PALETTE and page.colormap is None:
-        return "it has no palette"
     if page.planarconfig == SEPARATE and page.samplesperpixel > 1:
         return "its channels are stored apart"
     pixels = page.tilewidth * page.tilelength if page.is_tiled else page.imagewidth * _rows(page)
@@ -129,7 +117,7 @@ def _is_plain(page: Any) -> bool:
 def _read_level(page: Any, request: ImageRequest, enough: float) -> Values:
     """Return the values (h, w, C) of a page or a smaller copy, averaged to fewer."""
     width, height = page.imagewidth, page.imagelength
-    pieces = ((_prepare(page, values), y, x) for values, y, x in _pieces(page))
+    pieces = ((prepare(page, values), y, x) for values, y, x in _pieces(page))
     first = next(pieces, None)
     if first is None:
         raise ValueError("all of its tiles are missing")
@@ -138,7 +126,7 @@ def _read_level(page: Any, request: ImageRequest, enough: float) -> Values:
         (height, width, values.shape[2]),
         values.dtype,
         _choose_factor(width, height, request.max_pixels, enough),
-        _no_data(page),
+        no_data_of(page),
     )
     means.add(values, y, x)
     for values, y, x in pieces:
@@ -188,44 +176,3 @@ def _plain_pieces(page: Any) -> Iterator[tuple[Values, int, int]]:
             if len(data) < rows * row_bytes:
                 raise ValueError("the file is truncated")
             yield np.frombuffer(data, dtype).reshape(rows, *shape), y, 0
-
-
-def _prepare(page: Any, values: Values) -> Values:
-    """Return values of which a mean makes sense: no bits, no places in a palette."""
-    if page.photometric == PALETTE:
-        palette = (page.colormap >> 8).astype(np.uint8)
-        return np.moveaxis(palette[:, values[:, :, 0]], 0, -1)
-    colours = COLOURS[page.photometric]
-    values = values[:, :, : colours + _has_alpha(page)]
-    if page.bitspersample < 8:
-        return values.astype(np.uint8) * np.uint8(255 // (2**page.bitspersample - 1))
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _has_alpha(page: Any) -> bool:
-    extra = page.extrasamples
-    return bool(extra) and extra[0] in (ASSOCIATED, UNASSOCIATED) and page.photometric != CMYK
-
-
-def _no_data(page: Any) -> float | None:
-    """Return the value that stands for no data; pictures of 8 bits are taken as they look."""
-    return None if page.dtype.kind in "ub" and page.dtype.itemsize == 1 else no_data_of(page)
-
-
-def _to_image(page: Any, values: Values) -> Image.Image:
-    if page.photometric == CMYK:
-        planes = [Image.fromarray(np.ascontiguousarray(values[:, :, i])) for i in range(4)]
-        return Image.merge("CMYK", planes)
-    if _has_alpha(page) and page.extrasamples[0] == ASSOCIATED:
-        values = _divided_by_alpha(values)
-    white_is_zero = page.photometric == WHITE_IS_ZERO
-    return to_image(values, no_data=_no_data(page), white_is_zero=white_is_zero)
-
-
-def _divided_by_alpha(values: Values) -> Values:
-    """Return values whose colours were multiplied by their opacity, the last, as they were."""
-    is_whole = values.dtype.kind in "iu"
-    full = np.iinfo(values.dtype).max if is_whole else 1.0
-    alpha = np.maximum(values[:, :, -1:].astype(np.float64), 1 if is_whole else 1e-6)
-    colours = np.minimum(values[:, :, :-1] * (full / alpha), full)
-    return np.concatenate([colours.astype(values.dtype), values[:, :, -1:]], axis=2)

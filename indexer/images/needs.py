@@ -46,4 +46,5 @@ def bytes_of_page(page: Any, request: ImageRequest) -> int:
     decoded = min(page.imagewidth * page.imagelength, request.max_pixels)
     part = page.tilewidth * page.tilelength if page.is_tiled else 0
     of_pixel = -(-int(page.bitspersample) * int(page.samplesperpixel) // 8)
-    return int(decoded * (of_pixel + COPIES) + part * of_pixel)
+    without_others = of_pixel if page.extrasamples else 0
+    return int(decoded * (of_pixel + without_others + COPIES) + part * of_pixel)

@@ -44,8 +44,8 @@ def _reduce_jpeg(image: ImageFile.ImageFile, request: ImageRequest) -> None:
 
 def _reduce_jpeg2000(image: ImageFile.ImageFile, request: ImageRequest) -> None:
     width, height = image.size
-    if is_deep(image) and image.mode == "RGB":  # Pillow would cut its values to 8 bits
-        because = "it is a JPEG 2000 with colours of more than 8 bits"
+    if is_deep(image) and len(image.getbands()) > 1:  # Pillow would cut its values to 8 bits
+        because = "it is a JPEG 2000 with colours of more than 8 bits, or with other channels"
         raise request.too_large(width, height, because=because)
     if image.fp is None:
         raise ValueError("its file is closed")

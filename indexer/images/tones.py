@@ -20,6 +20,10 @@ AT_ONCE = 1 << 20  # values in double precision in memory: 8 MB a worker
 SHORT = 2  # bytes of whole numbers of which there are few enough for a table of their tones
 TABLE = 1 << 16  # values from which making it takes less time than it saves
 FAR = 1.5  # ranges from the lower end: values beyond are outliers, not highlights
+LONELY = 3.0  # ranges of all others that a value which stands for something else lies away
+LONELY_NEGATIVE = 1.0  # where it is the only one below zero
+FEW_TONES = 16  # steps that drawings have at most
+OVERSHOOT = 1.05  # by which sharpening and resizing exceed the largest value: it is not doubled
 LEAST_BITS = 8  # a dark picture of 8 bits stays as dark in 16
 
 
@@ -30,6 +34,16 @@ def row_slices(values: Values) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
+def map_rows(
+    values: Values, convert: Callable[[Values], Values], dtype: np.dtype[Any] | type = np.uint8
+) -> Values:
+    """Return what `convert` makes of values, a few rows at a time, in one array of their shape."""
+    result = np.empty(values.shape, dtype)
+    for rows in row_slices(values):
+        result[rows] = convert(values[rows])
+    return result
+
+
 def to_8_bits(
     values: Values, valid: BoolArray | None = None, *, white_is_zero: bool = False
 ) -> npt.NDArray[np.uint8]:
@@ -37,8 +51,9 @@ def to_8_bits(
 
     Values of at least 0 are scaled by the bits that they use, floats by the next power of two, and
     so is a single value; those far from 0 and those with negative ones are stretched over their
-    range. The few values far outside it, such as hot pixels, do not count. `valid` (H, W) excludes
-    pixels without data; values that are not finite have none. All channels are scaled alike.
+    range. The few values far outside it, such as hot pixels, do not count, nor does one that many
+    pixels have in place of data. `valid` (H, W) excludes pixels without data; values that are not
+    finite have none. All channels are scaled alike.
 
     Raises `ValueError` for complex values.
     """
@@ -98,6 +113,7 @@ def _range(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Return the least and the largest of values in order that are no outliers."""
     if not len(ordered):
         return 0.0, 1.0
+    ordered = _without_fill(ordered)
     least, most = float(ordered[0]), float(ordered[-1])
     low, high = (float(v) for v in np.percentile(ordered, TAILS))
     if high <= low:  # a drawing on plain ground: few pixels are the picture
@@ -109,8 +125,30 @@ def _range(ordered: npt.NDArray[np.float64]) -> tuple[float, float]:
     )
 
 
+def _without_fill(ordered: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return values in order without one at either end that lies far from all others.
+
+    Undeclared, it stands for no data, or for more than could be measured.
+    """
+    below = ordered[: np.searchsorted(ordered, ordered[-1], "left")]
+    if _shows_much(below) and ordered[-1] - below[-1] > LONELY * (below[-1] - below[0]):
+        ordered = below
+    above = ordered[np.searchsorted(ordered, ordered[0], "right") :]
+    if _shows_much(above):
+        far = LONELY_NEGATIVE if ordered[0] < 0 <= above[0] else LONELY
+        if above[0] - ordered[0] > far * (above[-1] - above[0]):
+            ordered = above
+    return ordered
+
+
+def _shows_much(ordered: npt.NDArray[np.float64]) -> bool:
+    """Whether values are more than a drawing on plain ground has."""
+    return bool(np.count_nonzero(np.diff(ordered)) >= FEW_TONES)
+
+
 def _full_scale(most: float, kind: np.dtype[Any]) -> float:
-    """Return the largest value of as many bits as a value uses."""
+    """Return the largest value of as many bits as a value uses, or nearly."""
+    most /= OVERSHOOT
     if kind.kind in "iub":
         least = LEAST_BITS - 1 if kind == np.int8 else LEAST_BITS
         return 2.0 ** max(least, math.ceil(math.log2(most + 1))) - 1

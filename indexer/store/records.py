@@ -40,7 +40,8 @@ class FileState:
     def of(cls, root_id: int, path: str, stat: os.stat_result | Stat) -> FileState:
         """Return the state of a file that was looked at."""
         inode = stat.st_ino & INODE_BITS  # some file systems use all 64 bits
-        return cls(root_id, path, stat.st_size, stat.st_mtime_ns, b"", stat.st_ctime_ns, inode)
+        mtime_ns, ctime_ns = (_in_64_bits(date) for date in (stat.st_mtime_ns, stat.st_ctime_ns))
+        return cls(root_id, path, stat.st_size, mtime_ns, b"", ctime_ns, inode)
 
     def is_like(self, other: FileState) -> bool:
         """Whether size and dates, and the inode, say that a file has not changed."""
@@ -48,6 +49,11 @@ class FileState:
             None in (own, its) or own == its
             for own, its in ((self.ctime_ns, other.ctime_ns), (self.inode, other.inode))
         )
+
+
+def _in_64_bits(date_ns: int) -> int:
+    """Return a date that a catalogue can keep: file systems have some after the year 2262."""
+    return max(-(2**63), min(date_ns, 2**63 - 1))
 
 
 @dataclass(frozen=True)

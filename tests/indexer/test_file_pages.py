@@ -217,3 +217,14 @@ def test_an_mpo_has_pages(desk: Desk) -> None:
     (desk.photos / "stereo.mpo").write_bytes(out.getvalue())
     assert desk.index(options=pages("all")).added == 2
     assert desk.paths() == ["stereo.mpo", "stereo.mpo#page=2"]
+
+
+def test_a_map_of_high_dynamic_range_is_no_page(desk: Desk) -> None:
+    out = io.BytesIO()
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/" hdrgm:Version="1.0"/>'
+    gain = coloured(BLUE, SMALL)
+    coloured(RED, LARGE).save(out, "MPO", save_all=True, append_images=[gain], quality=95, xmp=xmp)
+    (desk.photos / "phone.jpg").write_bytes(out.getvalue())
+    report = desk.index(options=pages("all"))
+    assert (report.added, report.pages_passed_over) == (1, 0)
+    assert desk.paths() == ["phone.jpg"]

@@ -35,6 +35,7 @@ def test_the_order_is_fixed_files_before_their_sibling_folders(tmp_path: Path) -
 
 def test_hidden_files_and_thumbnail_folders_are_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "._a.jpg", ".hidden.jpg", ".cache/b.jpg", "@eaDir/c.jpg", "__MACOSX/d.jpg")
+    touch(tmp_path, "@Recycle/e.jpg", "#snapshot/f.jpg", "System Volume Information/g.jpg")
     touch(tmp_path, "a.jpg")
     assert names(tmp_path) == ["a.jpg"]
 
@@ -139,14 +140,28 @@ def test_loops_pipes_and_dead_links_end_nothing(tmp_path: Path) -> None:
     assert {Path(path).name for path, _ in walk.problems} <= {"loop.jpg"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such links and pipes")
+def test_what_is_no_file_is_counted_by_its_kind(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "real/b.jpg")
+    (tmp_path / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "dead.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    walk = Walk()
+    assert len(list(find_images(tmp_path, walk=walk))) == 2
+    assert walk.skipped == {"folder link": 1, "broken link": 1, "special file": 1}
+    assert walk.broken == {str(tmp_path / "dead.jpg")}
+
+
 def test_sniffing_finds_images_of_other_suffixes(tmp_path: Path) -> None:
-    for name, format_ in (("scan", "PNG"), ("pic.dat", "JPEG"), ("x.img", "WEBP"), ("g", "GIF")):
+    kinds = {"scan": "PNG", "pic.dat": "JPEG", "x.img": "WEBP", "g": "GIF", "n": "PPM"}
+    for name, format_ in kinds.items():
         Image.new("RGB", (4, 4)).save(tmp_path / name, format_)
     touch(tmp_path, "text", "short")
+    (tmp_path / "note").write_text("P3 is the third paragraph", "utf-8")
     (tmp_path / "empty").write_bytes(b"")
     assert names(tmp_path) == []
     found = [entry.name for entry in find_images(tmp_path, sniff=True)]
-    assert found == ["g", "pic.dat", "scan", "x.img"]
+    assert found == sorted(kinds)
 
 
 IGNORED = """\
@@ -164,6 +179,13 @@ def test_an_ignore_file(tmp_path: Path) -> None:
     touch(tmp_path, "deep/1/2/x.jpg", "deep/1/y.jpg", "raw.jpg")
     (tmp_path / ".cbirignore").write_text(IGNORED, "utf-8")
     assert names(tmp_path) == ["keep.png", "raw.jpg", "deep/1/y.jpg", "sub/top.jpg"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_ignore_file_of_another_encoding(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path, "größe.jpg", "a.png", "b.jpg")
+    (tmp_path / ".cbirignore").write_text("größe.*\n*.png\n", encoding)
+    assert names(tmp_path) == ["b.jpg"]
 
 
 def test_an_ignore_file_holds_below_its_folder(tmp_path: Path) -> None:

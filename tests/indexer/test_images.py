@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from indexer.errors import ImageTooLargeError, UnreadableImageError
 from indexer.images.decode import load_image
+from indexer.images.xmp import find_boxes
 from tests.pictures import BLUE, GREEN, RED, is_upright, quadrants
 
 pillow_heif.register_heif_opener()  # the tests write HEIF, too
@@ -345,10 +346,88 @@ def test_no_exif_no_facts() -> None:
     assert (facts.taken_at, facts.camera) == (None, None)
 
 
-@pytest.mark.parametrize("date", ["0000:00:00 00:00:00", "    ", "yesterday", "2024-05-06"])
+@pytest.mark.parametrize(
+    "date", ["0000:00:00 00:00:00", "    ", "yesterday", "2023:02:30 10:00:00", "20240506"]
+)
 def test_an_odd_date_leaves_the_camera(date: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Model] = "Pinhole"
     exif[ExifTags.Base.DateTime] = date
     facts = load_image(with_exif(exif)).facts
     assert (facts.taken_at, facts.camera) == (None, "Pinhole")
+
+
+@pytest.mark.parametrize(
+    ("date", "time"),
+    [
+        ("2024-05-06T07:08:09Z", dt.time(7, 8, 9)),
+        ("2024-05-06 07:08:09.5+02:00", dt.time(7, 8, 9)),
+        ("2024/05/06 07:08", dt.time(7, 8)),
+        ("2024:05:06", dt.time()),
+        ("2024:05:06 07:08:60", dt.time(7, 8, 59)),
+    ],
+)
+def test_a_date_in_another_way_of_writing(date: str, time: dt.time) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = date
+    assert load_image(with_exif(exif)).facts.taken_at == dt.datetime.combine(
+        dt.date(2024, 5, 6), time
+    )
+
+
+def test_the_first_date_that_is_one_counts() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = "2024:05:06 07:08:09"
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.DateTimeOriginal] = "0000:00:00 00:00:00"
+    assert load_image(with_exif(exif)).facts.taken_at == dt.datetime(2024, 5, 6, 7, 8, 9)
+    details[ExifTags.Base.DateTimeDigitized] = "2023:01:02 03:04:05"
+    assert load_image(with_exif(exif)).facts.taken_at == dt.datetime(2023, 1, 2, 3, 4, 5)
+
+
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description {attributes}>{elements}
+</rdf:Description></rdf:RDF></x:xmpmeta>"""
+BY_ATTRIBUTES = XMP.format(
+    attributes='exif:DateTimeOriginal="2023-01-02T03:04:05" tiff:Make="A &amp; B" tiff:Model="X"',
+    elements="",
+)
+BY_ELEMENTS = XMP.format(
+    attributes="rdf:about=''",
+    elements="<photoshop:DateCreated>2023-01-02T03:04:05+02:00</photoshop:DateCreated>"
+    "<tiff:Make>A &amp; B</tiff:Make><tiff:Model>X</tiff:Model>",
+)
+
+
+@pytest.mark.parametrize("packet", [BY_ATTRIBUTES, BY_ELEMENTS])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_date_and_camera_by_xmp(file_format: str, packet: str) -> None:
+    out = BytesIO()
+    options: dict[str, object] = {"xmp": packet.encode()}
+    if file_format == "PNG":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet)
+        options = {"pnginfo": info}
+    if file_format == "TIFF":
+        options = {"tiffinfo": {700: packet.encode()}}
+    quadrants().save(out, file_format, **options)
+    facts = load_image(out.getvalue()).facts
+    assert facts.camera == "A & B X"
+    assert facts.taken_at == dt.datetime(2023, 1, 2, 3, 4, 5)
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I4s", 24 + len(body), b"uuid") + name + body
+
+
+def test_date_and_camera_of_a_jpeg_2000() -> None:
+    out = BytesIO()
+    quadrants().save(out, "JPEG2000")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "Pinhole"
+    exif[ExifTags.Base.DateTime] = "2024:05:06 07:08:09"
+    data = out.getvalue() + box(b"JpgTiffExif->JP2", exif.tobytes()[6:])
+    facts = load_image(data).facts
+    assert (facts.camera, facts.taken_at) == ("Pinhole", dt.datetime(2024, 5, 6, 7, 8, 9))
+    xmp = box(bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), BY_ELEMENTS.encode())
+    assert load_image(out.getvalue() + xmp).facts.camera == "A & B X"
+    assert set(find_boxes(BytesIO(data + b"\0\0\0\2uuid"))) == {b"JpgTiffExif->JP2"}

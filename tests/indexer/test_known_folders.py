@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -335,3 +336,27 @@ def test_images_that_left_a_folder_empty_are_found_at_their_new_place(desk: Desk
     (desk.photos / "old" / "c.png").unlink()
     [(path, reason)] = desk.index().warnings
     assert (path, "knows 1 images" in reason) == (str(desk.photos / "old"), True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other links")
+def test_an_image_whose_link_leads_nowhere_now_is_kept(desk: Desk, tmp_path: Path) -> None:
+    plain(tmp_path / "drive" / "a.png", RED)
+    plain(desk.photos / "b.png", GREEN)
+    (desk.photos / "a.png").symlink_to(tmp_path / "drive" / "a.png")
+    desk.index()
+    (tmp_path / "drive").rename(tmp_path / "unmounted")
+    report = desk.index()
+    assert (report.removed, report.skipped) == (0, {"broken link": 1})
+    [(path, reason)] = report.warnings
+    assert path == str(desk.photos / "a.png")
+    assert "link to nothing. Is the drive mounted?" in reason
+    (desk.photos / "a.png").unlink()
+    assert desk.index().removed == 1
+
+
+@pytest.mark.parametrize("seconds", [-(10**10), 10**10, 253_402_300_799])
+def test_files_of_any_date_are_indexed(desk: Desk, seconds: int) -> None:
+    path = plain(desk.photos / "a.png", RED)
+    os.utime(path, (0, seconds))
+    assert desk.index().added == 1
+    assert desk.index().unchanged == 1

@@ -102,12 +102,18 @@ def test_deep_tiffs_come_out_upright(orientation: int) -> None:
     assert likeness(loaded.pixels, GREY) > 0.99
 
 
+def plain_ppm(values: npt.NDArray[Any]) -> bytes:
+    numbers = " ".join(map(str, values.ravel()))
+    return f"P3\n# a comment\n{values.shape[1]} {values.shape[0]}\n1023\n{numbers}\n".encode()
+
+
 def test_sixteen_bit_colour_of_other_formats() -> None:
     values = COLOUR.astype(np.uint16) << 2  # 10 of 16 bits
     bgr = np.ascontiguousarray(values[:, :, ::-1])
     files = {
         "png": imagecodecs.png_encode(values),
         "ppm": np.asarray(cv2.imencode(".ppm", bgr)[1]).tobytes(),
+        "ppm as text": plain_ppm(values),
         "jp2": imagecodecs.jpeg2k_encode(values, level=0, codecformat="jp2"),
         "j2k": imagecodecs.jpeg2k_encode(values, level=0, codecformat="j2k"),
     }
@@ -178,6 +184,35 @@ def test_an_animation_is_its_first_frame_that_shows_something(suffix: str) -> No
     out = BytesIO()
     quadrants().save(out, suffix, save_all=True, append_images=[other], lossless=True)
     assert np.median(abs(load_image(out.getvalue()).pixels - np.asarray(quadrants(), int))) <= 8
+
+
+def bitmap(opacity: int, header: int) -> bytes:
+    """A BMP of 32 bits a pixel, whose header tells where the opacity is."""
+    rows = np.dstack([COLOUR[::-1, :, ::-1], np.full(COLOUR.shape[:2], opacity, np.uint8)])
+    height, width = rows.shape[:2]
+    info = struct.pack("<IiiHHIIiiII", header, width, height, 1, 32, 3, rows.nbytes, 0, 0, 0, 0)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000).ljust(header - len(info), b"\0")
+    start = struct.pack("<IHHI", 14 + header + rows.nbytes, 0, 0, 14 + header)
+    return b"BM" + start + info + masks + rows.tobytes()
+
+
+def targa(opacity: int, bits: int) -> bytes:
+    """A TGA of 32 bits a pixel, whose header says how many of them are opacity."""
+    rows = np.dstack([COLOUR[:, :, ::-1], np.full(COLOUR.shape[:2], opacity, np.uint8)])
+    height, width = rows.shape[:2]
+    header = struct.pack("<BBBHHBHHHHBB", 0, 0, 2, 0, 0, 0, 0, 0, width, height, 32, 0x20 | bits)
+    return header + rows.tobytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(bitmap(opacity, header) for opacity in (0, 255) for header in (56, 108, 124)),
+        *(targa(opacity, bits) for opacity, bits in ((0, 0), (90, 0), (0, 8), (255, 8))),
+    ],
+)
+def test_what_stands_in_the_place_of_opacity(data: bytes) -> None:
+    np.testing.assert_array_equal(load_image(data).pixels, COLOUR)
 
 
 # --- colour profiles -----------------------------------------------------------------------------

@@ -71,6 +71,18 @@ def test_a_deep_copy_is_as_bright_as_its_8_bit_original() -> None:
         assert abs(to_8_bits((COLOUR * float(scale)).astype(dtype)).astype(int) - COLOUR).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("full", "dtype"), [(1.0, np.float32), (255, np.float64), (1023, np.uint16), (4095, np.int32)]
+)
+def test_values_a_little_above_their_range_do_not_darken_the_picture(
+    full: float, dtype: type
+) -> None:
+    values = COLOUR * (full / 255)
+    values[5:40] *= full / values[5:40].max() * 1.04
+    tones = to_8_bits(values.astype(dtype))
+    assert abs(tones[40:].astype(int) - COLOUR[40:]).max() <= 2
+
+
 def test_a_drawing_of_few_pixels_is_no_outlier() -> None:
     values = np.zeros((100, 100), np.uint16)
     values[50, 40:50] = 60_000
@@ -89,6 +101,45 @@ def test_pixels_without_data_are_transparent_and_do_not_count() -> None:
     assert not alpha[:20, :30].any()
     assert not alpha[30:40, 60:70].any()
     assert likeness(np.asarray(image)[:, :, 0][alpha > 0], GREY[alpha > 0]) > 0.999
+
+
+@pytest.mark.parametrize(
+    ("fill", "dtype"),
+    [
+        (-32768, np.int16),
+        (-9999, np.float32),
+        (-600, np.int16),
+        (1e20, np.float32),
+        (65535, np.uint16),
+        (2**32 - 1, np.uint32),
+    ],
+)
+@pytest.mark.parametrize("rows", [2, 20])
+def test_a_value_far_from_all_others_stands_for_no_data(
+    fill: float, dtype: type, rows: int
+) -> None:
+    values: npt.NDArray[Any] = GREY.astype(dtype) * 2 + 3
+    values[:rows] = fill
+    tones = to_8_bits(values)
+    assert len(np.unique(tones[:rows])) == 1
+    assert likeness(tones[rows:], GREY[rows:]) > 0.999
+    assert tones[rows:].max() > 150
+
+
+def test_zeros_around_a_picture_far_from_zero() -> None:
+    values = GREY.astype(np.uint16) + 30_000
+    values[:20] = 0
+    tones = to_8_bits(values)
+    assert not tones[:20].any()
+    assert likeness(tones[20:], GREY[20:]) > 0.999
+
+
+def test_white_shapes_on_a_dark_picture_stay() -> None:
+    values = GREY.astype(np.uint16) * 100
+    values[20:40, 30:60] = 65535
+    tones = to_8_bits(values)
+    assert (tones[20:40, 30:60] == 255).all()
+    assert tones[50:].max() < 110
 
 
 @pytest.mark.parametrize("values", [np.full((4, 4), 7, np.uint16), np.full((4, 4), np.nan)])
