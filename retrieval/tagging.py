@@ -61,8 +61,8 @@ def keep_concept(store: Store, concept: Concept) -> None:
         save_concept(store, concept.name, dump_concept(concept))
 
 
-def rename(store: Store, name: str, new_name: str) -> None:
-    """Give a concept another name; the images that have it as a tag keep it.
+def rename(store: Store, name: str, new_name: str) -> str:
+    """Give a concept another name, and return it; the images that have it as a tag keep it.
 
     Raises `UnknownConceptError`, and `ConceptError` for a name that is none, or is taken.
     """
@@ -71,6 +71,7 @@ def rename(store: Store, name: str, new_name: str) -> None:
         [concept] = known_concepts(store, [name])
         if new_name != name:
             rename_concept(store, name, new_name, dump_concept(replace(concept, name=new_name)))
+    return new_name
 
 
 def known_concepts(store: StoreReader, names: Names[str] = ()) -> list[Concept]:

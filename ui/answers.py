@@ -162,7 +162,7 @@ def without_data(query: Query) -> Query:
 # --- as the pages draw them -----------------------------------------------------------------------
 
 
-def as_rows(shown: Shown, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+def as_rows(shown: Shown, hits: Sequence[Hit], *, scores: bool = True) -> list[dict[str, Any]]:
     """Return hits as short JSON objects, without those whose image is gone.
 
     `id`, `v` the version of its picture, `n` name, `w` and `h` in pixels, `s` score, `t` verdict,
@@ -180,9 +180,8 @@ def as_rows(shown: Shown, hits: Sequence[Hit]) -> list[dict[str, Any]]:
             "n": printable(info.path.name),
             "w": info.width,
             "h": info.height,
-            "s": round(hit.score, 3),
         }
-        rows.append(row | _marks(hit))
+        rows.append(row | ({"s": round(hit.score, 3)} if scores else {}) | _marks(hit))
     return rows
 
 
@@ -261,7 +260,15 @@ def usable(shown: Shown, asked: Asked) -> tuple[Asked, list[str]]:
         check(lambda: shown.allowed_ids(ImageFilter(tags=asked.tags)), UNFILTERED, tags=())
     if asked.where:
         check(lambda: shown.allowed_ids(ImageFilter(where=asked.where)), UNFILTERED, where="")
+    if asked.since and asked.until:
+        check(lambda: _require_days(asked), UNFILTERED, since=None, until=None)
     return asked, problems
+
+
+def _require_days(asked: Asked) -> None:
+    """Raise `InvalidQueryError` unless a day lies between the dates."""
+    if asked.since and asked.until and asked.since > asked.until:
+        raise InvalidQueryError(f"No day is between {asked.since} and {asked.until}.")
 
 
 def _require_picture(shown: Shown, asked: Asked) -> None:

@@ -140,17 +140,20 @@ def _text(texts: Sequence[str]) -> str:
 
 
 def _number(texts: Sequence[str]) -> int:
-    return _id(texts[-1])
+    return image_number(texts[-1])
 
 
-def _id(text: str) -> int:
+def image_number(text: str) -> int:
+    """Return the number of an image; raises `InvalidQueryError` for any other text."""
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise InvalidQueryError(f"{text!r} is not the number of an image in this collection.")
     return int(text)
 
 
 def _ids(texts: Sequence[str]) -> tuple[int, ...]:
-    found = tuple(dict.fromkeys(_id(part) for text in texts for part in text.split(",") if part))
+    found = tuple(
+        dict.fromkeys(image_number(part) for text in texts for part in text.split(",") if part)
+    )
     return _bounded(found, MOST_FURTHER, "further photos")
 
 

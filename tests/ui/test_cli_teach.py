@@ -124,6 +124,12 @@ def test_what_was_taught_can_be_listed_carried_and_forgotten(shelf: Shelf, tmp_p
     assert listed["cat"]["tagged"] == 4
     assert listed["cat"]["fits"]
     assert "4 images tagged; from 3 positive" in shelf.run("teach", "--list").stdout
+    renamed = shelf.lines("teach", "kitten", "--rename", " young cat ")
+    assert renamed == [{"renamed": "kitten", "to": "young cat"}]
+    assert "4 images tagged" in shelf.run("teach", "--list").stdout.splitlines()[1]
+    done = shelf.run("teach", "young cat", "--rename", "cat")
+    assert (done.exit_code, "a tag 'cat' already" in done.stderr) == (1, True)
+    assert "are now called 'kitten'" in shelf.run("teach", "young cat", "--rename", "kitten").stdout
     assert shelf.lines("teach", "kitten", "--delete") == [{"deleted": "kitten"}]
     assert [row["name"] for row in shelf.lines("teach", "--list")] == ["cat"]
     done = shelf.run("teach", "kitten", "--delete")
@@ -170,6 +176,8 @@ def test_labels_of_the_teach_page(shelf: Shelf, tmp_path: Path) -> None:
         ["teach", "x"],
         ["teach", "--delete"],
         ["teach", "--list", "--delete"],
+        ["teach", "--rename", "x"],
+        ["teach", "x", "--rename", "y", "--delete"],
         ["teach", "x", "--delete", "--positive", "y.jpg"],
         ["tag", "--classes", "x"],
         ["tag", "--threshold", "2"],

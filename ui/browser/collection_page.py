@@ -13,6 +13,7 @@ from retrieval.kept_map import read_kept
 from ui import answers
 from ui.answers import as_hits
 from ui.browser import asking, components, listing
+from ui.browser.figures import plain
 from ui.browser.session import session
 from ui.drawn_map import drawn_map
 from ui.file_problems import problems_of
@@ -31,6 +32,7 @@ def show() -> None:
     shown = session()
     counts = shown.census()
     part = st.query_params.get(PART, "")
+    unknown = "" if not part or part in PARTS else part
     part = part if part in PARTS else "photos"
     components.collection(
         {
@@ -40,6 +42,8 @@ def show() -> None:
             "version": shown.store.commits(),
         }
     )
+    if unknown:
+        st.info(plain(f"The collection has no part called {unknown}. These are its photos."))
     PARTS[part](shown, counts)
 
 

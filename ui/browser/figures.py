@@ -9,7 +9,7 @@ import re
 
 from indexer.features.regions import Region
 from retrieval.query import Quad
-from ui.render import printable
+from ui.printable import printable, shortened
 
 STYLE = """<style>
 [data-testid="stHeader"] { display: none; }
@@ -43,7 +43,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:@&])")
 
 def plain(text: str) -> str:
     """Return text so that Streamlit's Markdown shows it literally."""
-    return _MARKDOWN.sub(r"\\\1", printable(text))
+    return _MARKDOWN.sub(r"\\\1", shortened(printable(text)))
 
 
 def data_url(jpeg: bytes) -> str:

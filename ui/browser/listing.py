@@ -37,9 +37,7 @@ def show(
     With `ranks`, the rank is shown in place of the score. Images can be labelled where it is said
     which labels are `counted`: until these are the last ones that were asked for, the list waits.
     """
-    rows = as_rows(shown, hits)
-    if ranks or not scores:
-        rows = [{name: value for name, value in row.items() if name != "s"} for row in rows]
+    rows = as_rows(shown, hits, scores=scores and not ranks)
     components.grid(
         {
             "list": f"{key}?{asked.address()}",

@@ -10,7 +10,7 @@ from ui.asked import Asked
 from ui.browser import components
 from ui.browser.chips import chips
 from ui.gallery import version_of
-from ui.printable import printable
+from ui.printable import printable, shortened
 from ui.query_pictures import query_pictures
 from ui.shown import Shown
 
@@ -36,7 +36,7 @@ def show(shown: Shown, asked: Asked, problems: list[str], page: str, pages: dict
                 "also_text": asked.also_text,
             },
             "chips": chips(shown, asked),
-            "problems": [printable(problem) for problem in problems],
+            "problems": [shortened(printable(problem)) for problem in problems],
         }
     )
 

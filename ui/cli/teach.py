@@ -65,6 +65,15 @@ def teach(
         bool,
         typer.Option("--delete", help="Forget the concept and its tags.", rich_help_panel=KEPT),
     ] = False,
+    rename_to: Annotated[
+        str | None,
+        typer.Option(
+            "--rename",
+            metavar="<name>",
+            help="Give the concept and its tags this name.",
+            rich_help_panel=KEPT,
+        ),
+    ] = None,
     export: Annotated[
         Path | None,
         typer.Option(help="Write the concept to this file, as JSON.", rich_help_panel=KEPT),
@@ -89,11 +98,11 @@ def teach(
     from ui.process import configure_images
 
     examples = bool(positive or negative or labels)
-    chosen = [examples, list_all, delete, export is not None, import_from is not None]
-    if sum(chosen) != 1:
+    given = [option is not None for option in (rename_to, export, import_from)]
+    if sum([examples, list_all, delete, *given]) != 1:
         raise typer.BadParameter(
-            "give examples (--positive, --labels), or one of --list, --delete, --export and "
-            "--import"
+            "give examples (--positive, --labels), or one of --list, --delete, --rename, --export "
+            "and --import"
         )
     if list_all:
         _list(open_store(store), as_json)
@@ -105,6 +114,8 @@ def teach(
         raise typer.BadParameter("the name of the concept is missing", param_hint="NAME")
     if delete:
         _delete(open_store(store), name, as_json)
+    elif rename_to is not None:
+        _rename(open_store(store), name, rename_to, as_json)
     elif export is not None:
         _export(open_store(store), name, export, as_json)
     else:
@@ -213,6 +224,14 @@ def _delete(store: Store, name: str, as_json: bool) -> None:
     with store.writing():
         delete_concept(store, name)
     say(json.dumps({"deleted": name}) if as_json else f"Forgot {name!r} and its tags.")
+
+
+def _rename(store: Store, name: str, new_name: str, as_json: bool) -> None:
+    from retrieval.tagging import rename
+
+    new_name = rename(store, name, new_name)
+    row = {"renamed": name, "to": new_name}
+    say(json.dumps(row) if as_json else f"{name!r} and its tags are now called {new_name!r}.")
 
 
 def _export(store: Store, name: str, file: Path, as_json: bool) -> None:

@@ -44,7 +44,7 @@ async def show_facts(request: Request) -> Response:
         rows = _facts(info) | _words(shown, image_id) | ({} if hit is None else _match(hit))
         own = shown.store.reader.annotations([image_id]).get(image_id, {})
         return {
-            "row": as_rows(shown, [hit or image])[0],
+            "row": as_rows(shown, [hit or image], scores=hit is not None)[0],
             "rows": _as_list(rows),
             "own": _as_list(own),
             "path": printable(info.path),

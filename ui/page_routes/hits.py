@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from indexer.errors import InvalidQueryError
 from indexer.store.filter_queries import FIELDS
 from indexer.store.filters import count_folders
+from indexer.store.ordering import shapes_of
 from ui.answers import DEPTHS, as_hits, as_rows, in_order, search
 from ui.api.service import Wanted
 from ui.page_routes.answering import asked_of, ids_in, number_in, work_for
@@ -20,6 +22,7 @@ from ui.zipped_hits import legible
 
 PART = 48  # rows, unless asked
 MOST = 500
+THOUSANDTHS = 1000  # in which shapes are told, as numbers of 16 bits
 NOTHING = "There is nothing to search for: no picture, and no word."
 
 
@@ -57,7 +60,7 @@ async def list_images(request: Request) -> Response:
     def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
         ids = in_order(shown, asked_of(request, shown)[0])
         return {
-            "hits": as_rows(shown, as_hits(shown, ids[first:stop].tolist())),
+            "hits": as_rows(shown, as_hits(shown, ids[first:stop].tolist()), scores=False),
             "total": len(ids),
             "more": len(ids) > stop,
         }
@@ -67,10 +70,32 @@ async def list_images(request: Request) -> Response:
 
 async def _list_named(request: Request, ids: list[int]) -> Response:
     def find(shown: Shown, _wanted: Wanted) -> dict[str, Any]:
-        rows = as_rows(shown, as_hits(shown, ids))
+        rows = as_rows(shown, as_hits(shown, ids), scores=False)
         return {"hits": rows, "total": len(rows), "more": False}
 
     return JSONResponse(await work_for(request, find))
+
+
+async def list_shapes(request: Request) -> Response:
+    """Answer with the shapes of all images that `list_images` lists, in its order.
+
+    Each is width / height in thousandths, as an unsigned little-endian number of 16 bits: what a
+    page needs to know how long the list is, and where each image of it will be.
+    """
+
+    def find(shown: Shown, _wanted: Wanted) -> bytes:
+        asked = asked_of(request, shown)[0]
+        shapes = shown.kept.get(
+            shown.as_of_now("shapes", asked.filter),
+            lambda: shapes_of(shown.store, in_order(shown, asked)),
+            lambda found: found.nbytes,
+        )
+        return np.clip(np.rint(THOUSANDTHS * shapes), 1, 2**16 - 1).astype("<u2").tobytes()
+
+    data = await work_for(request, find)
+    return Response(
+        data, media_type="application/octet-stream", headers={"Cache-Control": "no-store"}
+    )
 
 
 async def list_filters(request: Request) -> Response:

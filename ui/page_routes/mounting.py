@@ -38,6 +38,7 @@ def page_routes(service: Service, *, is_local: bool) -> Mount:
             Route("/queries/{key}", queries.show_query),
             Route("/hits", hits.list_hits),
             Route("/images", hits.list_images),
+            Route("/shapes", hits.list_shapes),
             Route("/filters", hits.list_filters),
             Route("/months", browsing.list_months),
             Route("/files", failures.list_problems),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
-from indexer.store.ordering import newest_first
+from indexer.store.ordering import newest_first, shapes_of
 from tests.desk import Desk
 from tests.pictures import RED, coloured, plain
 
@@ -33,3 +34,13 @@ def test_the_newest_come_first_and_those_without_a_date_last(desk: Desk) -> None
 
 def test_of_nothing_there_is_no_order(desk: Desk) -> None:
     assert newest_first(desk.store).tolist() == []
+
+
+def test_shapes_are_those_of_the_images_in_their_order(desk: Desk) -> None:
+    for name, size in (("wide.png", (400, 100)), ("high.png", (100, 200)), ("even.png", (90, 90))):
+        plain(desk.photos / name, RED, size)
+    desk.index()
+    ids = [desk.id_of(name) for name in ("high.png", "wide.png", "even.png")]
+    asked = np.array([ids[1], 999, ids[0], ids[2]], np.int64)
+    assert shapes_of(desk.store, asked).tolist() == [4, 1, 0.5, 1]
+    assert shapes_of(desk.store, asked[:0]).tolist() == []

@@ -81,11 +81,11 @@ def served(
 
 
 @contextmanager
-def serving(store: Path, *options: str, command: Sequence[str] = CBIR) -> Iterator[str]:
+def serving(
+    store: Path, *options: str, command: Sequence[str] = CBIR, port: int | None = None
+) -> Iterator[str]:
     """Run `cbir ui` on a store as a process of its own; yields the address that it prints."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = port or free_port()
     arguments = ["--store", str(store), "--port", str(port), "--no-browser", *options]
     process = subprocess.Popen(
         [*command, "ui", *arguments], stderr=subprocess.PIPE, encoding="utf-8"
@@ -99,6 +99,13 @@ def serving(store: Path, *options: str, command: Sequence[str] = CBIR) -> Iterat
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def wait_for(process: subprocess.Popen[str], port: int) -> None:

@@ -80,6 +80,12 @@ def test_a_folder_is_browsed(page: AppTest, album_store: Path) -> None:
     assert grid_of(page)["heading"] == "3 photos of 11"
 
 
+def test_a_part_that_there_is_not_is_said(page: AppTest) -> None:
+    run_at(page, {"show": "zzz"})
+    assert "no part called zzz" in page.info[0].value
+    assert names_of(page)
+
+
 def test_no_photo_passes(page: AppTest) -> None:
     run_at(page, {"since": "2020-01-01"})
     assert "No image passes the filters" in page.info[0].value

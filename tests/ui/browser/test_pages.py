@@ -67,6 +67,9 @@ def test_several_boxes_are_joined_by_ranks(app: AppTest) -> None:
         ({"tags": "gone"}, "gone"),
         ({"where": "heigth>3"}, "no field 'heigth'"),
         ({"also": "99999", "image": "1"}, "There is no image 99999"),
+        ({"hit": "99999", "image": "1"}, "There is no image 99999"),
+        ({"hit": "-4"}, "is not the number of an image"),
+        ({"since": "2022-01-01", "until": "2020-01-01"}, "No day is between 2022-01-01 and"),
     ],
 )
 def test_a_wrong_address_gets_a_sentence(
@@ -76,6 +79,14 @@ def test_a_wrong_address_gets_a_sentence(
     [problem] = bar_of(app)["problems"]
     assert said in problem
     assert names_of(app)
+
+
+@pytest.mark.parametrize("name", ["where", "image", "tags", "folder", "name", "picture", "hit"])
+def test_a_long_address_gets_a_short_sentence(app: AppTest, name: str) -> None:
+    run_at(app, {name: "9 " * 5000})
+    said = [*bar_of(app)["problems"], *(message.value for message in (*app.info, *app.error))]
+    assert said
+    assert max(map(len, said)) < 500
 
 
 def test_filters_that_nothing_passes(app: AppTest) -> None:

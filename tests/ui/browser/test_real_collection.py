@@ -26,6 +26,7 @@ def visit(page: Page, served: Served, address: str = "") -> None:
 
 def names(page: Page) -> list[str | None]:
     settle(page)
+    expect(page.get_by_label(re.compile("loading$"))).to_have_count(0)
     return [picture.get_attribute("aria-label") for picture in tiles(page).all()]
 
 

@@ -57,6 +57,15 @@ def test_files_with_problems_as_a_list_and_a_table(http: TestClient, desk: Desk)
     assert rows[1] == ["failed", told["path"], told["reason"]]
 
 
+def test_shapes_are_in_the_order_of_the_images(http: TestClient, desk: Desk) -> None:
+    for asked in ("", "?since=2019-06-01", f"?folder={desk.photos / 'a'}"):
+        rows = http.get(f"/page/images{asked}").json()["hits"]
+        shapes = np.frombuffer(http.get(f"/page/shapes{asked}").content, "<u2")
+        assert shapes.tolist() == [round(1000 * row["w"] / row["h"]) for row in rows]
+        assert rows
+        assert all("s" not in row for row in rows)  # nothing was searched for
+
+
 def test_images_by_their_numbers(fetched: Fetched) -> None:
     ids = [fetched.id_of("coffee.png"), fetched.id_of("trips/coffee again.png")]
     told = fetched.http.get("/page/images", params={"ids": f"{ids[1]},{ids[0]},99999"}).json()

@@ -1,8 +1,10 @@
 // The bar above every page: where to go, what is asked, how, among which images, and the last ones.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { asking, askedOf, changed, follow, go, VIEW } from "./address.ts";
+import { useConnection } from "./connection.ts";
 import { Drawing } from "./drawing.tsx";
 import { Filters } from "./filters.tsx";
+import { useKeepFocus } from "./focus.ts";
 import { Options } from "./options.tsx";
 import { forgetStep, noteStep, type Step, trail, useKept } from "./stores.ts";
 import { Mark } from "./mark.tsx";
@@ -39,12 +41,19 @@ export function Bar({ data }: Mounted<BarData>) {
   const [panel, setPanel] = useState<Panel>(null);
   const [drawing, setDrawing] = useState(false);
   const upload = useUpload();
+  const { away } = useConnection();
+  const header = useRef<HTMLElement>(null);
+  useKeepFocus(header);
   const turn = (wanted: Panel) => setPanel(panel === wanted ? null : wanted);
   useEffect(() => setDrawing(false), [data.picture?.src]);
   useTrail(data);
   const problems = [...(upload.problem ? [upload.problem] : []), ...data.problems];
   return (
-    <header class={upload.over ? "bar over" : "bar"}>
+    <header
+      ref={header}
+      class={upload.over ? "bar over" : "bar"}
+      onKeyDown={(event) => event.key === "Escape" && !drawing && setPanel(null)}
+    >
       <Pages data={data} />
       {data.searches && (
         <div class="ask" role="search">
@@ -56,11 +65,13 @@ export function Bar({ data }: Mounted<BarData>) {
           )}
         </div>
       )}
-      {data.searches && panel === "filters" && <Filters close={() => setPanel(null)} />}
+      {data.searches && panel === "filters" && <Filters />}
       {data.searches && panel === "options" && data.picture && <Options data={data} />}
       {data.searches && <Chips chips={data.chips} />}
       {data.searches && <Trail />}
+      {away && <p class="problem" role="alert">{AWAY}</p>}
       {problems.map((problem) => <p class="problem" role="alert">{problem}</p>)}
+      {upload.note && <p class="busy" role="status">{upload.note}</p>}
       {upload.busy && <p class="busy" role="status">{upload.busy}</p>}
       {drawing && data.picture && (
         <Drawing picture={data.picture} boxes={data.boxes} regions={data.regions} close={() => setDrawing(false)} />
@@ -68,6 +79,9 @@ export function Bar({ data }: Mounted<BarData>) {
     </header>
   );
 }
+
+const AWAY =
+  "The page has lost its server. If it was stopped, start it again in a terminal with: cbir ui. The page goes on once it is back.";
 
 function Pages({ data }: { data: BarData }) {
   const addressOf = (path: string) => {

@@ -1,6 +1,7 @@
 // The head of the collection: its numbers, its parts, and ways to browse it that set the filters.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { changed, follow, VIEW } from "./address.ts";
+import { useKeepFocus } from "./focus.ts";
 import { useJobs } from "./joblist.ts";
 import type { Mounted } from "./types.ts";
 import { Dates, Folders, Tags } from "./ways.tsx";
@@ -17,11 +18,13 @@ const WAYS = { folder: "Folders", date: "Dates", tag: "Tags" };
 type Way = keyof typeof WAYS;
 
 export function Collection({ data, setTriggerValue }: Mounted<CollectionData>) {
+  const header = useRef<HTMLElement>(null);
+  useKeepFocus(header);
   const jobs = useJobs((ended) => setTriggerValue("ended", `${ended.join()} ${Date.now()}`));
   const running = jobs.filter(({ state }) => state === "running");
   const browses = data.view === "photos" || data.view === "map";
   return (
-    <header class="collection">
+    <header ref={header} class="collection">
       <div class="top">
         <nav aria-label="Parts of the collection">
           {Object.entries(VIEWS).map(([view, title]) => (

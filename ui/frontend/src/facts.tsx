@@ -1,5 +1,7 @@
 // What is known of an image: in words, its file, and what it is a duplicate of.
 import { useEffect, useState } from "preact/hooks";
+import { fetched, reasonOf } from "./connection.ts";
+import { type Fetched, useFetched } from "./fetched.ts";
 import { beside, changed, follow } from "./address.ts";
 import type { Row } from "./types.ts";
 
@@ -12,28 +14,22 @@ export interface ImageFacts {
   duplicates: { id: number; name: string; kind: string }[];
 }
 
-/** Return what is known of an image; null until it is fetched. */
-export function useFacts(id: number): ImageFacts | null {
-  const [facts, setFacts] = useState<ImageFacts | null>(null);
-  useEffect(() => {
-    const gone = new AbortController();
-    void fetch(beside("facts", { hit: id }), { signal: gone.signal })
-      .then(async (answer) => setFacts(answer.ok ? await answer.json() : null))
-      .catch(() => undefined);
-    return () => gone.abort();
-  }, [id]);
-  return facts;
+/** Return what is known of an image. */
+export function useFacts(id: number): Fetched<ImageFacts> {
+  return useFetched<ImageFacts>(beside("facts", { hit: id }));
 }
 
 interface Props {
-  facts: ImageFacts | null;
+  facts: Fetched<ImageFacts>;
   row: Row;
 }
 
 export function Facts({ facts, row }: Props) {
-  const known = facts?.row.id === row.id ? facts : null;
+  const { answer, problem } = facts;
+  const known = answer?.row.id === row.id ? answer : null;
   return (
-    <aside class="facts" aria-label="Facts" aria-busy={known === null}>
+    <aside class="facts" aria-label="Facts" aria-busy={known === null && !problem}>
+      {problem && <p class="problem" role="alert">{problem}</p>}
       {known && (
         <>
           <dl>
@@ -71,19 +67,23 @@ function File({ path, id, opens }: { path: string; id: number; opens: boolean })
   const [said, setSaid] = useState("");
   useEffect(() => setSaid(""), [id]);
   const copy = async () => {
-    await navigator.clipboard.writeText(path);
-    setSaid("Copied.");
+    try {
+      await navigator.clipboard.writeText(path);
+      setSaid("Copied.");
+    } catch {
+      setSaid("This browser does not let pages copy: select the path, and copy it.");
+    }
   };
   const open = async () => {
-    const answer = await fetch(`/page/open?hit=${id}`, { method: "POST" });
-    setSaid(answer.ok ? "The folder is opened." : (await answer.json()).error);
+    await fetched(`/page/open?hit=${id}`, { method: "POST" });
+    setSaid("The folder is opened.");
   };
   return (
     <section class="file">
       <h3>File</h3>
       <code>{path}</code>
       <button type="button" onClick={() => void copy()}>Copy the path</button>
-      {opens && <button type="button" onClick={() => void open()}>Open the folder</button>}
+      {opens && <button type="button" onClick={() => void open().catch((error: unknown) => setSaid(reasonOf(error)))}>Open the folder</button>}
       <span role="status">{said}</span>
     </section>
   );

@@ -1,5 +1,6 @@
 // Files that are not found, or that something is wrong with: a table to look through, copy and save.
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
+import { useFetched } from "./fetched.ts";
 import type { Mounted } from "./types.ts";
 
 export interface FilesData {
@@ -16,11 +17,13 @@ const KINDS = { failed: "Failed", blank: "Shows nothing", warning: "Warning" };
 const DRAWN = 400; // rows; further ones by the button below
 
 export function Files({ data }: Mounted<FilesData>) {
-  const files = useProblems(data.version);
+  const { answer, problem } = useFetched<{ files: Problem[] }>("/page/files", data.version);
+  const files = answer?.files ?? null;
   const [text, setText] = useState("");
   const [kind, setKind] = useState("");
   const [drawn, setDrawn] = useState(DRAWN);
   const found = useMemo(() => filtered(files ?? [], text, kind), [files, text, kind]);
+  if (problem) return <p class="problem" role="alert">{problem}</p>;
   if (files === null) return <p class="note" role="status">Loading …</p>;
   if (!files.length) return <p class="note">Every file could be read, and the last run warned of nothing.</p>;
   return (
@@ -95,16 +98,4 @@ function filtered(files: readonly Problem[], text: string, kind: string): Proble
       (!kind || one.kind === kind) &&
       (!wanted || one.path.toLowerCase().includes(wanted) || one.reason.toLowerCase().includes(wanted)),
   );
-}
-
-function useProblems(version: number): Problem[] | null {
-  const [files, setFiles] = useState<Problem[] | null>(null);
-  useEffect(() => {
-    const gone = new AbortController();
-    void fetch("/page/files", { signal: gone.signal })
-      .then(async (answer) => answer.ok && setFiles(((await answer.json()) as { files: Problem[] }).files))
-      .catch(() => undefined);
-    return () => gone.abort();
-  }, [version]);
-  return files;
 }

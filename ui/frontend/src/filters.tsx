@@ -1,6 +1,6 @@
 // Which images may be hits: folder, file name, dates, tags, and a filter in words.
-import { useEffect, useState } from "preact/hooks";
 import { changed, go } from "./address.ts";
+import { useFetched } from "./fetched.ts";
 
 interface Choices {
   folders: { path: string; text: string; count: number }[];
@@ -10,18 +10,15 @@ interface Choices {
 
 const NOTHING: Choices = { folders: [], tags: {}, fields: [] };
 
-export function Filters({ close }: { close(): void }) {
-  const choices = useChoices();
+export function Filters() {
+  const { answer, problem } = useFetched<Choices>("/page/filters");
+  const choices = answer ?? NOTHING;
   const parameters = new URLSearchParams(location.search);
   const put = (changes: Record<string, string | string[] | null>) => go(changed({ ...changes, hit: null }));
   const tags = parameters.getAll("tags");
   return (
-    <div
-      class="panel filters"
-      role="group"
-      aria-label="Filters"
-      onKeyDown={(event) => event.key === "Escape" && close()}
-    >
+    <div class="panel filters" role="group" aria-label="Filters">
+      {problem && <p class="problem" role="alert">{problem}</p>}
       <label>
         <span>Folder</span>
         <select value={parameters.get("folder") ?? ""} onChange={(event) => put({ folder: event.currentTarget.value || null })}>
@@ -58,18 +55,6 @@ export function Filters({ close }: { close(): void }) {
       />
     </div>
   );
-}
-
-function useChoices(): Choices {
-  const [choices, setChoices] = useState(NOTHING);
-  useEffect(() => {
-    const gone = new AbortController();
-    void fetch("/page/filters", { signal: gone.signal })
-      .then(async (answer) => answer.ok && setChoices(await answer.json()))
-      .catch(() => undefined);
-    return () => gone.abort();
-  }, []);
-  return choices;
 }
 
 type Put = (changes: Record<string, string | null>) => void;

@@ -7,10 +7,12 @@ export interface Size {
   height: number;
 }
 
+const LEAST = 2; // px: of a picture of one row or column something is seen
+
 /** Return the size of a picture that fits into a place. */
 export function fit(picture: Size, place: Size): Size {
   const scale = Math.min(place.width / picture.width, place.height / picture.height);
-  return { width: picture.width * scale, height: picture.height * scale };
+  return { width: Math.max(LEAST, picture.width * scale), height: Math.max(LEAST, picture.height * scale) };
 }
 
 /** Return where in its place, in px, a point of a fitting picture is, given in shares of it. */

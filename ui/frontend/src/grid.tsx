@@ -1,10 +1,11 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { askedOf, asking, changed, go, showHit } from "./address.ts";
+import { useKeepFocus } from "./focus.ts";
 import { Keys } from "./keys.tsx";
 import { signature } from "./label_sets.ts";
 import { useLabels } from "./labels.ts";
-import { AHEAD, arrange, EMPTY, stepOf, visible } from "./layout.ts";
+import { AHEAD, arrange, arrangeWhole, EMPTY, imagesNear, stepOf, visible } from "./layout.ts";
 import { hold, useGoOn, useHolds, useOpenHit } from "./open_hit.ts";
 import { usePlaceOf, useWidth, useWindow } from "./scrolling.ts";
 import { Selection } from "./selection.tsx";
@@ -12,6 +13,8 @@ import { density, select, selected, useKept } from "./stores.ts";
 import { Tile, type TileActions } from "./tile.tsx";
 import type { Box, Mounted, Picture, Row } from "./types.ts";
 import { useRows } from "./paging.ts";
+import { Further } from "./further.tsx";
+import { isBlank, useWhole } from "./whole.ts";
 import { Viewer } from "./viewer.tsx";
 
 /** What Python sends: the first rows of a list, where its further ones are, and what it is for. */
@@ -32,15 +35,21 @@ export interface GridData {
 }
 
 export function Grid({ data }: Mounted<GridData>) {
-  const { rows, more, fetchMore } = useRows(data);
+  const paged = useRows(data);
+  const whole = useWhole(data);
+  const rows = whole?.rows ?? paged.rows;
+  const more = !whole && paged.more;
+  const { fetchMore } = paged;
+  const section = useRef<HTMLElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
   const seen = useWindow(frame);
   const height = rowHeight(useKept(density), width, data.compact);
   const made = useRef(EMPTY);
   const layout = useMemo(
-    () => (made.current = arrange(made.current, rows, width, height, !data.compact)),
-    [rows, width, height, data.compact],
+    () => whole ? arrangeWhole(whole.shapes, width, height)
+      : (made.current = arrange(made.current, rows, width, height, !data.compact)),
+    [whole?.shapes ?? rows, width, height, data.compact],
   );
   const [current, setCurrent] = useState(0);
   const asked = askedOf();
@@ -51,11 +60,14 @@ export function Grid({ data }: Mounted<GridData>) {
   const hit = useOpenHit();
   const holds = useHolds(hit, data.list, !data.compact || rows.some((row) => row.id === hit));
   const anchor = useRef(0);
-  usePlaceOf(data.ids ? null : data.list);
+  usePlaceOf(data.ids ? null : data.list, layout.height);
   useEffect(() => setCurrent(0), [data.list]);
   useEffect(() => {
     if (more && layout.height - seen.bottom < AHEAD) fetchMore();
   }, [more, layout.height, seen.bottom, fetchMore]);
+  const shown = visible(layout.lines, seen, current);
+  const [from, end] = imagesNear(layout.lines, seen);
+  useEffect(() => whole?.show(from, end), [whole?.show, from, end]);
 
   const actions = useSteady({
     open(row) {
@@ -66,8 +78,8 @@ export function Grid({ data }: Mounted<GridData>) {
     choose(row, range) {
       const place = rows.indexOf(row);
       if (range) {
-        const [from, to] = [Math.min(anchor.current, place), Math.max(anchor.current, place)];
-        select(rows.slice(from, to + 1).map((one) => one.id), true);
+        const [low, high] = [Math.min(anchor.current, place), Math.max(anchor.current, place)];
+        void rowsOf(low, high + 1).then((every) => select(every.map(({ id }) => id), true), () => undefined);
       } else {
         select([row.id], !chosen.has(row.id));
         anchor.current = place;
@@ -79,12 +91,24 @@ export function Grid({ data }: Mounted<GridData>) {
     also: data.also ? alsoAddress : null,
   });
 
+  async function rowsOf(low: number, stop: number): Promise<readonly Row[]> {
+    return whole ? whole.rowsOf(low, stop) : rows.slice(low, stop);
+  }
+
   function moveTo(place: number): void {
     const target = Math.max(0, Math.min(rows.length - 1, place));
     setCurrent(target);
     requestAnimationFrame(() => focusTile(frame.current, rows[target]));
   }
 
+  useKeepFocus(section, () => (hit === null ? pictureOf(frame.current, rows[current]) : null));
+  const opened = useRef(false);
+  useEffect(() => {
+    const place = holds ? rows.findIndex((row) => row.id === hit) : -1;
+    if (place >= 0) setCurrent(place);
+    else if (opened.current && hit === null) moveTo(current); // the list goes on at the hit that was open
+    opened.current = holds;
+  }, [hit, holds]);
   useGoOn(data.counted, frame, () => moveTo(Math.max(0, rows.findIndex((row) => labels[row.id] === undefined))));
 
   function onKeyDown(event: KeyboardEvent): void {
@@ -92,6 +116,7 @@ export function Grid({ data }: Mounted<GridData>) {
     if (!row || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = stepOf(event.key, layout.lines, current);
     if (step !== null) moveTo(step);
+    else if (isBlank(row)) return;
     else if (event.key === " ") actions.choose(row, event.shiftKey);
     else if (event.key === "f") go(actions.similar(row));
     else if ((event.key === "+" || event.key === "-") && actions.also)
@@ -103,9 +128,9 @@ export function Grid({ data }: Mounted<GridData>) {
     event.preventDefault();
   }
 
-  const shown = visible(layout.lines, seen, current);
   return (
     <section
+      ref={section}
       class={["grid", chosen.size && "selecting", waits && "waits"].filter(Boolean).join(" ")}
       data-list={data.list}
       aria-label={data.heading.split(" · ")[0] || "Images"}
@@ -123,7 +148,7 @@ export function Grid({ data }: Mounted<GridData>) {
               const row = rows[index]!;
               return (
                 <Tile
-                  key={row.id}
+                  key={whole ? index : row.id}
                   row={row}
                   asked={asked}
                   rank={index + 1}
@@ -144,11 +169,12 @@ export function Grid({ data }: Mounted<GridData>) {
           </p>
         )}
       </div>
-      {more && rows.length > 0 && <p class="further" role="status">Loading more …</p>}
-      {!data.compact && <Selection rows={rows} teach={data.teach} label={give} />}
+      {(more || whole?.problem) && rows.length > 0 && <Further {...(whole ?? paged)} />}
+      {!data.compact && <Selection rows={rows} rowsOf={rowsOf} teach={data.teach} label={give} />}
       {hit !== null && holds && (
         <Viewer
           rows={rows}
+          rowsOf={rowsOf}
           id={hit}
           query={data.query}
           label={data.teach ? (labels[hit] ?? null) : null}
@@ -225,8 +251,11 @@ function rowHeight(wished: number, width: number, compact: boolean): number {
 }
 
 function focusTile(frame: HTMLElement | null, row: Row | undefined): void {
-  const picture = row && frame?.querySelector<HTMLElement>(`li[data-id="${row.id}"] > .picture`);
+  const picture = pictureOf(frame, row);
   picture?.focus({ preventScroll: true });
   picture?.scrollIntoView({ block: "nearest" });
 }
 
+function pictureOf(frame: HTMLElement | null, row: Row | undefined): HTMLElement | null | undefined {
+  return row && frame?.querySelector<HTMLElement>(`li[data-id="${row.id}"] > .picture`);
+}

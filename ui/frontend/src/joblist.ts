@@ -1,5 +1,6 @@
 // The jobs of the server, as all components of the page know them: asked for again while any runs.
 import { useEffect, useState } from "preact/hooks";
+import { fetched, reasonOf } from "./connection.ts";
 
 export interface Job {
   name: string;
@@ -57,14 +58,12 @@ export function stopJob(name: string): Promise<string> {
 
 async function post(place: string): Promise<string> {
   try {
-    const answer = await fetch(place, { method: "POST" });
-    const told = (await answer.json()) as { jobs: Job[]; error?: string };
-    if (!answer.ok) return told.error ?? "That did not work; load the page again.";
-    tell(told.jobs);
+    const answer = await fetched(place, { method: "POST" });
+    tell(((await answer.json()) as { jobs: Job[] }).jobs);
     plan();
     return "";
-  } catch {
-    return "The server does not answer. Is cbir ui still running?";
+  } catch (error) {
+    return reasonOf(error);
   }
 }
 

@@ -1,5 +1,6 @@
 // The jobs of the server: what runs, how far it is, how the last ones ended; and adding a folder.
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
+import { useKeepFocus } from "./focus.ts";
 import { type Job, startJob, stopJob, useJobs } from "./joblist.ts";
 import type { Mounted } from "./types.ts";
 
@@ -19,9 +20,11 @@ const START: Record<string, string> = {
 };
 
 export function Jobs({ data }: Mounted<JobsData>) {
+  const section = useRef<HTMLElement>(null);
+  useKeepFocus(section);
   const jobs = useJobs();
   return (
-    <section class="jobs" aria-label="Jobs">
+    <section ref={section} class="jobs" aria-label="Jobs">
       {jobs.map((job) => (
         <article aria-labelledby={`job-${job.name}`}>
           <h2 id={`job-${job.name}`}>{job.title}</h2>

@@ -1,7 +1,7 @@
 // The keys that work on a list of images, to be looked up.
 
 const KEYS = [
-  ["arrows, Home", "move through the pictures"],
+  ["arrows, Home, End", "move through the pictures"],
   ["Enter", "open the picture"],
   ["Space", "select it; with Shift, all from the last one selected"],
   ["F", "find similar ones"],
@@ -11,7 +11,7 @@ const TAUGHT = [["Y N", "label it right or wrong"]] as const;
 
 export function Keys({ teach }: { teach: boolean }) {
   return (
-    <details class="keys">
+    <details class="keys" onKeyDown={closeByEscape}>
       <summary>Keys</summary>
       <dl>
         {[...KEYS, ...(teach ? TAUGHT : [])].map(([key, does]) => (
@@ -23,4 +23,11 @@ export function Keys({ teach }: { teach: boolean }) {
       </dl>
     </details>
   );
+}
+
+function closeByEscape(event: KeyboardEvent): void {
+  const details = event.currentTarget as HTMLDetailsElement;
+  if (event.key !== "Escape" || !details.open) return;
+  details.open = false;
+  details.querySelector("summary")?.focus();
 }

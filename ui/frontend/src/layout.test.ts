@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arrange, EMPTY, lineOf, visible } from "./layout.ts";
+import { arrange, arrangeWhole, EMPTY, imagesNear, lineOf, stepOf, visible } from "./layout.ts";
 import type { Row } from "./types.ts";
 
 function rows(count: number, weak = count): Row[] {
@@ -46,4 +46,14 @@ test("laying out what comes takes no longer where there is much", () => {
   const more = arrange(made, all, 1000, 190, false);
   const same = more.lines.filter((line, place) => line === made.lines[place]).length;
   assert.ok(same >= made.lines.length - 1);
+});
+
+test("a list that is known by its shapes is laid out as its rows are", () => {
+  const all = rows(300);
+  const whole = arrangeWhole(all.map((row) => row.w / row.h), 1000, 190);
+  assert.deepEqual(whole.lines, arrange(EMPTY, all, 1000, 190, false).lines);
+  assert.deepEqual(imagesNear(whole.lines, { top: 0, bottom: 600 })[0], 0);
+  const [first, end] = imagesNear(whole.lines, { top: 3000, bottom: 3600 });
+  assert.ok(first > 0 && end - first < 150 && end < 300);
+  assert.equal(stepOf("End", whole.lines, 3), 299);
 });

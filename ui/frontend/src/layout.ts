@@ -43,15 +43,36 @@ export function arrange(before: Made, rows: readonly Row[], width: number, heigh
   return { lines: [...upper, ...lower], divider, height: heightOf(lower), rows, of };
 }
 
+/** Lay out a list whose images are all known by their shapes. */
+export function arrangeWhole(shapes: readonly number[], width: number, height: number): Layout {
+  const lines = width === 0 ? [] : justify(shapes, width, height, GAP);
+  return { lines, divider: null, height: heightOf(lines) };
+}
+
+function indexesOf(lines: readonly Line[]): [number, number] {
+  const tiles = lines.flatMap((line) => line.tiles);
+  return tiles.length ? [tiles[0]!.index, tiles[tiles.length - 1]!.index + 1] : [0, 0];
+}
+
 function beginsWith(rows: readonly Row[], before: readonly Row[]): boolean {
   const end = before.length - 1;
   return rows.length >= before.length && rows[0] === before[0] && rows[end] === before[end];
 }
 
+/** Return the places of the lines on the screen and near it: of the first, and before the end. */
+function near(lines: readonly Line[], seen: Window): [number, number] {
+  const first = firstWhere(lines, ({ top, height }) => top + height > seen.top - AHEAD);
+  return [first, firstWhere(lines, ({ top }) => top >= seen.bottom + AHEAD)];
+}
+
+/** Return which images are on the screen and near it: from the first to before the end. */
+export function imagesNear(lines: readonly Line[], seen: Window): [number, number] {
+  return indexesOf(lines.slice(...near(lines, seen)));
+}
+
 /** Return the lines on the screen and near it, and that of the picture with the keyboard. */
 export function visible(lines: readonly Line[], seen: Window, current: number): Line[] {
-  const first = firstWhere(lines, ({ top, height }) => top + height > seen.top - AHEAD);
-  const end = firstWhere(lines, ({ top }) => top >= seen.bottom + AHEAD);
+  const [first, end] = near(lines, seen);
   const own = lineOf(lines, current);
   const shown = lines.slice(first, end);
   if (own < 0 || (own >= first && own < end)) return shown;
@@ -80,6 +101,7 @@ export function stepOf(key: string, lines: readonly Line[], current: number): nu
   if (key === "ArrowRight") return current + 1;
   if (key === "ArrowLeft") return current - 1;
   if (key === "Home") return 0;
+  if (key === "End") return indexesOf(lines.slice(-1))[1] - 1;
   if (key !== "ArrowDown" && key !== "ArrowUp") return null;
   const at = lineOf(lines, current);
   const tile = lines[at]?.tiles.find(({ index }) => index === current);

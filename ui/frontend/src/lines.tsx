@@ -1,6 +1,7 @@
 // The points that geometry proved to be the same, as lines between the query and the match.
 import { useEffect, useState } from "preact/hooks";
 import { beside } from "./address.ts";
+import { fetched, reasonOf, useConnection } from "./connection.ts";
 import { fit, onScreen, type Size } from "./fit.ts";
 import type { View } from "./panzoom.ts";
 import type { Picture, Point, Row } from "./types.ts";
@@ -15,21 +16,25 @@ export interface Found {
 /** Return where the query is in an image, and by which points; null until it is known. */
 export function useMatches(id: number | null): Found | null {
   const [found, setFound] = useState<Found | null>(null);
+  const { returns } = useConnection();
   useEffect(() => {
     if (id === null) return;
     const gone = new AbortController();
     void look(id, gone.signal).then(setFound, () => undefined);
     return () => gone.abort();
-  }, [id]);
+  }, [id, returns]);
   return found?.id === id ? found : null;
 }
 
 async function look(id: number, signal: AbortSignal): Promise<Found> {
-  const answer = await fetch(beside("located", { hit: id, what: "matches.json" }), { signal });
-  const told = await answer.json();
-  if (!answer.ok) return { id, mark: {}, matches: [], problem: told.error };
-  const mark = told.quad ? { q: told.quad.flat() } : { b: told.box ?? undefined };
-  return { id, mark, matches: told.matches, problem: "" };
+  try {
+    const told = await (await fetched(beside("located", { hit: id, what: "matches.json" }), { signal })).json();
+    const mark = told.quad ? { q: told.quad.flat() } : { b: told.box ?? undefined };
+    return { id, mark, matches: told.matches, problem: "" };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return { id, mark: {}, matches: [], problem: reasonOf(error) };
+  }
 }
 
 interface Props {

@@ -1,5 +1,6 @@
 // The map of the collection: laying it out, or the map, what is chosen on it, and the same in a grid.
 import { useEffect, useMemo, useState } from "preact/hooks";
+import { useFetched } from "./fetched.ts";
 import { Grid } from "./grid.tsx";
 import { Outcome, Progress } from "./jobs.tsx";
 import { startJob, useJobs } from "./joblist.ts";
@@ -51,7 +52,7 @@ function LayingOut() {
 
 function Drawn({ data, ...mounted }: Mounted<MapData>) {
   const asked = askedOf();
-  const { spots, problem } = useSpots(asked);
+  const { answer: spots, problem } = useFetched<Spots>(beside("map", {}), asked, asSpots);
   const by = useKept(colourBy);
   const groups = useGroups(by);
   const [only, setOnly] = useState<number | null>(null);
@@ -112,30 +113,8 @@ function Images({ chosen, count, clear, ...mounted }: ImagesProps) {
 
 const NO_ROWS: never[] = [];
 
-function useSpots(asked: string): { spots: Spots | null; problem: string } {
-  const [found, setFound] = useState<{ spots: Spots | null; problem: string }>({ spots: null, problem: "" });
-  useEffect(() => {
-    const gone = new AbortController();
-    void fetch(beside("map", {}), { signal: gone.signal })
-      .then(async (answer) => {
-        if (answer.ok) setFound({ spots: readSpots(await answer.arrayBuffer()), problem: "" });
-        else setFound({ spots: null, problem: ((await answer.json()) as { error: string }).error });
-      })
-      .catch(() => undefined);
-    return () => gone.abort();
-  }, [asked]);
-  return found;
-}
+const asSpots = async (answer: Response) => readSpots(await answer.arrayBuffer());
 
 function useGroups(by: ColourBy): Groups | null {
-  const [found, setFound] = useState<{ by: ColourBy; groups: Groups } | null>(null);
-  useEffect(() => {
-    if (by === "none") return;
-    const gone = new AbortController();
-    void fetch(`/page/map/groups?by=${by}`, { signal: gone.signal })
-      .then(async (answer) => answer.ok && setFound({ by, groups: (await answer.json()) as Groups }))
-      .catch(() => undefined);
-    return () => gone.abort();
-  }, [by]);
-  return found?.by === by ? found.groups : null;
+  return useFetched<Groups>(by === "none" ? null : `/page/map/groups?by=${by}`).answer;
 }

@@ -1,6 +1,7 @@
 // A picture in its pane, zoomed and moved, with what is drawn over it.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useConnection } from "./connection.ts";
 import { fit, type Size } from "./fit.ts";
 import type { PanZoom } from "./panzoom.ts";
 
@@ -19,7 +20,8 @@ export function Pane({ name, src, behind, size, pan, onPlace, children }: Props)
   const place = useSize(pane, onPlace);
   const fitting = fit(size, place);
   const [failed, setFailed] = useState(false);
-  useEffect(() => setFailed(false), [src]);
+  const { away, returns } = useConnection();
+  useEffect(() => setFailed(false), [src, returns]);
   useEffect(() => pane.current ? pan.attach(pane.current, () => true) : undefined, [pan.attach]);
   const { scale, x, y } = pan.view;
   return (
@@ -34,7 +36,7 @@ export function Pane({ name, src, behind, size, pan, onPlace, children }: Props)
       >
         {behind && <img class="behind" src={behind} alt="" />}
         {failed ? (
-          <span class="plate">The file is missing or cannot be read.</span>
+          <span class="plate">{away ? "The server does not answer." : "The file is missing or cannot be read."}</span>
         ) : (
           <img src={src} alt={name} draggable={false} onError={() => setFailed(true)} />
         )}

@@ -1,27 +1,77 @@
 // The scrolled part of the page, which Streamlit draws the components into.
-import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 export function scroller(): HTMLElement {
   return document.querySelector<HTMLElement>('[data-testid="stMain"]') ?? document.documentElement;
 }
 
-const places = new Map<string, number>();
+const PLACES = "cbir-places";
+const MOST_PLACES = 50;
+const places = new Map<string, number>(keptPlaces());
+window.addEventListener("pagehide", keepPlaces);
 
 /** Forget how far down a list was: whoever goes there by a link starts at the top. */
 export function forgetPlace(asked: string): void {
-  places.delete(asked);
+  const wanted = sorted(asked);
+  for (const list of places.keys()) if (sorted(list.slice(list.indexOf("?") + 1)) === wanted) places.delete(list);
 }
 
-/** Start another list at the top, or where it was left, if it is gone back to; null stays. */
-export function usePlaceOf(asked: string | null): void {
+function sorted(asked: string): string {
+  const parameters = new URLSearchParams(asked);
+  parameters.sort();
+  return parameters.toString();
+}
+
+function keptPlaces(): [string, number][] {
+  try {
+    return JSON.parse(sessionStorage.getItem(PLACES) ?? "[]") as [string, number][];
+  } catch {
+    return []; // a forbidden storage: places last as long as the page
+  }
+}
+
+function keepPlaces(): void {
+  try {
+    sessionStorage.setItem(PLACES, JSON.stringify([...places].slice(-MOST_PLACES)));
+  } catch {
+    // A full or forbidden storage: lists start at the top after a reload.
+  }
+}
+
+const BY_HAND = ["wheel", "touchstart", "pointerdown", "keydown"];
+
+/**
+ * Start another list at the top, or where it was left, if it is gone back to; null stays.
+ *
+ * `height` is that of the list as it grows: the place is taken once the list is high enough, unless
+ * somebody scrolls before.
+ */
+export function usePlaceOf(asked: string | null, height: number): void {
+  const wanted = useRef(0);
   useLayoutEffect(() => {
     if (asked === null) return;
     const part = scroller();
-    part.scrollTop = places.get(asked) ?? 0;
-    const note = () => places.set(asked, part.scrollTop);
+    wanted.current = places.get(asked) ?? 0;
+    part.scrollTop = wanted.current;
+    const note = () => {
+      if (wanted.current) return;
+      places.delete(asked); // the last one noted is kept longest
+      places.set(asked, part.scrollTop);
+    };
+    const take = () => { wanted.current = 0; };
     part.addEventListener("scroll", note, { passive: true });
-    return () => part.removeEventListener("scroll", note);
+    for (const event of BY_HAND) window.addEventListener(event, take, { passive: true, capture: true });
+    return () => {
+      part.removeEventListener("scroll", note);
+      for (const event of BY_HAND) window.removeEventListener(event, take, { capture: true });
+    };
   }, [asked]);
+  useLayoutEffect(() => {
+    if (!wanted.current) return;
+    const part = scroller();
+    part.scrollTop = wanted.current;
+    if (part.scrollTop >= wanted.current - 1) wanted.current = 0;
+  }, [height]);
 }
 
 export interface Window {

@@ -1,21 +1,28 @@
 // What can be done with the images that are selected, in a bar at the lower edge.
 import { useState } from "preact/hooks";
 import { beside } from "./address.ts";
+import { fetched, reasonOf } from "./connection.ts";
 import { select, selected, useKept } from "./stores.ts";
 import type { Row } from "./types.ts";
+import { isBlank } from "./whole.ts";
 
 interface Props {
   rows: readonly Row[];
+  rowsOf(first: number, end: number): Promise<readonly Row[]>;
   teach: boolean;
   label(ids: readonly number[], right: boolean): void;
 }
 
 const MOST_SAVED = 2000; // as many as an address names
 
-export function Selection({ rows, teach, label }: Props) {
+export function Selection({ rows, rowsOf, teach, label }: Props) {
   const ids = useKept(selected);
   if (!ids.length) return null;
-  const here = rows.map((row) => row.id);
+  const isLong = rows.length > MOST_SAVED;
+  const selectAll = async () => {
+    const every = isLong ? rows : await rowsOf(0, rows.length);
+    select(every.filter((row) => !isBlank(row)).map((row) => row.id), true);
+  };
   return (
     <div class="selection" role="region" aria-label="Selection">
       <strong role="status">{ids.length === 1 ? "1 selected" : `${ids.length} selected`}</strong>
@@ -34,7 +41,7 @@ export function Selection({ rows, teach, label }: Props) {
         </>
       )}
       {ids.length > 1 && <Decide key={ids.join(",")} ids={ids} rows={rows} />}
-      <button type="button" onClick={() => select(here, true)}>Select all shown</button>
+      <button type="button" onClick={() => void selectAll().catch(() => undefined)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>
     </div>
   );
@@ -53,14 +60,14 @@ function Decide({ ids, rows }: { ids: number[]; rows: readonly Row[] }) {
   const [said, setSaid] = useState("");
   const [first, others] = [rows.find((row) => row.id === ids[0])?.n ?? "The first one", ids.length - 1];
   const decide = async (verdict: Verdict) => {
-    const answer = await fetch("/v1/duplicates/decisions", {
+    await fetched("/v1/duplicates/decisions", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ images: ids, verdict }),
     });
-    setSaid(answer.ok ? DECIDED[verdict] : (await answer.json()).detail);
+    setSaid(DECIDED[verdict]);
   };
-  const does = (verdict: Verdict) => () => void decide(verdict).catch(() => setSaid("The server did not answer."));
+  const does = (verdict: Verdict) => () => void decide(verdict).catch((error: unknown) => setSaid(reasonOf(error)));
   return (
     <details class="decide">
       <summary>Duplicates</summary>

@@ -2,9 +2,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { follow, openHit } from "./address.ts";
+import { fetched, reasonOf } from "./connection.ts";
 import { type ConceptRow, Concepts, type Wish } from "./concepts.tsx";
+import { isTyping, useKeepFocus } from "./focus.ts";
 import { countNew, type Labels, signature } from "./label_sets.ts";
 import { type Labelling, useLabels } from "./labels.ts";
+import { takenFor } from "./names.ts";
 import { useOpenHit } from "./open_hit.ts";
 import { taughtAt, useKept } from "./stores.ts";
 import type { Mounted } from "./types.ts";
@@ -22,6 +25,8 @@ export interface TeachingData {
 }
 
 export function Teaching({ data, setTriggerValue }: Mounted<TeachingData>) {
+  const section = useRef<HTMLElement>(null);
+  useKeepFocus(section);
   const labelling = useLabels(data.of);
   const { labels, counted } = labelling;
   const [busy, setBusy] = useState("");
@@ -35,8 +40,9 @@ export function Teaching({ data, setTriggerValue }: Mounted<TeachingData>) {
   useEffect(() => {
     if (data.saved) taughtAt.set({ ...taughtAt.get(), [data.saved]: data.of });
   }, [data.saved, data.of]);
+  const isTagged = data.concepts.some(({ name, count }) => name === data.saved && count > 0);
   return (
-    <section class="teaching" aria-label="Teach">
+    <section ref={section} class="teaching" aria-label="Teach">
       <h2>{data.query ? "Teach what you mean" : "Teach a name for what you look for"}</h2>
       <p class="how">{data.query ? howTo(data.after) : START}</p>
       {data.query && (
@@ -46,7 +52,7 @@ export function Teaching({ data, setTriggerValue }: Mounted<TeachingData>) {
       )}
       <p class={data.said?.bad ? "problem" : "said"} role={data.said?.bad ? "alert" : "status"} hidden={!busy && !data.said}>
         {busy || data.said?.text}
-        {!busy && data.saved && <> <a href={`/collection?${new URLSearchParams({ tags: data.saved })}`} onClick={follow}>Show them</a></>}
+        {!busy && isTagged && <> <a href={`/collection?${new URLSearchParams({ tags: data.saved })}`} onClick={follow}>Show them</a></>}
       </p>
       <Concepts concepts={data.concepts} open={!data.query} ask={ask} />
     </section>
@@ -140,6 +146,7 @@ function Naming({ data, save }: NamingProps) {
   const [typed, setTyped] = useState(start);
   useEffect(() => setTyped(start), [start, data.of]);
   const again = data.concepts.some(({ name }) => name === typed.trim());
+  const alike = takenFor(typed, data.concepts.map(({ name }) => name));
   return (
     <form
       class="naming"
@@ -159,6 +166,7 @@ function Naming({ data, save }: NamingProps) {
       <button type="submit" disabled={!typed.trim()} title="Learns from the query and the labels, and tags the whole collection">
         {again ? "Teach it again" : "Save and tag"}
       </button>
+      {alike && <small role="status">There is a name “{alike}” already: this makes another one.</small>}
     </form>
   );
 }
@@ -170,9 +178,8 @@ function Files({ labelling: { labels, add, clear } }: { labelling: Labelling }) 
   const [said, setSaid] = useState("");
   const any = Object.keys(labels).length > 0;
   const load = async (file: File) => {
-    const answer = await fetch("/page/labels", { method: "POST", body: file });
+    const answer = await fetched("/page/labels", { method: "POST", body: file });
     const found = await answer.json();
-    if (!answer.ok) return setSaid(`${file.name}: ${found.error}`);
     add(found.labels);
     setSaid(loaded(Object.keys(found.labels).length, found.unknown));
   };
@@ -190,7 +197,7 @@ function Files({ labelling: { labels, add, clear } }: { labelling: Labelling }) 
         onChange={(event) => {
           const file = event.currentTarget.files?.[0];
           event.currentTarget.value = "";
-          if (file) void load(file).catch(() => setSaid(`${file.name} could not be sent.`));
+          if (file) void load(file).catch((error: unknown) => setSaid(`${file.name}: ${reasonOf(error)}`));
         }}
       />
       {any && <button type="button" onClick={clear}>Clear labels</button>}
@@ -209,9 +216,4 @@ function loaded(count: number, unknown: string[]): string {
   if (!unknown.length) return done;
   const images = unknown.length === 1 ? "1 image is" : `${unknown.length} images are`;
   return `${done} ${images} not in this collection, such as ${unknown[0]}.`;
-}
-
-function isTyping(event: KeyboardEvent): boolean {
-  const element = event.composedPath()[0];
-  return element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement;
 }

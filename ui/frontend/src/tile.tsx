@@ -1,10 +1,12 @@
 // A picture of the grid: click opens it, and on it are what it is and what can be done with it.
 import { Component } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { changed, follow } from "./address.ts";
+import { useConnection } from "./connection.ts";
 import { Mark } from "./mark.tsx";
 import { thumbnail } from "./pictures.ts";
 import type { Row } from "./types.ts";
+import { isBlank } from "./whole.ts";
 
 export interface TileState {
   current: boolean; // has the keyboard
@@ -81,7 +83,10 @@ function differ<Fields extends object>(next: Fields, before: Fields): boolean {
 
 function Shown({ row, rank, ranks, place, actions, current, chosen, label }: Props) {
   const [failed, setFailed] = useState(false);
-  const long = useLongPress(() => actions.choose(row, false));
+  const { away, returns } = useConnection();
+  useEffect(() => setFailed(false), [row.id, row.v, returns]);
+  const waits = isBlank(row);
+  const long = useLongPress(() => waits || actions.choose(row, false));
   const states = {
     weak: row.t === "weak", chosen, right: label === true, wrong: label === false,
     slim: place.width < SLIM,
@@ -100,22 +105,24 @@ function Shown({ row, rank, ranks, place, actions, current, chosen, label }: Pro
     >
       <a
         class="picture"
-        href={changed({ hit: String(row.id) })}
+        href={waits ? undefined : changed({ hit: String(row.id) })}
         tabIndex={current ? 0 : -1}
-        aria-label={spoken(row, rank, ranks, label)}
+        aria-label={waits ? `Image ${rank.toLocaleString()}, loading` : spoken(row, rank, ranks, label)}
         {...long.events}
         onClick={(event) => {
           if (long.ends()) return event.preventDefault();
           if (event.metaKey || event.ctrlKey || event.button !== 0) return;
           event.preventDefault();
+          if (waits) return;
           if (event.shiftKey) actions.choose(row, true);
           else actions.open(row);
         }}
       >
-        {failed ? (
-          <span class="plate">{row.n}: the file is missing or cannot be read</span>
+        {waits ? null : failed ? (
+          <span class="plate">{row.n}: {away ? "the server does not answer" : "the file is missing or cannot be read"}</span>
         ) : (
           <img
+            key={`${row.id} ${row.v}`}
             src={thumbnail(row, Math.max(place.width, place.height))}
             alt=""
             draggable={false}
@@ -123,12 +130,12 @@ function Shown({ row, rank, ranks, place, actions, current, chosen, label }: Pro
             onError={() => setFailed(true)}
           />
         )}
-        <Mark row={row} cut />
+        {!waits && <Mark row={row} cut />}
       </a>
       {row.t === PROVED && <span class="proved" title="Proved by geometry: the same object">✓</span>}
       {ranks && <span class="rank" aria-hidden="true">{rank}</span>}
-      <Caption row={row} rank={ranks ? rank : null} />
-      <Tools row={row} actions={actions} chosen={chosen} label={label} />
+      {!waits && <Caption row={row} rank={ranks ? rank : null} />}
+      {!waits && <Tools row={row} actions={actions} chosen={chosen} label={label} />}
     </li>
   );
 }

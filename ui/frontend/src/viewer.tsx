@@ -1,20 +1,25 @@
 // A hit, larger: beside the query, zoomed together with it, with what shows why it was found.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { beside, changed, follow, hideHit, showHit } from "./address.ts";
+import { NO_ANSWER, useConnection } from "./connection.ts";
 import { Facts, useFacts } from "./facts.tsx";
+import { isTyping } from "./focus.ts";
 import { Lines, useMatches } from "./lines.tsx";
 import { Mark } from "./mark.tsx";
 import { type PanZoom, usePanZoom, viewAfter } from "./panzoom.ts";
 import { Pane } from "./pane.tsx";
 import { large, thumbnail } from "./pictures.ts";
 import { select, selected, useKept } from "./stores.ts";
+import { useSwipe } from "./swipe.ts";
 import type { Size } from "./fit.ts";
 import type { Box, Picture, Row } from "./types.ts";
+import { isBlank } from "./whole.ts";
 
 export type Query = Picture & { boxes: Box[] };
 
 interface Props {
   rows: readonly Row[];
+  rowsOf(first: number, end: number): Promise<readonly Row[]>;
   id: number;
   query: Query | null;
   label: boolean | null;
@@ -34,12 +39,14 @@ export function Viewer(props: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const facts = useFacts(id);
   const place = rows.findIndex((row) => row.id === id);
-  const row = rows[place] ?? (facts?.row.id === id ? facts.row : null);
+  const row = rows[place] ?? (facts.answer?.row.id === id ? facts.answer.row : null);
   const pan = usePanZoom(id);
   const [layers, setLayers] = useState<ReadonlySet<Layer>>(new Set(["box"]));
   const step = (by: number) => {
     const target = rows[place + by];
-    if (target) showHit(target.id);
+    if (!target) return;
+    if (!isBlank(target)) return showHit(target.id);
+    void props.rowsOf(place + by, place + by + 1).then(([row]) => row && showHit(row.id), () => undefined);
   };
   const turn = (layer: Layer) => {
     const next = new Set(layers);
@@ -90,7 +97,7 @@ export function Viewer(props: Props) {
       <header>
         <h2>{row.n}</h2>
         <span class="count" role="status">
-          {place >= 0 ? `${place + 1} of ${rows.length}` : ""}
+          {place >= 0 ? `${(place + 1).toLocaleString()} of ${rows.length.toLocaleString()}` : ""}
           {row.s !== undefined && ` · score ${row.s.toFixed(3)}`}
           {row.t && ` · ${row.t}`}
         </span>
@@ -98,7 +105,7 @@ export function Viewer(props: Props) {
         <button type="button" onClick={() => step(1)} disabled={place < 0 || place >= rows.length - 1} aria-label="Next" title="Next (→)"><span aria-hidden="true">›</span></button>
         <button type="button" class="close" onClick={hideHit} aria-label="Close" title="Close (Esc)">✕</button>
       </header>
-      <Pictures row={row} query={query} pan={pan} layers={layers} />
+      <Pictures row={row} query={query} pan={pan} layers={layers} step={step} />
       <div class="layers" role="group" aria-label="Shown on the pictures">
         {query && LAYERS.map((layer) => (
           <button type="button" aria-pressed={layers.has(layer)} title={`${NAMES[layer]} (${KEYS[layer].toUpperCase()})`} onClick={() => turn(layer)}>
@@ -122,15 +129,17 @@ interface PicturesProps {
   query: Query | null;
   pan: PanZoom;
   layers: ReadonlySet<Layer>;
+  step(by: number): void;
 }
 
-function Pictures({ row, query, pan, layers }: PicturesProps) {
+function Pictures({ row, query, pan, layers, step }: PicturesProps) {
+  const swipe = useSwipe(pan.view.scale === 1, step);
   const frame = useRef<HTMLDivElement>(null);
   const [place, setPlace] = useState<Size>({ width: 1, height: 1 });
   const found = useMatches(query && layers.has("points") ? row.id : null);
   const shown = layers.has("box") ? (found?.id === row.id && !row.q && !row.b ? { ...row, ...found.mark } : row) : null;
   return (
-    <div class={query ? "pictures two" : "pictures"} ref={frame}>
+    <div class={query ? "pictures two" : "pictures"} ref={frame} {...swipe}>
       {query && (
         <Pane name={`Query: ${query.name}`} src={query.src} size={{ width: query.w, height: query.h }} pan={pan}>
           {layers.has("box") && query.boxes.map((box) => <Mark row={{ id: 0, v: "", n: "", w: query.w, h: query.h, b: box }} />)}
@@ -158,9 +167,12 @@ function Pictures({ row, query, pan, layers }: PicturesProps) {
 /** Lay a transparent picture over the match: it is made by the server, which takes a moment. */
 function Overlay({ file, id, name }: { file: string; id: number; name: string }) {
   const [state, setState] = useState<"waiting" | "here" | "failed">("waiting");
+  const { away, returns } = useConnection();
+  useEffect(() => setState((before) => (before === "failed" ? "waiting" : before)), [returns]);
   return (
     <>
       <img
+        key={returns}
         class="overlay"
         src={beside("located", { hit: id, what: file })}
         alt={name}
@@ -169,7 +181,7 @@ function Overlay({ file, id, name }: { file: string; id: number; name: string })
       />
       {state !== "here" && (
         <span class="progress" role="status">
-          {state === "waiting" ? "Locating the query …" : `There is no ${name.toLowerCase()} of this picture.`}
+          {state === "waiting" ? "Locating the query …" : away ? NO_ANSWER : `There is no ${name.toLowerCase()} of this picture.`}
         </span>
       )}
     </>
@@ -208,11 +220,6 @@ const NOTHING = {
 function useNeighbours(rows: readonly Row[], place: number): void {
   useEffect(() => {
     if (place < 0) return;
-    for (const row of [rows[place + 1], rows[place - 1]]) if (row) new Image().src = large(row);
+    for (const row of [rows[place + 1], rows[place - 1]]) if (row && !isBlank(row)) new Image().src = large(row);
   }, [rows, place]);
-}
-
-function isTyping(event: KeyboardEvent): boolean {
-  const element = event.composedPath()[0];
-  return element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement;
 }

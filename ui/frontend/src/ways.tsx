@@ -1,6 +1,7 @@
 // Ways to browse a collection: its folders, a timeline of years and months, and its tags.
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { changed, follow } from "./address.ts";
+import { useFetched } from "./fetched.ts";
 import { lastDay, type Month, yearsOf } from "./timeline.ts";
 
 const MOST_FOLDERS = 300; // in the list at once
@@ -12,10 +13,10 @@ interface Filters {
 }
 
 export function Folders({ version }: { version: number }) {
-  const found = useAnswer<Filters>("/page/filters", version);
+  const { answer: found, problem } = useFetched<Filters>("/page/filters", version);
   const [text, setText] = useState("");
   const chosen = new URLSearchParams(location.search).get("folder");
-  if (!found) return <Waiting />;
+  if (!found) return <Waiting problem={problem} />;
   const wanted = text.trim().toLowerCase();
   const folders = found.folders.filter((one) => one.text.toLowerCase().includes(wanted));
   return (
@@ -50,10 +51,10 @@ export function Folders({ version }: { version: number }) {
 }
 
 export function Dates({ version }: { version: number }) {
-  const found = useAnswer<{ months: Month[]; undated: number }>("/page/months", version);
+  const { answer: found, problem } = useFetched<{ months: Month[]; undated: number }>("/page/months", version);
   const parameters = new URLSearchParams(location.search);
   const [since, until] = [parameters.get("since"), parameters.get("until")];
-  if (!found) return <Waiting />;
+  if (!found) return <Waiting problem={problem} />;
   const years = yearsOf(found.months);
   if (!years.length) return <p class="way note">No photo here says when it was taken.</p>;
   const open = years.find(({ year }) => since?.startsWith(`${year}-`) && until?.startsWith(`${year}-`));
@@ -127,9 +128,9 @@ function Bars({ bars }: { bars: Bar[] }) {
 }
 
 export function Tags({ version }: { version: number }) {
-  const found = useAnswer<Filters>("/page/filters", version);
+  const { answer: found, problem } = useFetched<Filters>("/page/filters", version);
   const chosen = new URLSearchParams(location.search).getAll("tags");
-  if (!found) return <Waiting />;
+  if (!found) return <Waiting problem={problem} />;
   const tags = Object.entries(found.tags);
   if (!tags.length) {
     return <p class="way note">There are no tags yet. Label some hits on the Teach page, and keep them as a tag.</p>;
@@ -151,18 +152,6 @@ export function Tags({ version }: { version: number }) {
   );
 }
 
-function Waiting() {
-  return <p class="way note" role="status">Loading …</p>;
-}
-
-function useAnswer<Answer>(place: string, version: number): Answer | null {
-  const [answer, setAnswer] = useState<Answer | null>(null);
-  useEffect(() => {
-    const gone = new AbortController();
-    void fetch(place, { signal: gone.signal })
-      .then(async (found) => found.ok && setAnswer((await found.json()) as Answer))
-      .catch(() => undefined);
-    return () => gone.abort();
-  }, [place, version]);
-  return answer;
+function Waiting({ problem }: { problem: string }) {
+  return <p class="way note" role={problem ? "alert" : "status"}>{problem || "Loading …"}</p>;
 }

@@ -1,0 +1,127 @@
+"""A list of the whole collection: any part of it at once, and the same place again."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.ui.browser.acting import settle, tiles
+from tests.ui.browser.conftest import Served
+
+EVERY = 74  # images of the store
+SCROLLER = "document.querySelector('[data-testid=stMain]')"
+LONG = f"() => {SCROLLER}.scrollHeight > 4000"  # the 50 images that come with the page are 3,300
+
+
+def visit(page: Page, served: Served) -> None:
+    """Open the collection on a screen that shows a few images of it, once its length is known."""
+    page.set_viewport_size({"width": 390, "height": 600})
+    with page.expect_response("**/page/shapes*"):
+        page.goto(f"{served.url}/collection")
+    expect(tiles(page).first).to_be_visible()
+    settle(page)
+    page.wait_for_function(LONG)
+
+
+def scroll_to(page: Page, share: float) -> int:
+    top: int = page.evaluate(
+        f"share => {{ {SCROLLER}.scrollTo(0, share * {SCROLLER}.scrollHeight);"
+        f" return {SCROLLER}.scrollTop; }}",
+        share,
+    )
+    return top
+
+
+def expect_no_holes(page: Page) -> None:
+    expect(page.get_by_label(re.compile("loading$"))).to_have_count(0)
+
+
+def test_the_end_key_leads_to_the_last_image_and_home_to_the_first(
+    page: Page, served: Served
+) -> None:
+    visit(page, served)
+    first = tiles(page).first.get_attribute("aria-label") or ""
+    tiles(page).first.focus()
+    page.keyboard.press("End")
+    focused = page.locator(".tile .picture:focus")
+    expect_no_holes(page)
+    expect(focused).not_to_have_attribute("aria-label", first)
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(f"{EVERY} of {EVERY}", exact=True)).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(dialog.get_by_text(f"{EVERY - 1} of {EVERY}", exact=True)).to_be_visible()
+    name = dialog.get_by_role("heading").first.inner_text()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(focused).to_have_attribute("aria-label", name)  # where the last look was
+    page.keyboard.press("Home")
+    expect(focused).to_have_attribute("aria-label", first)
+
+
+def test_a_place_far_down_is_fetched_without_all_before_it(page: Page, served: Served) -> None:
+    asked: list[str] = []
+
+    def note(route: Route) -> None:
+        asked.append(route.request.url)
+        route.continue_()
+
+    page.route("**/page/images?*", note)
+    visit(page, served)
+    scroll_to(page, 1)
+    expect_no_holes(page)
+    page.unroute_all()
+    assert any("from=48" in url for url in asked)
+    assert len(asked) <= 2
+
+
+def test_back_and_reload_lead_to_the_same_place(page: Page, served: Served) -> None:
+    visit(page, served)
+    top = scroll_to(page, 0.6)
+    expect_no_holes(page)
+    page.evaluate("() => history.pushState({}, '', '/?text=')")  # without a click, which scrolls
+    page.evaluate("() => dispatchEvent(new PopStateEvent('popstate'))")
+    expect(page.get_by_role("heading", name="Where have I seen this before?")).to_be_visible()
+    page.go_back()
+    page.wait_for_function(f"top => Math.abs({SCROLLER}.scrollTop - top) < 2", arg=top)
+    page.reload()
+    page.wait_for_function(f"top => Math.abs({SCROLLER}?.scrollTop - top) < 2", arg=top)
+    expect_no_holes(page)
+
+
+def test_what_did_not_arrive_is_said_and_asked_for_again(page: Page, served: Served) -> None:
+    visit(page, served)
+    page.route("**/page/images?*", lambda route: route.abort())
+    scroll_to(page, 1)
+    problem = page.get_by_role("alert")
+    expect(problem).to_contain_text("Some images did not arrive. The server does not answer.")
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    expect(problem).to_have_count(0)
+    expect_no_holes(page)
+
+
+def test_a_list_of_hits_says_so_too(page: Page, served: Served) -> None:
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.route("**/page/hits?*", lambda route: route.fulfill(status=500, body="oops"))
+    page.goto(f"{served.url}/?image={served.id_of('sample/cat-1.jpg')}")
+    expect(tiles(page).first).to_be_visible()
+    settle(page)
+    scroll_to(page, 1)
+    expect(page.get_by_role("alert")).to_contain_text("The server answers with an error (500).")
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.wait_for_function(LONG)
+
+
+def test_shift_selects_images_that_were_not_fetched(page: Page, served: Served) -> None:
+    visit(page, served)
+    tiles(page).first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("End")
+    expect_no_holes(page)
+    page.keyboard.press("Shift+Space")
+    expect(page.get_by_text(f"{EVERY} selected")).to_be_visible()
+    page.get_by_role("region", name="Selection").get_by_role("button", name="Clear").click()
