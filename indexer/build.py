@@ -277,6 +277,7 @@ def _entry_of(item: Item, known: KnownFile | None) -> Entry:
         replaces=known.id if known else None,
         pages=item.pages,
         is_blank=item.is_blank,
+        warnings=item.warnings,
     )
 
 

@@ -123,6 +123,7 @@ def _note_catalog(found: Diagnosis) -> None:
         (len(faults.fields), "fields are damaged and have to be annotated again"),
         (len(faults.annotations), "annotations are damaged"),
         (len(faults.decisions), "decisions about duplicates are damaged"),
+        (len(faults.warnings), "warnings of images are damaged"),
     ):
         if count:
             found.note("damage", f"{count} {what}.")

@@ -129,7 +129,10 @@ class Doctor:
             done += self._describe(store, [])
             if spec.adaptation:
                 adapt_store(store, self.progress)
-            done.append("Concepts and tags, if there were any, have to be taught again.")
+            done.append(
+                "Fields, concepts and decisions about duplicates, if there were any, are lost: "
+                "take them over from an export with cbir merge, or make them again."
+            )
             return done
         finally:
             store.close()

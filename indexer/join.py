@@ -23,7 +23,9 @@ from indexer.parts import require_same_concepts, require_same_dimensions
 from indexer.progress import Progress, no_progress
 from indexer.run import BLANK, IndexingStopped, IndexReport
 from indexer.store.annotations import annotate, read_annotations
+from indexer.store.catalog.decision_rows import set_decisions
 from indexer.store.contents import StoreContents
+from indexer.store.decisions import read_decisions, renumber
 from indexer.store.layout import KEYPOINTS
 from indexer.store.reader import StoreReader
 from indexer.store.records import Entry
@@ -57,6 +59,7 @@ def join_stores(
             joiner.join_images()
             joiner.join_tags()
             joiner.join_annotations()
+            joiner.join_decisions()
         update_indexes(whole, progress)
         if whole.keeps_keypoints:
             joiner.copy_keypoints()
@@ -213,6 +216,13 @@ class _Joiner:
                     for name, values in found.items()
                 }
                 annotate(self.whole, table)
+
+    def join_decisions(self) -> None:
+        """Bring over decisions about duplicates; about a pair, the last part decides."""
+        for part, ids in zip(self.parts, self._ids, strict=True):
+            found = renumber(read_decisions(part.store).verdicts, ids)
+            with self.whole.catalog.transaction() as change:
+                set_decisions(change.connection, found)
 
     def copy_keypoints(self) -> None:
         """Copy the keypoints that the parts keep."""

@@ -1,14 +1,17 @@
-"""What a store that is to be built again was made of."""
+"""What a store that is to be built again was made of, and with which settings."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from indexer.errors import NoImagesError, StoreError
+from indexer.errors import FeatureError, NoImagesError, StoreError
+from indexer.features.backbones import DEFAULT_BACKBONE
+from indexer.features.spec import CHOICES, FeatureSpec
 from indexer.images.page_paths import page_of
 from indexer.reading import ReadingOptions
 from indexer.sources.access import existing, is_file, is_folder
@@ -21,15 +24,40 @@ from indexer.store.trust import trusts_all
 
 @dataclass(frozen=True)
 class Remembered:
-    """The folders of a store with how they are read, and the files that were given by name."""
+    """The folders of a store with how they are read, and the files that were given by name.
 
-    roots: tuple[tuple[Place, ReadingOptions], ...]
-    files: tuple[Place, ...]
+    `settings` are None where they are not known.
+    """
+
+    roots: tuple[tuple[Place, ReadingOptions], ...] = ()
+    files: tuple[Place, ...] = ()
+    settings: StoreSettings | None = None
 
     @property
     def places(self) -> list[Place]:
         """What is to be indexed, so that the store holds again what it held."""
         return [root for root, options in self.roots if not options.known_only] + [*self.files]
+
+    def spec(self, backbone: str | None, choices: Mapping[str, Any]) -> FeatureSpec:
+        """Return the spec with these choices, and those of the store where nothing is chosen.
+
+        With another backbone, its own taps are taken. Raises what `FeatureSpec.create` does.
+        """
+        before = self._choices()
+        if backbone not in (None, before.get("backbone")):
+            before = {n: value for n, value in before.items() if n not in ("conv", "fc")}
+            before["backbone"] = backbone
+        return FeatureSpec.create(**{"backbone": DEFAULT_BACKBONE, **before, **choices})
+
+    def _choices(self) -> dict[str, Any]:
+        """Return what was chosen for the store's spec; nothing where it cannot be read."""
+        if self.settings is None:
+            return {}
+        try:
+            spec = FeatureSpec.from_json(self.settings.spec)
+        except (ValueError, TypeError, FeatureError):
+            return {}
+        return {name: getattr(spec, name) for name in CHOICES}
 
     def not_below(self, places: Sequence[Place]) -> list[Place]:
         """Return the folders that lie in none of some places."""
@@ -44,13 +72,13 @@ def remembered_places(store: Path) -> Remembered:
     """
     settings = StoreSettings.read(store)
     if settings is None:
-        return Remembered((), ())
+        return Remembered()
     roots = [(resolve_root(store, path), options) for path, options in settings.roots]
     if not (settings.is_sealed or trusts_all()):
         require_inside(store, [root for root, _ in roots])
     read = tuple((root, ReadingOptions.from_json(options)) for root, options in roots)
     given = [root for root, options in read if options.known_only]
-    return Remembered(read, tuple(_files_in(store, given)) if given else ())
+    return Remembered(read, tuple(_files_in(store, given)) if given else (), settings)
 
 
 def _files_in(store: Path, roots: Sequence[Place]) -> list[Place]:

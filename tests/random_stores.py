@@ -12,6 +12,7 @@ from indexer.arrays import unit_rows
 from indexer.images.facts import ImageFacts
 from indexer.sources.place import Remote
 from indexer.store.annotations import annotate
+from indexer.store.decisions import choose_original, keep_all
 from indexer.store.records import Entry, FileState, StoredFeatures
 from indexer.store.store import Store
 from indexer.store.tags import replace_tags, save_concept
@@ -62,7 +63,13 @@ def entries(draw: st.DrawFn) -> Entry:
     if state == "blank":
         return Entry(file, facts, is_blank=True)
     seed, regions = draw(st.integers(0, 2**32)), draw(st.integers(1, 4))
-    return Entry(file, facts, features(facts, seed, regions), pages=draw(st.none() | st.just(3)))
+    return Entry(
+        file,
+        facts,
+        features(facts, seed, regions),
+        pages=draw(st.none() | st.just(3)),
+        warnings=draw(st.sampled_from([(), ("odd",), ("odd", "bad bytes: \udce9")])),
+    )
 
 
 def features(facts: ImageFacts, seed: int, regions: int) -> StoredFeatures:
@@ -118,4 +125,8 @@ def fill(place: Path, filling: Filling, commits: int = 2) -> Store:
             save_concept(store, name, f'{{"of": "{name}"}}')
         replace_tags(store, tags)
         annotate(store, texts)
+        images = sorted(ids.values())
+        keep_all(store, images[:3])
+        if len(images) > 3:
+            choose_original(store, images[3], images[1:5:3])
     return store

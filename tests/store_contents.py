@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from indexer.store.annotations import read_annotations
+from indexer.store.decisions import KEEP, read_decisions
 from indexer.store.store import Store
 from indexer.store.tags import read_tags
 
@@ -38,20 +39,28 @@ def everything_in(store: Store) -> dict[str, Any]:
     return {"images": images, "regions": regions, "vectors": vectors}
 
 
-def by_path(store: Store) -> dict[object, object]:
+def by_path(store: Store) -> dict[object, tuple[Any, ...]]:
     """Return what a store holds by path, without ids."""
     held = everything_in(store)
     tags, texts = read_tags(store), read_annotations(store)
-    found: dict[object, object] = {}
+    places = {image_id: tuple(row[:2]) for image_id, *row in held["images"]}
+    decided: dict[int, set[object]] = {}
+    for (first, second), verdict in read_decisions(store).verdicts.items():
+        other = verdict if verdict == KEEP else "original"
+        decided.setdefault(first, set()).add((places[second], other))
+        decided.setdefault(second, set()).add((places[first], verdict))
+    noted = store.catalog.entries([image[0] for image in held["images"]])
+    found: dict[object, tuple[Any, ...]] = {}
     for image_id, *row in held["images"]:
         boxes = [region[2:] for region in held["regions"] if region[1] == image_id]
         vectors = {}
         for kind, (_, owners, data) in held["vectors"].items():
             table = np.frombuffer(data, np.float32).reshape(max(1, len(owners)), -1)[: len(owners)]
             vectors[kind] = table[np.array(owners, int) == image_id].tobytes()
-        said = [
+        said: list[Any] = [
             {name: values[image_id] for name, values in of_image.items() if image_id in values}
             for of_image in (tags, texts)
         ]
-        found[*row[:2]] = (row, boxes, vectors, said)
+        said.append(noted[image_id].warnings)
+        found[*row[:2]] = (row, boxes, vectors, said, decided.get(image_id, set()))
     return found

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from retrieval.query import Hit, Query
 from ui.printable import printable
 from ui.render import short_name
-from ui.thumbnails import BOX_COLOUR, draw_query, draw_thumbnail
+from ui.thumbnails import BOX_COLOUR, draw_hit, draw_query
 
 CELL_PX = 240
 CAPTION_PX = 40
@@ -26,7 +26,7 @@ def write_contact_sheet(path: Path, query: Query, hits: Sequence[Hit]) -> None:
     """
     cells = [(draw_query(query, CELL_PX), "query", short_name(query))]
     for hit in hits[:SHOWN_HITS]:
-        picture = draw_thumbnail(hit.path, CELL_PX, hit.region, hit.quad)
+        picture = draw_hit(hit, CELL_PX)
         verdict = f"  {hit.verdict}" if hit.verdict else ""
         cells.append((picture, f"{hit.rank}.  {hit.score:.3f}{verdict}", printable(hit.path.name)))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from indexer.store.reader import StoreReader
 from indexer.store.records import ImageInfo
 from retrieval.duplicates.groups import Group, Member
 from retrieval.duplicates.search import Duplicates
+from retrieval.query import Quad
 from ui.printable import printable
 from ui.render import CARD_PX, quad_as_list, shorten
 
@@ -173,22 +174,25 @@ def groups_as_html(described: Described) -> bytes:
     page = Environment(loader=loader, autoescape=True).get_template("duplicates.html")
     groups = []
     for number, group in enumerate(described.groups, 1):
-        cards = []
-        quads = [m.relation.quad for m in group.members if m.relation and m.relation.quad]
-        for place, member in enumerate(group.members):
-            info = described.infos.get(member.image_id)
-            if info is None:
-                continue
-            quad = quads[0] if group.kind == "part" and not place and quads else None
-            cards.append(
-                {
-                    "image": as_data_url(draw_thumbnail(info.path, CARD_PX, quad=quad)),
-                    "role": role_of(group, place),
-                    "name": printable(info.path.name),
-                    "path": printable(str(info.path)),
-                    "facts": member_text(described, member),
-                }
-            )
+        outlines = [_parts_of(group), *(() for _ in group.members[1:])]
+        cards = [
+            {
+                "image": as_data_url(draw_thumbnail(info.path, CARD_PX, quads=quads)),
+                "role": role_of(group, place),
+                "name": printable(info.path.name),
+                "path": printable(str(info.path)),
+                "facts": member_text(described, member),
+            }
+            for place, (member, quads) in enumerate(zip(group.members, outlines, strict=True))
+            if (info := described.infos.get(member.image_id))
+        ]
         decided = number > described.undecided
         groups.append({"title": TITLES[group.kind], "cards": cards, "decided": decided})
     return page.render(groups=groups).encode()
+
+
+def _parts_of(group: Group) -> list[Quad]:
+    """Return the outlines of the parts in the first picture of a group."""
+    if group.kind != "part":
+        return []
+    return [m.relation.quad for m in group.members if m.relation and m.relation.quad]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from indexer.store.statistics import blank_images
+from indexer.store.statistics import blank_images, warned_images
 from ui.indexing_job import IndexingJob
 from ui.running_jobs import JOBS
 from ui.saved_hits import as_cell
@@ -28,9 +28,9 @@ class FileProblem:
 
 
 def problems_of(shown: Shown) -> list[FileProblem]:
-    """Return the files that failed, those without content, and what the last run warned of.
+    """Return the files that failed, those without content, and those that are warned of.
 
-    The store keeps the former; warnings last as long as the server.
+    What the last run said of other files and of folders lasts as long as the server.
     """
     kept = shown.kept.get(
         shown.as_of_now("problems"),
@@ -38,13 +38,21 @@ def problems_of(shown: Shown) -> list[FileProblem]:
         lambda found: 2 * NAME_BYTES * len(found),
     )
     job = JOBS.last("indexing", IndexingJob)
-    warnings = job.report.warnings if job is not None and job.report is not None else []
-    return [*kept, *(FileProblem("warning", str(path), said) for path, said in warnings)]
+    last = job.report.warnings if job is not None and job.report is not None else []
+    known = {problem.path for problem in kept}
+    return [
+        *kept,
+        *(FileProblem("warning", str(path), said) for path, said in last if str(path) not in known),
+    ]
 
 
 def _kept_in(shown: Shown) -> list[FileProblem]:
-    failed = [FileProblem("failed", path, reason) for path, reason in shown.census().failed]
-    return [*failed, *(FileProblem("blank", path, BLANK) for path in blank_images(shown.store))]
+    store = shown.store
+    return [
+        *(FileProblem("failed", path, reason) for path, reason in shown.census().failed),
+        *(FileProblem("blank", path, BLANK) for path in blank_images(store)),
+        *(FileProblem("warning", path, said) for path, said in warned_images(store)),
+    ]
 
 
 def as_table(problems: Sequence[FileProblem]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from indexer.build import index_photos
+from indexer.carry_over import restore_user_data
 from indexer.features.spec import FeatureSpec
 from indexer.run import IndexingStopped, IndexReport
 from indexer.sources.place import Place
@@ -39,6 +40,7 @@ class IndexingJob(Job):
                 progress=self._progress,
                 stop=self._stopping.is_set,
             )
+            restore_user_data(self._store)
         except IndexingStopped as stop:
             self.stopped, self.report = True, stop.report
         finally:

@@ -21,6 +21,7 @@ from rich.text import Text
 from ui.printable import printable
 
 LINE_EVERY_S = 10.0
+SHOWN_EVERY_S = 0.25  # two reports in one instant would make a rate of thousands a second
 
 
 class RateColumn(ProgressColumn):
@@ -59,6 +60,7 @@ class ConsoleProgress:
         )
         self._step = ""
         self._started = self._printed = time.monotonic()
+        self._shown = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +78,13 @@ class ConsoleProgress:
         if step != self._step:
             self._start(step)
         note = f"· {failed} failed" if failed else ""
-        if self.console.is_terminal:
-            task = self._bar.task_ids[-1]
-            self._bar.update(task, completed=done, total=total or None, note=note)
-            return
         now = time.monotonic()
+        if self.console.is_terminal:
+            if not 0 < done < total or now - self._shown > SHOWN_EVERY_S:
+                self._shown = now if done else 0.0
+                task = self._bar.task_ids[-1]
+                self._bar.update(task, completed=done, total=total or None, note=note)
+            return
         if now - self._printed > LINE_EVERY_S:
             self._printed = now
             line = f"{step} …"
@@ -91,7 +95,7 @@ class ConsoleProgress:
             self.console.print(line.rstrip(), highlight=False)
 
     def _start(self, step: str) -> None:
-        self._step, self._started = step, time.monotonic()
+        self._step, self._started, self._shown = step, time.monotonic(), 0.0
         if not self.console.is_terminal:
             return
         for task in self._bar.task_ids:

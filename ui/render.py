@@ -180,7 +180,7 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
     """Write query and hits as one page with the thumbnails inside."""
     from jinja2 import Environment, PackageLoader
 
-    from ui.thumbnails import as_data_url, draw_query, draw_thumbnail
+    from ui.thumbnails import as_data_url, draw_hit, draw_query
 
     page = Environment(loader=PackageLoader(__name__), autoescape=True).get_template("results.html")
     cards = [
@@ -188,7 +188,7 @@ def write_html(path: Path, query: Query, hits: Sequence[Hit]) -> None:
             "hit": hit,
             "name": printable(hit.path.name),
             "path": printable(hit.path),
-            "image": as_data_url(draw_thumbnail(hit.path, CARD_PX, hit.region, hit.quad)),
+            "image": as_data_url(draw_hit(hit, CARD_PX)),
             "verdict": verdict_text(hit) + (f" · {GONE}" if hit.is_missing else ""),
         }
         for hit in hits

@@ -93,6 +93,7 @@ def summary_as_dict(store: Store) -> dict[str, Any]:
     return asdict(summary) | {
         "store": str(store.path),
         "failed": _pairs(summary.failed),
+        "warnings": _pairs(summary.warnings),
         "spec": asdict(store.spec),
         "fingerprint": store.spec.fingerprint,
         "shard": str(store.shard) if store.shard else None,
@@ -131,6 +132,8 @@ def print_summary(store: Store) -> None:
     if summary.skipped:
         table.add_row("other files", escape(printable(_count_by_suffix(summary.skipped))))
     table.add_row("failed files", f"{len(summary.failed):,}")
+    if summary.warnings:
+        table.add_row("warnings", f"{len(summary.warnings):,} (see --json)")
     for kind, count in summary.vectors.items():
         search = _describe_search(store, kind)
         recall = f", recall@10 {search['recall_at_10']:.2f}" if "recall_at_10" in search else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,7 +12,7 @@ from indexer.errors import ImageError
 from indexer.features.regions import Region
 from indexer.images.accepted import load_accepted
 from indexer.sources.place import Place
-from retrieval.query import Quad, Query
+from retrieval.query import Hit, Quad, Query
 
 BOX_COLOUR = "#ff3b30"
 PROVED_COLOUR = "#00b341"
@@ -21,13 +22,13 @@ def draw_thumbnail(
     source: Place | bytes,
     side_px: int,
     box: Region | None = None,
-    quad: Quad | None = None,
+    quads: Sequence[Quad] = (),
     *,
     colour: str = BOX_COLOUR,
 ) -> Image.Image:
-    """Return the image within `side_px` × `side_px`, with `quad`, or else `box`, drawn on it.
+    """Return the image within `side_px` × `side_px`, with `quads`, or else `box`, drawn on it.
 
-    Both are in pixels of the original; `colour` is that of the box, which is clipped to the image.
+    All are in pixels of the original; `colour` is that of the box, which is clipped to the image.
 
     An image that cannot be read any more, say because it was deleted, becomes a grey plate.
     """
@@ -37,13 +38,11 @@ def draw_thumbnail(
         return _plate("missing or unreadable file", side_px)
     thumbnail = loaded.image
     thumbnail.thumbnail((side_px, side_px), Image.Resampling.LANCZOS)
-    if quad is not None:
-        x = thumbnail.width / loaded.facts.width
-        y = thumbnail.height / loaded.facts.height
+    x = thumbnail.width / loaded.facts.width
+    y = thumbnail.height / loaded.facts.height
+    for quad in quads:
         draw_quad(thumbnail, tuple((px * x, py * y) for px, py in quad))
-    elif box is not None:
-        x = thumbnail.width / loaded.facts.width
-        y = thumbnail.height / loaded.facts.height
+    if box is not None and not quads:
         left = min(round(box.x0 * x), thumbnail.width - 1)
         top = min(round(box.y0 * y), thumbnail.height - 1)
         corners = (
@@ -63,6 +62,11 @@ def as_data_url(picture: Image.Image) -> str:
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def draw_hit(hit: Hit, side_px: int) -> Image.Image:
+    """Return the image of a hit with what was found on it."""
+    return draw_thumbnail(hit.path, side_px, hit.region, [hit.quad] if hit.quad else ())
 
 
 def draw_query(query: Query, side_px: int) -> Image.Image:

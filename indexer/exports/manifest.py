@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -16,6 +16,7 @@ from indexer.features.spec import FeatureSpec
 from indexer.reading import ReadingOptions
 from indexer.sources.place import Place
 from indexer.store.catalog.paths import from_stored
+from indexer.store.decisions import COPY, KEEP
 from indexer.store.folder import StoreFolder
 from indexer.store.places import require_inside, resolve_root
 from indexer.store.trust import is_seal_of, seal, trusts_all
@@ -54,7 +55,8 @@ class Manifest:
     """What an export holds.
 
     `tables` are the regions and the vectors by kind, `fields` the columns of the user's own by
-    field, and `concepts` JSON by name. `where` is the filter that chose the images, if any.
+    field, `concepts` JSON by name, and `decisions` verdicts about pairs of image ids, see
+    `Decisions`. `where` is the filter that chose the images, if any.
     """
 
     cbir: str
@@ -67,6 +69,7 @@ class Manifest:
     roots: tuple[ExportedRoot, ...]
     fields: Mapping[str, str]
     concepts: Mapping[str, str]
+    decisions: Mapping[tuple[int, int], str]
     files: Mapping[str, ExportedFile]
 
     def kinds(self) -> dict[str, Table]:
@@ -96,6 +99,7 @@ class Manifest:
             "roots": [asdict(root) for root in self.roots],
             "fields": dict(self.fields),
             "concepts": dict(self.concepts),
+            "decisions": [[*pair, verdict] for pair, verdict in self.decisions.items()],
             "files": {name: asdict(file) for name, file in self.files.items()},
         }
         values["seal"] = seal(_checksum(values)) if seals else ""
@@ -167,6 +171,7 @@ def _parse(values: Mapping[str, Any]) -> Manifest:
         roots=roots,
         fields=_texts(values["fields"]),
         concepts=_texts(values["concepts"]),
+        decisions=_decisions(values["decisions"]),
         files={
             name: ExportedFile(_number(file["bytes"]), _text(file["sha256"]))
             for name, file in values["files"].items()
@@ -185,6 +190,14 @@ def _tables(values: Mapping[str, Any], spec: FeatureSpec) -> dict[str, Table]:
             raise ValueError(f"{name} has {width} values a row")
         tables[name] = Table.of(name, _number(table["rows"]), width)
     return tables
+
+
+def _decisions(values: Iterable[tuple[Any, Any, Any]]) -> dict[tuple[int, int], str]:
+    found = {(_number(first), _number(second)): verdict for first, second, verdict in values}
+    for (first, second), verdict in found.items():
+        if first == second or verdict not in (KEEP, COPY):
+            raise ValueError(f"{verdict!r} is no decision about {first} and {second}")
+    return found
 
 
 def _number(value: object, most: int = MOST_ROWS) -> int:

@@ -48,6 +48,7 @@ COLUMNS: dict[str, Column] = {
     "format": Column(str, optional=True),
     "taken_at": Column(dt.datetime, optional=True),
     "camera": Column(str, optional=True),
+    "warnings": Column(str, optional=True),  # a line each
 }
 TAGS = "tags"  # probabilities by the names of the concepts
 
@@ -87,6 +88,7 @@ def to_record(
         "place": to_stored(str(root / file.path)),
         "content_hash": file.content_hash.hex(),
         **entry.columns(),
+        "warnings": to_stored("\n".join(entry.warnings)) or None,
         **fields,
         TAGS: dict(tags),
     }
@@ -120,7 +122,12 @@ def to_entry(record: ImageRecord, columns: Sequence[str], roots: Mapping[int, in
         record["inode"],
     )
     return Entry(
-        file, facts, reason=reason or None, pages=record["pages"], is_blank=state == "blank"
+        file,
+        facts,
+        reason=reason or None,
+        pages=record["pages"],
+        is_blank=state == "blank",
+        warnings=tuple(from_stored(record["warnings"]).split("\n")) if record["warnings"] else (),
     )
 
 

@@ -17,6 +17,8 @@ from indexer.progress import Progress
 from indexer.reading import ReadingOptions
 from indexer.sources.place import Place
 from indexer.store.annotations import annotate
+from indexer.store.catalog.decision_rows import set_decisions
+from indexer.store.decisions import renumber
 from indexer.store.records import Entry, StoredFeatures
 from indexer.store.store import Store
 from indexer.store.tags import replace_tags, save_concept
@@ -40,14 +42,14 @@ class Unpacker:
         }
         self._columns = {column: field for field, column in manifest.fields.items()}
         self._last_id = 0
-        self._keys: set[_Key] = set()
+        self._keys: dict[_Key, int] = {}  # with the ids in the export
         self._held: list[Entry] = []
         self._held_bytes = 0
         self._tags: dict[str, dict[_Key, float]] = {name: {} for name in manifest.concepts}
         self._texts: dict[str, dict[_Key, str]] = {name: {} for name in manifest.fields}
 
     def run(self, progress: Progress) -> None:
-        """Commit all images, and then their tags and what fields say of them."""
+        """Commit all images, and then what people said of them."""
         wanted, done = self._manifest.images, 0
         for records in self._source.images():
             self._add(records)
@@ -58,7 +60,7 @@ class Unpacker:
         for cursor in self._cursors.values():
             cursor.require_end()
         self._commit()
-        self._add_tags_and_texts()
+        self._add_user_data()
 
     def _add_roots(self, places: Mapping[int, Place]) -> dict[int, int]:
         """Add the folders of photos; returns their ids in the store by those in the export."""
@@ -96,7 +98,7 @@ class Unpacker:
         """Keep the tags of an image, and what fields say of it, until all are committed."""
         if key in self._keys:
             raise ExportError(f"two images have the path {key[1]!r}")
-        self._keys.add(key)
+        self._keys[key] = record["id"]
         for name, probability in record[TAGS].items():
             if name not in self._tags:
                 raise ExportError(f"image {record['id']} has the tag {name!r}, which is no concept")
@@ -146,7 +148,7 @@ class Unpacker:
         self._store.commit(self._held)
         self._held, self._held_bytes = [], 0
 
-    def _add_tags_and_texts(self) -> None:
+    def _add_user_data(self) -> None:
         ids = {key: known.id for key, known in self._store.known_files().items()}
         for name, json in self._manifest.concepts.items():
             save_concept(self._store, name, json)
@@ -156,6 +158,16 @@ class Unpacker:
         if self._texts:
             texts = {n: {ids[k]: t for k, t in own.items()} for n, own in self._texts.items()}
             annotate(self._store, texts)
+        self._add_decisions({self._keys[key]: image_id for key, image_id in ids.items()})
+
+    def _add_decisions(self, ids: Mapping[int, int]) -> None:
+        """Add the decisions about duplicates; `ids` are those in the store by those exported."""
+        decided = {image_id for pair in self._manifest.decisions for image_id in pair}
+        if not decided <= ids.keys():
+            raise ExportError("it decides about images that it does not have")
+        found = renumber(self._manifest.decisions, ids)
+        with self._store.catalog.transaction() as change:
+            set_decisions(change.connection, found)
 
 
 def _require_inside(boxes: np.ndarray, facts: ImageFacts, image_id: int) -> None:

@@ -25,6 +25,7 @@ from indexer.progress import Progress, no_progress
 from indexer.store.annotations import read_annotations
 from indexer.store.catalog.paths import to_stored
 from indexer.store.contents import StoreContents
+from indexer.store.decisions import read_decisions
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.places import stored_root
 from indexer.store.reader import StoreReader
@@ -81,6 +82,7 @@ class _Exporter:
         self._said = {self._columns[field]: texts for field, texts in said.items()}
         self._concepts = read_concepts(store)
         self._tags = read_tags(store)
+        self._decisions = read_decisions(store).verdicts
         self._dimensions = contents.dimensions()
         self._of_regions = {REGIONS, *(k.name for k in contents.kinds if k.scope == "region")}
         self._counts = dict.fromkeys(_table_names(contents, self._dimensions), 0)
@@ -98,7 +100,7 @@ class _Exporter:
                 self._contents.let_go()
                 progress("Exporting", start + len(step), len(ids))
         progress("Computing checksums", 0, 0)
-        manifest = self._finish(len(ids), where)
+        manifest = self._finish(ids, where)
         sizes = sum(file.bytes for file in manifest.files.values())
         return ExportReport(len(ids), dict(self._counts), sizes)
 
@@ -130,7 +132,8 @@ class _Exporter:
         tags = {name: own[image_id] for name, own in self._tags.items() if image_id in own}
         return to_record(image_id, entry, self._roots[entry.file.root_id], fields, tags)
 
-    def _finish(self, images: int, where: str) -> Manifest:
+    def _finish(self, ids: Sequence[int], where: str) -> Manifest:
+        exported = {*ids}
         store, state = self._store, self._store.reader.state()
         self._contents.require_unchanged()
         whitening = store.adaptation()
@@ -142,7 +145,7 @@ class _Exporter:
             spec=store.spec,
             index_type=state.index_type,
             where=where,
-            images=images,
+            images=len(ids),
             tables=self._tables(),
             roots=tuple(
                 ExportedRoot(
@@ -155,6 +158,7 @@ class _Exporter:
             ),
             fields=self._columns,
             concepts=self._concepts,
+            decisions={p: v for p, v in self._decisions.items() if exported.issuperset(p)},
             files={file.name: _checked(file) for file in sorted(self._part.iterdir())},
         )
         # A store of somebody else is trusted no more for having been exported.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, or_, select, true
@@ -37,6 +37,11 @@ class Decisions:
         """The images that others are copies of."""
         return frozenset(original for original, _ in self.copies)
 
+    @property
+    def verdicts(self) -> dict[Pair, str]:
+        """The verdict about each pair, `KEEP` or `COPY`."""
+        return dict.fromkeys(self.kept, KEEP) | dict.fromkeys(self.copies, COPY)
+
     def settle(self, image_ids: Collection[int]) -> bool:
         """Whether about each two of these images it is decided which stay."""
         return all(
@@ -44,6 +49,20 @@ class Decisions:
             or any((o, a) in self.copies and (o, b) in self.copies for o in image_ids)
             for a, b in itertools.combinations(sorted(image_ids), 2)
         )  # fmt: skip
+
+
+def renumber(verdicts: Mapping[Pair, str], ids: Mapping[int, int]) -> dict[Pair, str]:
+    """Return the verdicts about images that have these `ids` now, by those that they had.
+
+    A pair of which one has none, or which are one image now, is left out.
+    """
+    found: dict[Pair, str] = {}
+    for (old_first, old_second), verdict in verdicts.items():
+        first, second = ids.get(old_first), ids.get(old_second)
+        if first is not None and second is not None and first != second:
+            is_reversed = verdict == KEEP and first > second
+            found[(second, first) if is_reversed else (first, second)] = verdict
+    return found
 
 
 def read_decisions(store: StoreReader) -> Decisions:
@@ -110,7 +129,6 @@ def restore_decisions(store: StoreReader, image_ids: Sequence[int], earlier: Dec
 
     Only for who holds the writer's lock, see `Store.writing`.
     """
-    pairs = dict.fromkeys(earlier.kept, KEEP) | dict.fromkeys(earlier.copies, COPY)
     with store.catalog.transaction() as change:
         forget_decisions_among(change.connection, image_ids)
-        set_decisions(change.connection, pairs)
+        set_decisions(change.connection, earlier.verdicts)

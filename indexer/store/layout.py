@@ -15,6 +15,7 @@ CONFIG = "cbir.toml"  # names another place of the catalogue
 VECTORS = "vectors"
 DERIVED = "derived"
 SETTINGS = "settings.json"
+USER_DATA = "user-data.json"  # stays where the store is deleted, to be built again
 DUPLICATES = "duplicates-1.json"  # another number where their finding changes
 KEYPOINTS = "keypoints-1.bin"  # of an image; another number where their making changes
 TAPS = "taps-1.bin"  # of an image, at every tap of the network; another number likewise

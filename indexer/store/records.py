@@ -78,7 +78,8 @@ class Entry:
     """An image to commit: its file, and either facts and features or the reason of failure.
 
     An image without content `is_blank` and has no features. `pages` is how many pictures the file
-    holds. `replaces` is the id of the row that this one takes the place of.
+    holds. `replaces` is the id of the row that this one takes the place of. `warnings` say what was
+    odd about a picture that can be used all the same.
     """
 
     file: FileState
@@ -88,6 +89,7 @@ class Entry:
     replaces: int | None = None
     pages: int | None = None
     is_blank: bool = False
+    warnings: tuple[str, ...] = ()
 
     def columns(self) -> dict[str, Any]:
         """Return what is known of the file and the picture, by the names of the catalogue."""
@@ -156,13 +158,15 @@ class ImageInfo:
 class StoreSummary:
     """What a store holds; `vectors` and `dimensions` by kind, `bytes_on_disk` of all its files.
 
-    `images` are those with features, and `blank` those that show nothing. `skipped` counts the
+    `images` are those with features, and `blank` those that show nothing. `failed` and `warnings`
+    are paths with what is wrong, or odd. `skipped` counts the
     other files in its folders by suffix, as the last run over each of them found.
     """
 
     images: int
     blank: list[str]
     failed: list[tuple[str, str]]
+    warnings: list[tuple[str, str]]
     vectors: dict[str, int]
     dimensions: dict[str, int]
     bytes_on_disk: int

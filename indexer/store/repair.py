@@ -18,6 +18,7 @@ from indexer.store.catalog.repairs import (
     forget_values,
 )
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
+from indexer.store.catalog.warning_rows import forget_warnings
 from indexer.store.catalogs import locked
 from indexer.store.store import Store
 from indexer.store.vectors.faults import KindFaults
@@ -68,6 +69,7 @@ def take_out(
         forget_values(change.connection, catalog.annotations)
         forget_fields(change.connection, catalog.fields)
         forget_decisions(change.connection, catalog.decisions)
+        forget_warnings(change.connection, sorted(catalog.warnings))
     store.spec = spec
     return again
 

@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 
 from sqlalchemy import extract, func, select
 
-from indexer.store.catalog.tables import ImageRow, RegionRow, SegmentRow
+from indexer.store.catalog.paths import from_stored
+from indexer.store.catalog.tables import ImageRow, RegionRow, SegmentRow, WarningRow
 from indexer.store.reader import StoreReader
 from indexer.store.records import StoreSummary
 
@@ -116,6 +117,23 @@ def blank_images(store: StoreReader) -> list[str]:
     return [path for path, _ in _paths_in_state(store, "blank")]
 
 
+def warned_images(store: StoreReader) -> list[tuple[str, str]]:
+    """Return (path, warning) of the images about which something is odd, sorted by path."""
+    store.catalog.require_intact("warnings")
+    roots = store.roots()
+    query = (
+        select(ImageRow.root_id, ImageRow.path, WarningRow.text)
+        .join(WarningRow, WarningRow.image_id == ImageRow.id)
+        .order_by(ImageRow.path)
+    )
+    with store.catalog.session() as session:
+        return [
+            (str(roots[root_id] / path), line)
+            for root_id, path, text in session.execute(query)
+            for line in from_stored(text).split("\n")
+        ]
+
+
 def _paths_in_state(store: StoreReader, state: str) -> list[tuple[str, str | None]]:
     roots = store.roots()
     columns = (ImageRow.root_id, ImageRow.path, ImageRow.reason)
@@ -142,6 +160,7 @@ def summarize(store: StoreReader) -> StoreSummary:
         images=images,
         blank=blank_images(store),
         failed=failed_files(store),
+        warnings=warned_images(store),
         vectors={k: regions if k in region_kinds else images for k, _ in kinds},
         dimensions={row.kind: row[1] for row in kinds},
         bytes_on_disk=sum(file.stat().st_size for file in files),

@@ -43,12 +43,14 @@ Pair = tuple[int, int]
 class Findings:
     """What comparing has found so far: it can be kept, and continued from.
 
-    `relations` are those of pairs, and `unrelated` the other pairs that were compared. `unread`
-    are images whose files are missing or damaged.
+    `relations` are those of pairs, and `unrelated` the other pairs that were compared. `searched`
+    are images among which no pair is left to be found. `unread` are images whose files are missing
+    or damaged.
     """
 
     relations: dict[Pair, Relation] = field(default_factory=dict)
     unrelated: set[Pair] = field(default_factory=set)
+    searched: set[int] = field(default_factory=set)
     unread: set[int] = field(default_factory=set)
 
 
@@ -64,9 +66,14 @@ def find_relations(
 
     Pairs that share keypoints in the same places are candidates, and so are images with few
     keypoints that are nearest neighbours by their conv vectors; `relate` decides. Pairs that
-    `findings` has already are not compared again. Raises `KeyboardInterrupt` once `stop` says so.
+    `findings` has already are not compared again, and nothing is read where all images were
+    searched together before. Raises `KeyboardInterrupt` once `stop` says so.
     """
     reading = _Reading(collection, image_ids, findings, stop)
+    new = [image_id for image_id in image_ids if image_id not in findings.searched]
+    with contextlib.closing(reading.all(no_progress, "", new)) as readable:
+        if next(readable, None) is None:
+            return
     counts = [len(features) for _, features in reading.all(progress, "Finding keypoints")]
     if sum(counts) == 0:
         return
@@ -74,6 +81,7 @@ def find_relations(
     for pair, forms in _find_neighbours(reading, progress).items():
         candidates.setdefault(pair, forms)
     _relate_all(reading, candidates, progress)
+    findings.searched = {*image_ids} - findings.unread
 
 
 class _Reading:

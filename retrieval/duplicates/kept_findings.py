@@ -19,9 +19,10 @@ def read_findings(derived: DerivedFiles) -> Findings:
         kept = json.loads(data or b"{}")
         relations = [_to_relation(row) for row in kept.get("relations", [])]
         unrelated = {(int(a), int(b)) for a, b in kept.get("unrelated", [])}
+        searched = {int(image_id) for image_id in kept.get("searched", [])}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Findings()
-    return Findings({(min(r.pair), max(r.pair)): r for r in relations}, unrelated)
+    return Findings({(min(r.pair), max(r.pair)): r for r in relations}, unrelated, searched)
 
 
 def keep_findings(derived: DerivedFiles, findings: Findings) -> bool:
@@ -29,6 +30,7 @@ def keep_findings(derived: DerivedFiles, findings: Findings) -> bool:
     rows = {
         "relations": [asdict(relation) for relation in findings.relations.values()],
         "unrelated": sorted(findings.unrelated),
+        "searched": sorted(findings.searched),
     }
     return derived.write(DUPLICATES, json.dumps(rows).encode())
 

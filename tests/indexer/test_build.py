@@ -12,6 +12,7 @@ from indexer.build import Builder, index_photos
 from indexer.errors import NoImagesError, StoreLockedError, UnreadableImageError
 from indexer.run import BuildOptions, IndexingStopped
 from indexer.sources.place import as_path
+from indexer.store.statistics import warned_images
 from indexer.store.store import Store
 from retrieval.query import Query
 from tests.colour_grid import colour_spec
@@ -372,6 +373,9 @@ def test_damage_is_skipped_or_taken_with_a_warning(desk: Desk) -> None:
     [(path, reason)] = report.warnings
     assert path.endswith("b.png")
     assert "checksum" in reason
+    assert warned_images(desk.store) == report.warnings
+    assert desk.index(options=options).warnings == []  # it is unchanged
+    assert warned_images(desk.store) == report.warnings
 
 
 def test_other_files_and_further_pages_are_counted(desk: Desk) -> None:

@@ -10,6 +10,7 @@ from indexer.adapt import adapt_store
 from indexer.errors import ConceptError, ExportError, SpecMismatchError, StoreError
 from indexer.exports.write import export_store
 from indexer.store.annotations import annotate, read_annotations
+from indexer.store.decisions import Decisions, choose_original, keep_all, read_decisions
 from indexer.store.store import Store
 from indexer.store.tags import replace_tags, save_concept
 from tests.colour_grid import region_spec
@@ -136,6 +137,23 @@ def test_other_fingerprints_are_refused_by_name(photos: Path, tmp_path: Path) ->
         for name in (str(tmp_path / "one"), str(source), *fingerprints):
             assert name in str(refused.value)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("as_export", [True, False])
+def test_of_decisions_about_duplicates_the_last_counts(
+    photos: Path, tmp_path: Path, as_export: bool
+) -> None:
+    build(photos, tmp_path / "two")
+    for name, original in (("one", 1), ("two", 2)):
+        store = Store.open(tmp_path / name)
+        with store.writing():
+            keep_all(store, [1, 3] if original == 1 else [2, 3])
+            choose_original(store, original, [3 - original])
+        store.close()
+    other = export(tmp_path / "two", tmp_path / "out") if as_export else tmp_path / "two"
+    with merged(tmp_path / "whole", tmp_path / "one", other) as (whole, _):
+        wanted = Decisions(frozenset({(1, 3), (2, 3)}), frozenset({(2, 1)}))
+        assert read_decisions(whole) == wanted
 
 
 @pytest.mark.usefixtures("photos")

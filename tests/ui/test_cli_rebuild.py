@@ -78,3 +78,37 @@ def test_nothing_is_deleted_where_nothing_is_known(here: Path, cbir: Run) -> Non
     assert done.exit_code == 1
     assert "cbir index PHOTOS --rebuild. Nothing was deleted." in done.stderr
     assert (here / ".cbir" / "catalog.sqlite").is_file()
+
+
+@pytest.mark.usefixtures("held")
+def test_settings_stay_where_no_option_says_otherwise(cbir: Run) -> None:
+    cbir("index", "--rebuild", "--pooling", "mac", "--index", "compact", "--keypoints")
+    again = cbir("index", "--rebuild", "--size", "256")
+    assert again.exit_code == 0, again.output
+    found = json.loads(cbir("info", "--json").stdout)
+    spec = found["spec"]
+    assert (spec["pooling"], spec["regions"], spec["size_px"]) == ("mac", "none", 256)
+    assert found["index_type"] == "compact"
+
+
+@pytest.mark.usefixtures("held")
+def test_nothing_is_deleted_for_settings_that_are_out_of_range(cbir: Run) -> None:
+    done = cbir("index", "--rebuild", "--gem-p", "0")
+    assert done.exit_code == 1
+    assert "GeM needs an exponent" in done.stderr
+    assert images(cbir) == 3
+
+
+def test_what_people_said_stays(held: Path, cbir: Run) -> None:
+    table = held / "table.csv"
+    table.write_text("path,title\none/a.png,sunset\ntwo/b.png,sea\n", "utf-8")
+    assert cbir("annotate", table).exit_code == 0
+    done = cbir("index", "one", "--rebuild", "--pooling", "mac", "--json")
+    report(done)
+    assert "Taken over from the store before: fields of 1 photo" in done.stderr
+    assert "fields of 1 photo not in the store" in " ".join(done.stderr.split())
+    found = cbir("query", "one/a.png", "--where", "title:sunset", "--json")
+    assert [Path(hit["path"]).name for hit in json.loads(found.stdout)["hits"]] == ["a.png"]
+    back = cbir("index", "two", "--json")
+    assert "Taken over" in back.stderr
+    assert not (held / ".cbir" / "user-data.json").exists()

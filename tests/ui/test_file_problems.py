@@ -1,4 +1,4 @@
-"""Files that failed, that show nothing, or that the last run warned of."""
+"""Files that failed, that show nothing, or that are warned of."""
 
 from __future__ import annotations
 
@@ -28,17 +28,21 @@ def test_each_file_has_a_reason(desk: Desk) -> None:
     plain(desk.photos / "red.png", (200, 0, 0))
     (desk.photos / "list.jpg").write_text("milk", "utf-8")
     Image.new("RGB", (48, 32), "white").save(desk.photos / "white.png")
+    Image.open(plain(desk.photos / "odd.png", (0, 0, 200))).save(
+        desk.photos / "odd.png", icc_profile=b"no profile"
+    )
     job = JOBS.start("indexing", lambda: IndexingJob(desk.search(), desk.photos))
     job.wait(60)
     found = {(one.kind, one.path): one.reason for one in problems_of(shown(desk.store.path))}
     assert found.keys() == {
         ("failed", str(desk.photos / "list.jpg")),
         ("blank", str(desk.photos / "white.png")),
-        ("warning", str(desk.photos / "white.png")),
+        ("warning", str(desk.photos / "odd.png")),
     }
     assert all(found.values())
-    JOBS.close(60)  # as by a restart: the store keeps no warnings
-    assert {one.kind for one in problems_of(shown(desk.store.path))} == {"failed", "blank"}
+    JOBS.close(60)  # as by a restart
+    again = {(one.kind, one.path): one.reason for one in problems_of(shown(desk.store.path))}
+    assert again == found
 
 
 def test_a_table_runs_nothing_in_a_spreadsheet() -> None:

@@ -60,3 +60,20 @@ def test_a_terminal_gets_a_bar_that_is_removed() -> None:
         assert is_shown(bar)
     assert not is_shown(bar)
     assert "Indexing" in stream.getvalue()
+
+
+def test_two_reports_in_one_instant_make_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("ui.progress.time.monotonic", lambda: now)
+    where, stream = console(terminal=True)
+    with ConsoleProgress(where) as progress:
+        for done in (0, 32, 33):
+            progress("Indexing", done, 75)
+        bar = progress._bar
+        bar.refresh()
+        assert [task.completed for task in bar.tasks] == [32]
+        assert "/s" not in stream.getvalue()
+        now += 1
+        progress("Indexing", 64, 75)
+        progress("Indexing", 75, 75)
+        assert [task.completed for task in bar.tasks] == [75]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from indexer.features.regions import Region
+from retrieval.query import Quad
 from tests.pictures import BLUE, is_upright, plain, quadrants
 from ui.thumbnails import draw_thumbnail
 
@@ -57,3 +59,12 @@ def test_a_box_beyond_the_image_is_drawn_at_its_edge(tmp_path: Path) -> None:
     path = plain(tmp_path / "a.png", BLUE, (40, 30))
     for box in (Region(10, 10, 500, 500), Region(60, 60, 10**30, 90)):
         assert draw_thumbnail(path, 160, box).size == (40, 30)
+
+
+def test_every_outline_is_drawn(tmp_path: Path) -> None:
+    path = plain(tmp_path / "a.png", BLUE, (400, 300))
+    quads: list[Quad] = [((x, 20), (x + 60, 20), (x + 60, 80), (x, 80)) for x in (20, 220)]
+    drawn = draw_thumbnail(path, 400, Region(300, 200, 390, 290), quads)
+    green = np.asarray(drawn)[:, :, 1] > 150  # outlines are green with a white edge
+    assert [bool(green[20:80, x : x + 60].any()) for x in (20, 220)] == [True, True]
+    assert not green[200:280, 300:380].any()  # the box gives way to them

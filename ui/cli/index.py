@@ -30,6 +30,7 @@ from ui.cli.indexing import (
     reporting_stops,
     say_report,
 )
+from ui.cli.rebuilding import say_restored
 from ui.cli.shell import DAMAGED_HELP, OVERSIZE_HELP, EngineOption, JsonOption, StoreOption, app
 from ui.cli.workers import JoinOption, RayOption, ShardOption, extractor_on_ray, read_shard
 from ui.cli.workers import join as join_into
@@ -223,7 +224,8 @@ def index(
         bool,
         typer.Option(
             "--rebuild",
-            help="Delete the store first and start again, from PHOTOS or all that it held.",
+            help="Delete the store and build it again, from PHOTOS or all that it held, with its "
+            "settings where no option says otherwise. Fields, concepts and decisions stay.",
         ),
     ] = False,
     shard: ShardOption = None,
@@ -304,3 +306,4 @@ def index(
             report = index_photos(opened, places, load_extractor, options, progress, interrupted)
         report.elapsed_s = time.monotonic() - started  # with loading libraries and network
         say_report(report, opened, as_json=as_json)
+        say_restored(opened)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,12 +17,10 @@ import typer
 from indexer.features.backbones import DEFAULT_BACKBONE
 from indexer.features.spec import FeatureSpec
 from ui.cli.shell import say
-from ui.printable import printable
 
 if TYPE_CHECKING:  # loaded when the command runs
     from indexer.choices import EngineName
     from indexer.features.extractor import FeatureExtractor
-    from indexer.reading import ReadingOptions
     from indexer.run import IndexReport
     from indexer.sources.place import Place
     from indexer.store.store import Store
@@ -89,33 +87,25 @@ def open_or_create(
     `rebuild`, to which all that it held is added if there are none. A new store that stays empty
     is deleted again.
     """
-    from indexer.store.catalogs import require_same, server_urls
+    from indexer.store.catalogs import require_same
     from indexer.store.layout import STORE_NAME
     from indexer.store.places import find_store, is_store
     from indexer.store.store import Store
+    from ui.cli.rebuilding import built_again
 
     place = path or find_store() or Path(STORE_NAME)
-    exists = is_store(place)
-    roots: Sequence[tuple[Place, ReadingOptions]] = ()
-    if exists and rebuild is not None:
-        roots = _prepare_rebuild(place, rebuild)
-        known = server_urls(place)
-        catalog, vectors = catalog or known[0], vectors or known[1]
-        Store.delete(place)
-        exists = False
     given = {name: value for name, value in choices.items() if value is not None}
-    if not exists:
+    if is_store(place) and rebuild is not None:
+        with built_again(place, rebuild, backbone, given, catalog, vectors) as again:
+            yield again
+        return
+    if not is_store(place):
         spec = FeatureSpec.create(backbone or DEFAULT_BACKBONE, **given)
         made = Store.create(place, spec, catalog_url=catalog, vectors_url=vectors)
         try:
-            for root, options in roots:
-                made.add_root(root, options)
             yield made
         finally:
-            if roots:  # the next run needs to know them
-                made.close()
-            else:
-                made.close_or_discard()
+            made.close_or_discard()
         return
     require_same(place, catalog, vectors)
     opened = Store.open(place)
@@ -125,25 +115,6 @@ def open_or_create(
         asked = dataclasses.replace(opened.spec, **given)
     opened.spec.require_same(asked, where=str(place))
     yield opened
-
-
-def _prepare_rebuild(store: Path, places: list[Place]) -> Sequence[tuple[Place, ReadingOptions]]:
-    """Return the folders that a store is built again from, with how they were read.
-
-    There are none where places are named; else `places` gets what is to be indexed. Raises
-    `NoImagesError` where nothing is there.
-    """
-    from indexer.rebuild import remembered_places, require_places
-
-    before = remembered_places(store)
-    if places:
-        require_places(places)
-        for root in before.not_below(places):
-            say(f"The store also held photos of {printable(str(root))}.", err=True)
-        return ()
-    places += before.places
-    require_places(places)
-    return before.roots
 
 
 def extractor_loader(store: Store, engine: EngineName) -> Callable[[], FeatureExtractor]:

@@ -16,6 +16,7 @@ from indexer.store.catalog.row_checksums import (
     DECISIONS,
     FIELDS,
     TAGS,
+    WARNINGS,
     CheckedTable,
     are_intact,
     are_sound,
@@ -34,8 +35,9 @@ class CatalogFaults:
     `structure` is what the database itself finds, `has_bad_state` whether its small tables do not
     agree with their checksum. `images` are those whose rows are damaged, or those of their regions;
     `concepts` and `fields` are ids, and `tags` and `annotations` those of an image and of one of
-    them; `decisions` are those of two images. `described` (N,) are the intact images with vectors,
-    and `regions` (R, 2) the ids of regions and their images, both ascending.
+    them; `decisions` are those of two images, and `warnings` those of one. `described` (N,) are the
+    intact images with vectors, and `regions` (R, 2) the ids of regions and their images, both
+    ascending.
     """
 
     structure: list[str] = field(default_factory=list)
@@ -46,6 +48,7 @@ class CatalogFaults:
     fields: set[int] = field(default_factory=set)
     annotations: set[tuple[int, int]] = field(default_factory=set)
     decisions: set[tuple[int, int]] = field(default_factory=set)
+    warnings: set[int] = field(default_factory=set)
     described: IdArray = field(default_factory=lambda: np.empty(0, np.int64))
     regions: IdArray = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
@@ -64,6 +67,7 @@ def inspect_catalog(catalog: SqlAlchemyCatalog, progress: Progress = no_progress
             faults.fields = {key for (key,) in _unsound(ask, FIELDS)}
             faults.annotations = {(image, own) for image, own in _unsound(ask, ANNOTATIONS)}
             faults.decisions = {(first, second) for first, second in _unsound(ask, DECISIONS)}
+            faults.warnings = {key for (key,) in _unsound(ask, WARNINGS)}
     except StoreCorruptError as error:
         faults.structure = faults.structure or [str(error)]
         return faults

@@ -17,6 +17,7 @@ from indexer.store.catalog.tables import (
     RegionRow,
     TagRow,
 )
+from indexer.store.catalog.warning_rows import forget_warnings
 
 # No file is like this one, so the next index run reads it again.
 UNLIKE_ANY = {"size_bytes": -1, "mtime_ns": 0, "content_hash": b"", "ctime_ns": 0, "inode": 0}
@@ -32,6 +33,7 @@ def fail_images(connection: Connection, ids: Sequence[int], reason: str) -> None
             .values(state="failed", reason=reason, **UNLIKE_ANY)
         )
         connection.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
+        forget_warnings(connection, part)
         write_image_checksums(connection, f"id IN ({places(part)})", part)
 
 
@@ -43,6 +45,7 @@ def forget_images(connection: Connection, ids: Collection[int]) -> None:
         connection.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
         connection.execute(delete(AnnotationRow).where(AnnotationRow.image_id.in_(part)))
     forget_decisions_about(connection, [*ids])
+    forget_warnings(connection, [*ids])
 
 
 def forget_regions(connection: Connection, image_ids: Collection[int]) -> None:

@@ -64,8 +64,9 @@ ANNOTATIONS = CheckedTable(
     2,
 )
 DECISIONS = CheckedTable("decisions", ("first_id", "second_id", "verdict"), (int, int, str), 2)
-CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS, DECISIONS)
-"""The tables of what people, and their tables, say of images."""
+WARNINGS = CheckedTable("warnings", ("image_id", "text"), (int, str), 1)
+CHECKED = (CONCEPTS, TAGS, FIELDS, ANNOTATIONS, DECISIONS, WARNINGS)
+"""The tables of what is said of images."""
 
 
 def region_checksums(rows: IdArray) -> IdArray:

@@ -26,7 +26,7 @@ from indexer.store.catalog.questions import (
     parts_of,
     places,
 )
-from indexer.store.catalog.row_checksums import CHECKED, are_sound
+from indexer.store.catalog.row_checksums import CHECKED, WARNINGS, are_sound
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 from indexer.store.catalog.sqlite_database import SqliteDatabase
 from indexer.store.catalog.state import read_state
@@ -111,12 +111,16 @@ class SqlAlchemyCatalog(CatalogQuestions):
     def entries(self, ids: Sequence[int]) -> dict[int, Entry]:
         """Return all that is known of these images but their features, by id."""
         rows: list[Sequence[Any]] = []
+        warnings: dict[int, tuple[str, ...]] = {}
         with self.moment() as ask:
             for part in parts_of(ids):
                 found = ask(f"{ALL_IMAGES} WHERE id IN ({places(part)})", part)
                 rows += self.checked_images(found)
+                noted = ask(f"{WARNINGS.query} WHERE image_id IN ({places(part)})", part)
+                for image_id, text, _ in self._sound(WARNINGS, noted):
+                    warnings[image_id] = tuple(from_stored(text).split("\n"))
         try:
-            return {row[0]: _to_entry(row) for row in rows}
+            return {row[0]: _to_entry(row, warnings.get(row[0], ())) for row in rows}
         except (TypeError, ValueError) as error:
             raise self.damaged("images") from error
 
@@ -249,7 +253,7 @@ class SqlAlchemyCatalog(CatalogQuestions):
             return connection.exec_driver_sql(query).scalar()
 
 
-def _to_entry(row: Sequence[Any]) -> Entry:
+def _to_entry(row: Sequence[Any], warnings: tuple[str, ...]) -> Entry:
     """Return the entry of a row of `IMAGE_COLUMNS`; raises `TypeError` and `ValueError`."""
     width, height, format_, taken_at, camera = row[8:13]
     facts = None
@@ -262,4 +266,5 @@ def _to_entry(row: Sequence[Any]) -> Entry:
         reason=row[7],
         pages=row[15],
         is_blank=row[6] == "blank",
+        warnings=warnings,
     )

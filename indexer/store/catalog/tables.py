@@ -163,6 +163,15 @@ class DecisionRow(Base):
     checksum: Mapped[int | None] = mapped_column(BigInteger)
 
 
+class WarningRow(Base):
+    """What was odd about an image when it was read, a line each."""
+
+    __tablename__ = "warnings"
+    image_id: Mapped[int] = mapped_column(INT64, primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(TEXT)
+    checksum: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class RemovedRow(Base):
     """The id of a removed image whose vectors are still in a segment."""
 

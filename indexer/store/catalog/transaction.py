@@ -32,6 +32,7 @@ from indexer.store.catalog.tables import (
     SpecRow,
     TagRow,
 )
+from indexer.store.catalog.warning_rows import add_warnings, forget_warnings
 from indexer.store.records import Entry, FileState
 
 ROWS_A_STATEMENT = 100  # a third of the time of one row a statement
@@ -97,6 +98,9 @@ class CatalogTransaction:
         connection.execute(insert(ImageRow), rows)
         self._database.keep_last_id(connection, "images", ids[-1])
         write_image_checksums(connection, "id >= ?", [first])
+        add_warnings(
+            connection, {i: e.warnings for i, e in zip(ids, entries, strict=True) if e.warnings}
+        )
         return ids
 
     def add_regions(self, image_ids: IdArray, boxes: IdArray) -> IdArray:
@@ -145,6 +149,7 @@ class CatalogTransaction:
             self._session.execute(delete(TagRow).where(TagRow.image_id.in_(part)))
             forget_annotations(self.connection, part)
             forget_decisions_about(self.connection, part)
+            forget_warnings(self.connection, part)
             known = set(
                 self._session.scalars(
                     select(RemovedRow.image_id).where(RemovedRow.image_id.in_(part))

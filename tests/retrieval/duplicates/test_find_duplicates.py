@@ -83,6 +83,28 @@ def test_nothing_is_compared_twice(shelf: Desk, monkeypatch: pytest.MonkeyPatch)
     assert read_duplicates(shelf.store).groups == first.groups
 
 
+def test_without_new_photos_nothing_is_read_again(
+    shelf: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = search(shelf)
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("keypoints were read again")
+
+    monkeypatch.setattr("retrieval.duplicates.find.keypoints_of", refuse)
+    assert search(shelf).groups == first.groups
+    shelf.store.remove([id_of(shelf, "mirrored.jpg")])
+    assert names(shelf, search(shelf).groups) == FOUND[1:]
+    some = [id_of(shelf, name) for name in ("coffee.png", "cut.jpg", "astronaut.png")]
+    assert names(shelf, search(shelf, some).groups) == FOUND[2:]
+
+
+def test_photos_that_were_searched_apart_are_searched_together(shelf: Desk) -> None:
+    for name in ("coffee.png", "cut.jpg", "mirrored.jpg"):
+        assert search(shelf, [id_of(shelf, name)]).groups == []
+    assert names(shelf, search(shelf).groups) == FOUND
+
+
 def test_an_interruption_keeps_what_was_compared(shelf: Desk) -> None:
     asked = [0]
 

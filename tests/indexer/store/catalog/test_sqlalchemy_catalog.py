@@ -123,7 +123,13 @@ def test_ids_of_images_and_regions_are_never_used_again(catalog: SqlAlchemyCatal
         assert sorted(change.removed_images().tolist()) == [1, 2, 3, 4, 5]
 
 
-@given(st.binary(min_size=1, max_size=30).filter(lambda name: b"\0" not in name))
+# The last characters of the private use area stand for bytes that are not UTF-8.
+@given(
+    (
+        st.binary(min_size=1, max_size=30)
+        | st.text(st.characters(min_codepoint=0x10FF00), min_size=1).map(str.encode)
+    ).filter(lambda name: b"\0" not in name)
+)
 def test_any_file_name_can_be_stored_and_comes_back(name: bytes) -> None:
     kind, dialect = PathText(), sqlite.dialect()
     path = os.fsdecode(name)
