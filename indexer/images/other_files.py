@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from indexer.sources.source import Entry
 
@@ -56,6 +57,8 @@ def explain(start: bytes) -> str:
 
 def name_entry(entry: Entry) -> str:
     """Return what something in a folder is that is neither a file nor a folder."""
-    if isinstance(entry, os.DirEntry) and entry.is_symlink():
-        return "folder link" if entry.is_dir() else "broken link"
-    return "special file"
+    if not isinstance(entry, os.DirEntry) or not entry.is_symlink():
+        return "special file"
+    if entry.is_dir():
+        return "folder link"
+    return "special file" if Path(entry.path).exists() else "broken link"

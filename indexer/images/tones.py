@@ -24,6 +24,7 @@ LONELY = 3.0  # ranges of all others that a value which stands for something els
 LONELY_NEGATIVE = 1.0  # where it is the only one below zero
 FEW_TONES = 16  # steps that drawings have at most
 OVERSHOOT = 1.05  # by which sharpening and resizing exceed the largest value: it is not doubled
+FEW = 0.01  # the share of values of which that is so
 LEAST_BITS = 8  # a dark picture of 8 bits stays as dark in 16
 
 
@@ -59,13 +60,16 @@ def to_8_bits(
     """
     if np.iscomplexobj(values):
         raise ValueError("complex values are not a picture")
-    least, most = _range(_sample(values, valid))
+    sample = _sample(values, valid)
+    least, most = _range(sample)
     black, white = least, most if most > least else least + 1
     if least >= 0 and most > 0 and (least == most or least <= most - least):
-        black, white = 0.0, _full_scale(most, values.dtype)
+        black, white = 0.0, _full_scale(most, values.dtype, sample)
+
+    brightest = min(most, white)
 
     def tone(part: Values) -> npt.NDArray[np.uint8]:
-        inside = np.clip(np.nan_to_num(part.astype(np.float64), nan=least), least, most)
+        inside = np.clip(np.nan_to_num(part.astype(np.float64), nan=least), least, brightest)
         tones = np.rint((inside - black) * (255 / (white - black))).astype(np.uint8)
         return 255 - tones if white_is_zero else tones
 
@@ -146,9 +150,20 @@ def _shows_much(ordered: npt.NDArray[np.float64]) -> bool:
     return bool(np.count_nonzero(np.diff(ordered)) >= FEW_TONES)
 
 
-def _full_scale(most: float, kind: np.dtype[Any]) -> float:
-    """Return the largest value of as many bits as a value uses, or nearly."""
-    most /= OVERSHOOT
+def _full_scale(most: float, kind: np.dtype[Any], ordered: npt.NDArray[np.float64]) -> float:
+    """Return the largest value of as many bits as values in order use, the largest of them `most`.
+
+    Of the next fewer bits where hardly any value is larger, and only a little.
+    """
+    fewer = _largest_of_bits(most / OVERSHOOT, kind)
+    exceeding = len(ordered) - np.searchsorted(ordered, fewer, "right")
+    if exceeding <= FEW * len(ordered):
+        return fewer
+    return _largest_of_bits(most, kind)
+
+
+def _largest_of_bits(most: float, kind: np.dtype[Any]) -> float:
+    """Return the largest value of as many bits as a value uses."""
     if kind.kind in "iub":
         least = LEAST_BITS - 1 if kind == np.int8 else LEAST_BITS
         return 2.0 ** max(least, math.ceil(math.log2(most + 1))) - 1

@@ -146,9 +146,10 @@ def test_what_is_no_file_is_counted_by_its_kind(tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(tmp_path / "real")
     (tmp_path / "dead.jpg").symlink_to(tmp_path / "nowhere.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/null")
     walk = Walk()
     assert len(list(find_images(tmp_path, walk=walk))) == 2
-    assert walk.skipped == {"folder link": 1, "broken link": 1, "special file": 1}
+    assert walk.skipped == {"folder link": 1, "broken link": 1, "special file": 2}
     assert walk.broken == {str(tmp_path / "dead.jpg")}
 
 

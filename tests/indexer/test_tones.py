@@ -83,6 +83,13 @@ def test_values_a_little_above_their_range_do_not_darken_the_picture(
     assert abs(tones[40:].astype(int) - COLOUR[40:]).max() <= 2
 
 
+def test_many_values_above_a_power_of_two_are_kept_apart() -> None:
+    bright = np.minimum(COLOUR, 217)
+    values = bright.astype(np.uint16) * 2 + 101
+    assert 511 < values.max() < 511 * 1.05
+    assert likeness(to_8_bits(values), bright) > 0.999
+
+
 def test_a_drawing_of_few_pixels_is_no_outlier() -> None:
     values = np.zeros((100, 100), np.uint16)
     values[50, 40:50] = 60_000
