@@ -73,6 +73,7 @@ def test_a_selection_that_is_cleared_and_a_new_query_leave_it_on_a_picture(
     page.keyboard.press("Enter")
     expect(tiles(page).first).to_be_focused()
     page.keyboard.press("ArrowRight")
+    expect(tiles(page).nth(1)).to_be_focused()
     name = (focused(page).get_attribute("aria-label") or "").partition(",")[0].split(": ")[1]
     page.keyboard.press("f")
     expect(focused(page)).to_have_attribute("aria-label", re.compile(f"^Hit 1: {name}"))

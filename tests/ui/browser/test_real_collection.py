@@ -157,6 +157,10 @@ def test_the_map_shows_pictures_and_opens_them(page: Page, plane: Locator) -> No
     page.mouse.down()
     page.mouse.up()
     expect(page.get_by_role("dialog")).to_be_visible()
+    top = page.get_by_test_id("stMain").evaluate("part => part.scrollTop")
+    page.keyboard.press("Escape")
+    expect(plane).to_be_focused()  # and not the same image in the rows below
+    assert page.get_by_test_id("stMain").evaluate("part => part.scrollTop") == top
 
 
 @pytest.mark.usefixtures("plane")

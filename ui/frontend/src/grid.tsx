@@ -8,6 +8,7 @@ import { useLabels } from "./labels.ts";
 import { AHEAD, arrange, arrangeWhole, EMPTY, imagesNear, stepOf, visible } from "./layout.ts";
 import { hold, useGoOn, useHolds, useOpenHit } from "./open_hit.ts";
 import { usePlaceOf, useWidth, useWindow } from "./scrolling.ts";
+import { useSteadyPlace } from "./steady.ts";
 import { Selection } from "./selection.tsx";
 import { density, select, selected, useKept } from "./stores.ts";
 import { Tile, type TileActions } from "./tile.tsx";
@@ -60,6 +61,8 @@ export function Grid({ data }: Mounted<GridData>) {
   const hit = useOpenHit();
   const holds = useHolds(hit, data.list, !data.compact || rows.some((row) => row.id === hit));
   const anchor = useRef(0);
+  const opened = useRef(false); // whether the hit that is open was opened here, not by the address or the map
+  useSteadyPlace(layout.lines, seen.top, `${width} ${height}`);
   usePlaceOf(data.ids ? null : data.list, layout.height);
   useEffect(() => setCurrent(0), [data.list]);
   useEffect(() => {
@@ -73,6 +76,7 @@ export function Grid({ data }: Mounted<GridData>) {
     open(row) {
       if (data.asks) return go(similar(row));
       hold(data.list);
+      opened.current = true;
       showHit(row.id);
     },
     choose(row, range) {
@@ -102,12 +106,11 @@ export function Grid({ data }: Mounted<GridData>) {
   }
 
   useKeepFocus(section, () => (hit === null ? pictureOf(frame.current, rows[current]) : null));
-  const opened = useRef(false);
   useEffect(() => {
     const place = holds ? rows.findIndex((row) => row.id === hit) : -1;
     if (place >= 0) setCurrent(place);
     else if (opened.current && hit === null) moveTo(current); // the list goes on at the hit that was open
-    opened.current = holds;
+    opened.current &&= hit !== null;
   }, [hit, holds]);
   useGoOn(data.counted, frame, () => moveTo(Math.max(0, rows.findIndex((row) => labels[row.id] === undefined))));
 

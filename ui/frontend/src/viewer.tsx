@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { beside, changed, follow, hideHit, showHit } from "./address.ts";
 import { NO_ANSWER, useConnection } from "./connection.ts";
 import { Facts, useFacts } from "./facts.tsx";
-import { isTyping } from "./focus.ts";
+import { focused, isTyping } from "./focus.ts";
 import { Lines, useMatches } from "./lines.tsx";
 import { Mark } from "./mark.tsx";
 import { type PanZoom, usePanZoom, viewAfter } from "./panzoom.ts";
@@ -59,8 +59,10 @@ export function Viewer(props: Props) {
   };
   useLayoutEffect(() => {
     if (!dialog.current || dialog.current.open) return;
+    const before = focused() as HTMLElement | null;
     dialog.current.showModal();
     dialog.current.focus();
+    return () => queueMicrotask(() => focused() ?? before?.focus({ preventScroll: true }));
   }, [row !== null]);
   useNeighbours(rows, place);
 
