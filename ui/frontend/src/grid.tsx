@@ -41,6 +41,7 @@ export function Grid({ data }: Mounted<GridData>) {
   const rows = whole?.rows ?? paged.rows;
   const more = !whole && paged.more;
   const { fetchMore } = paged;
+  const further = whole ?? paged;
   const section = useRef<HTMLElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
@@ -172,7 +173,7 @@ export function Grid({ data }: Mounted<GridData>) {
           </p>
         )}
       </div>
-      {(more || whole?.problem) && rows.length > 0 && <Further {...(whole ?? paged)} />}
+      {((more && rows.length > 0) || further.problem) && <Further {...further} />}
       {!data.compact && <Selection rows={rows} rowsOf={rowsOf} teach={data.teach} label={give} />}
       {hit !== null && holds && (
         <Viewer
