@@ -76,6 +76,29 @@ def test_a_photo_is_opened_and_searched_with(page: Page, served: Served) -> None
     expect(page.get_by_role("heading", name=re.compile("match|Best"))).to_be_visible()
 
 
+def test_what_asks_on_a_page_without_hits_leads_to_them(page: Page, served: Served) -> None:
+    visit(page, served)
+    tiles(page).first.click()
+    page.get_by_role("dialog").get_by_role("link", name="Find similar").click()
+    page.wait_for_url(f"{served.url}/?image=*")
+    first = page.url
+    tiles(page).nth(1).focus()
+    page.keyboard.press("f")
+    expect(page).not_to_have_url(first)
+    settle(page)
+    page.get_by_role("link", name="Collection").click()
+    page.wait_for_url("**/collection?image=*")
+    page.get_by_role("link", name=re.compile("Back to the query")).first.click()
+    expect(page).to_have_url(first)
+    page.get_by_role("link", name="Collection").click()
+    page.wait_for_url("**/collection?image=*")
+    page.get_by_role("button", name="Draw a box").click()
+    page.get_by_label("Box in pixels").fill("10,10,150,150")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{served.url}/?image=*box=*")
+    expect(page.get_by_role("heading", name=re.compile("match|Best"))).to_be_visible()
+
+
 # --- the map --------------------------------------------------------------------------------------
 
 
