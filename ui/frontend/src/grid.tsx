@@ -1,7 +1,7 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { askedOf, asking, changed, go, showHit } from "./address.ts";
-import { useKeepFocus } from "./focus.ts";
+import { focused, useKeepFocus } from "./focus.ts";
 import { Keys } from "./keys.tsx";
 import { signature } from "./label_sets.ts";
 import { useLabels } from "./labels.ts";
@@ -65,7 +65,7 @@ export function Grid({ data }: Mounted<GridData>) {
   const opened = useRef(false); // whether the hit that is open was opened here, not by the address or the map
   useSteadyPlace(layout.lines, seen.top, `${width} ${height}`);
   usePlaceOf(data.ids ? null : data.list, layout.height);
-  useEffect(() => setCurrent(0), [data.list]);
+  useEffect(() => setCurrent(Math.max(0, placeOf(focused(), rows))), [data.list]);
   useEffect(() => {
     if (more && layout.height - seen.bottom < AHEAD) fetchMore();
   }, [more, layout.height, seen.bottom, fetchMore]);
@@ -143,8 +143,7 @@ export function Grid({ data }: Mounted<GridData>) {
       {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
-          const id = Number((event.target as HTMLElement).closest("li")?.dataset.id);
-          const place = rows.findIndex((row) => row.id === id);
+          const place = placeOf(event.target as HTMLElement, rows);
           if (place >= 0 && place !== current) setCurrent(place);
         }}>
           {shown.flatMap((line) =>
@@ -252,6 +251,12 @@ function alsoAddress(row: Row, sign: 1 | -1): string {
 function rowHeight(wished: number, width: number, compact: boolean): number {
   if (compact) return width < 600 ? 96 : 120;
   return width > 0 && width < 600 ? Math.min(wished, 150) : wished;
+}
+
+/** Return which of the rows an element belongs to, -1 for none. */
+function placeOf(element: Element | null, rows: readonly Row[]): number {
+  const id = Number(element?.closest<HTMLElement>("li.tile")?.dataset.id);
+  return rows.findIndex((row) => row.id === id);
 }
 
 function focusTile(frame: HTMLElement | null, row: Row | undefined): void {
