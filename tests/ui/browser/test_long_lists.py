@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.ui.browser.acting import settle, tiles
@@ -150,3 +151,24 @@ def test_rows_of_another_height_show_the_same_images(page: Page, served: Served)
     ids: list[str] = page.locator(".tile").evaluate_all(IN_VIEW)
     page.get_by_label("Height of the rows").evaluate(SET, "360")  # filling it would scroll
     expect(page.locator(f".tile[data-id='{ids[0]}']")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "saved"),
+    [
+        (501, "A ZIP file takes up to 500 photos.", ["Save the table"]),
+        (2001, "A table takes up to 2,000 images, and a ZIP file 500.", []),
+        (500, "500 selected", ["Save as ZIP", "Save the table"]),
+    ],
+)
+def test_a_selection_offers_what_can_be_done_with_so_many(
+    page: Page, served: Served, count: int, said: str, saved: list[str]
+) -> None:
+    page.goto(f"{served.url}/_stcore/health")
+    ids = list(range(1, count + 1))
+    page.evaluate("ids => sessionStorage.setItem('cbir-selected', JSON.stringify(ids))", ids)
+    page.goto(f"{served.url}/collection")
+    selection = page.get_by_role("region", name="Selection")
+    expect(selection.get_by_text(said)).to_be_visible()
+    expect(selection.get_by_role("link")).to_have_text(saved)
+    expect(selection.get_by_text("Duplicates", exact=True)).to_have_count(int(count == 500))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.ui.browser.acting import QUERY, settle, tiles
+from tests.ui.browser.acting import QUERY, expect_hits, settle, tiles
 from tests.ui.browser.conftest import Served
 from tests.ui.browser.test_accessible import violations
 
@@ -82,21 +82,24 @@ def test_what_asks_on_a_page_without_hits_leads_to_them(page: Page, served: Serv
     page.get_by_role("dialog").get_by_role("link", name="Find similar").click()
     page.wait_for_url(f"{served.url}/?image=*")
     first = page.url
+    expect_hits(page)
     tiles(page).nth(1).focus()
+    expect(tiles(page).nth(1)).to_be_focused()
     page.keyboard.press("f")
     expect(page).not_to_have_url(first)
-    settle(page)
+    expect_hits(page)
     page.get_by_role("link", name="Collection").click()
     page.wait_for_url("**/collection?image=*")
     page.get_by_role("link", name=re.compile("Back to the query")).first.click()
     expect(page).to_have_url(first)
+    expect_hits(page)
     page.get_by_role("link", name="Collection").click()
     page.wait_for_url("**/collection?image=*")
     page.get_by_role("button", name="Draw a box").click()
     page.get_by_label("Box in pixels").fill("10,10,150,150")
     page.keyboard.press("Enter")
     page.wait_for_url(f"{served.url}/?image=*box=*")
-    expect(page.get_by_role("heading", name=re.compile("match|Best"))).to_be_visible()
+    expect_hits(page)
 
 
 # --- the map --------------------------------------------------------------------------------------
