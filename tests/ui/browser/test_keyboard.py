@@ -73,6 +73,23 @@ def test_a_selection_that_is_cleared_and_a_new_query_leave_it_on_a_picture(
     page.keyboard.press("Enter")
     expect(tiles(page).first).to_be_focused()
     page.keyboard.press("ArrowRight")
+    expect(tiles(page).nth(1)).to_be_focused()
     name = (focused(page).get_attribute("aria-label") or "").partition(",")[0].split(": ")[1]
     page.keyboard.press("f")
     expect(focused(page)).to_have_attribute("aria-label", re.compile(f"^Hit 1: {name}"))
+
+
+def test_keys_are_for_the_picture_that_has_the_keyboard_in_another_list_too(
+    page: Page, served: Served
+) -> None:
+    begin(page, served, f"?image={served.id_of('sample/cat-1.jpg')}")
+    expect_hits(page)
+    tiles(page).nth(2).focus()
+    chosen = page.locator(".tile:has(:focus)").get_attribute("data-id")
+    page.keyboard.press("+")
+    page.wait_for_url(f"**also={chosen}")
+    expect(page.locator(f"section[data-list$='also={chosen}']")).to_be_visible()
+    expect_hits(page)
+    page.locator(f".tile[data-id='{chosen}'] .picture").and_(focused(page)).wait_for()
+    page.keyboard.press("-")
+    page.wait_for_url(f"**unlike={chosen}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.ui.browser.acting import settle, tiles
@@ -12,6 +13,19 @@ from tests.ui.browser.conftest import Served
 EVERY = 74  # images of the store
 SCROLLER = "document.querySelector('[data-testid=stMain]')"
 LONG = f"() => {SCROLLER}.scrollHeight > 4000"  # the 50 images that come with the page are 3,300
+
+# Whether images are drawn where the list is scrolled to.
+DRAWN = """() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]
+    .flatMap((host) => [...(host.shadowRoot?.querySelectorAll('.tile') ?? [])])
+    .map((tile) => tile.getBoundingClientRect())
+    .some(({ top, bottom }) => bottom > 0 && top < innerHeight)"""
+SET = """(field, value) => {
+    field.value = value;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+}"""
+IN_VIEW = """all => all.filter((one) => one.getBoundingClientRect().top > 0)
+    .sort((a, b) => a.getBoundingClientRect().top - b.getBoundingClientRect().top)
+    .map((one) => one.dataset.id)"""
 
 
 def visit(page: Page, served: Served) -> None:
@@ -30,6 +44,7 @@ def scroll_to(page: Page, share: float) -> int:
         f" return {SCROLLER}.scrollTop; }}",
         share,
     )
+    page.wait_for_function(DRAWN)
     return top
 
 
@@ -69,10 +84,10 @@ def test_a_place_far_down_is_fetched_without_all_before_it(page: Page, served: S
 
     page.route("**/page/images?*", note)
     visit(page, served)
-    scroll_to(page, 1)
+    with page.expect_response("**/page/images?*from=48*"):
+        scroll_to(page, 1)
     expect_no_holes(page)
     page.unroute_all()
-    assert any("from=48" in url for url in asked)
     assert len(asked) <= 2
 
 
@@ -125,3 +140,35 @@ def test_shift_selects_images_that_were_not_fetched(page: Page, served: Served) 
     page.keyboard.press("Shift+Space")
     expect(page.get_by_text(f"{EVERY} selected")).to_be_visible()
     page.get_by_role("region", name="Selection").get_by_role("button", name="Clear").click()
+
+
+def test_rows_of_another_height_show_the_same_images(page: Page, served: Served) -> None:
+    visit(page, served)
+    page.set_viewport_size({"width": 800, "height": 900})
+    expect(page.get_by_label("Height of the rows")).to_be_visible()
+    scroll_to(page, 0.5)
+    expect_no_holes(page)
+    ids: list[str] = page.locator(".tile").evaluate_all(IN_VIEW)
+    page.get_by_label("Height of the rows").evaluate(SET, "360")  # filling it would scroll
+    expect(page.locator(f".tile[data-id='{ids[0]}']")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize(
+    ("count", "said", "saved"),
+    [
+        (501, "A ZIP file takes up to 500 photos.", ["Save the table"]),
+        (2001, "A table takes up to 2,000 images, and a ZIP file 500.", []),
+        (500, "500 selected", ["Save as ZIP", "Save the table"]),
+    ],
+)
+def test_a_selection_offers_what_can_be_done_with_so_many(
+    page: Page, served: Served, count: int, said: str, saved: list[str]
+) -> None:
+    page.goto(f"{served.url}/_stcore/health")
+    ids = list(range(1, count + 1))
+    page.evaluate("ids => sessionStorage.setItem('cbir-selected', JSON.stringify(ids))", ids)
+    page.goto(f"{served.url}/collection")
+    selection = page.get_by_role("region", name="Selection")
+    expect(selection.get_by_text(said)).to_be_visible()
+    expect(selection.get_by_role("link")).to_have_text(saved)
+    expect(selection.get_by_text("Duplicates", exact=True)).to_have_count(int(count == 500))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.ui.browser.acting import QUERY, settle, tiles
+from tests.ui.browser.acting import QUERY, expect_hits, settle, tiles
 from tests.ui.browser.conftest import Served
 from tests.ui.browser.test_accessible import violations
 
@@ -74,6 +74,32 @@ def test_a_photo_is_opened_and_searched_with(page: Page, served: Served) -> None
     page.keyboard.press("f")
     page.wait_for_url(f"{served.url}/?image=*")  # the page of the hits
     expect(page.get_by_role("heading", name=re.compile("match|Best"))).to_be_visible()
+
+
+def test_what_asks_on_a_page_without_hits_leads_to_them(page: Page, served: Served) -> None:
+    visit(page, served)
+    tiles(page).first.click()
+    page.get_by_role("dialog").get_by_role("link", name="Find similar").click()
+    page.wait_for_url(f"{served.url}/?image=*")
+    first = page.url
+    expect_hits(page)
+    tiles(page).nth(1).focus()
+    expect(tiles(page).nth(1)).to_be_focused()
+    page.keyboard.press("f")
+    expect(page).not_to_have_url(first)
+    expect_hits(page)
+    page.get_by_role("link", name="Collection").click()
+    page.wait_for_url("**/collection?image=*")
+    page.get_by_role("link", name=re.compile("Back to the query")).first.click()
+    expect(page).to_have_url(first)
+    expect_hits(page)
+    page.get_by_role("link", name="Collection").click()
+    page.wait_for_url("**/collection?image=*")
+    page.get_by_role("button", name="Draw a box").click()
+    page.get_by_label("Box in pixels").fill("10,10,150,150")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{served.url}/?image=*box=*")
+    expect_hits(page)
 
 
 # --- the map --------------------------------------------------------------------------------------
@@ -157,6 +183,10 @@ def test_the_map_shows_pictures_and_opens_them(page: Page, plane: Locator) -> No
     page.mouse.down()
     page.mouse.up()
     expect(page.get_by_role("dialog")).to_be_visible()
+    top = page.get_by_test_id("stMain").evaluate("part => part.scrollTop")
+    page.keyboard.press("Escape")
+    expect(plane).to_be_focused()  # and not the same image in the rows below
+    assert page.get_by_test_id("stMain").evaluate("part => part.scrollTop") == top
 
 
 @pytest.mark.usefixtures("plane")

@@ -75,7 +75,11 @@ const WITHOUT_HITS = ["/collection", "/duplicates", "/lab"];
 
 /** Return the address that asks something: here, or on the search page from where there are no hits. */
 export function asking(changes: Record<string, string | string[] | null>): string {
-  const search = changed({ hit: null, ...changes });
+  return withHits(changed({ hit: null, ...changes }));
+}
+
+/** Return the address of a query on a page that shows its hits: here, or on the search page. */
+export function withHits(search: string): string {
   if (!WITHOUT_HITS.includes(location.pathname)) return search;
   return `/${changed({ [VIEW]: null }, search)}`;
 }

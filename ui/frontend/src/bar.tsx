@@ -1,6 +1,6 @@
 // The bar above every page: where to go, what is asked, how, among which images, and the last ones.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { asking, askedOf, changed, follow, go, VIEW } from "./address.ts";
+import { asking, askedOf, changed, follow, go, VIEW, withHits } from "./address.ts";
 import { useConnection } from "./connection.ts";
 import { Drawing } from "./drawing.tsx";
 import { Filters } from "./filters.tsx";
@@ -239,7 +239,7 @@ function Trail() {
   return (
     <nav class="trail" aria-label="Last queries">
       {others.map(({ href, src, label }) => (
-        <a href={href} onClick={follow} title={label} aria-label={`Back to the query ${label}`}>
+        <a href={withHits(href)} onClick={follow} title={label} aria-label={`Back to the query ${label}`}>
           {src ? <img src={src} alt="" loading="lazy" onError={() => forgetStep(href)} /> : <span>{label}</span>}
         </a>
       ))}

@@ -48,8 +48,9 @@ export async function fetched(place: string, options: RequestInit = {}): Promise
     throw options.signal?.aborted ? error : new Error(NO_ANSWER);
   });
   if (answer.ok) return answer;
+  // The API names the kind of an error, and says what it is in `detail`; the routes of the pages say it alone.
   const told = (await answer.json().catch(() => ({}))) as { error?: string; detail?: string };
-  throw new Error(told.error ?? told.detail ?? `The server answers with an error (${answer.status}).`);
+  throw new Error(told.detail ?? told.error ?? `The server answers with an error (${answer.status}).`);
 }
 
 /** Return what an error says. */

@@ -1,6 +1,6 @@
 // The query picture, large, to draw boxes on: by mouse, finger or keyboard, zoomed as need be.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { changed, go } from "./address.ts";
+import { asking, go } from "./address.ts";
 import { between, clamp, isTiny, moved, MOVES, parse, type Share, toBox, toShare } from "./boxes.ts";
 import { fit, inPicture } from "./fit.ts";
 import { Mark } from "./mark.tsx";
@@ -38,7 +38,7 @@ export function Drawing({ picture, boxes: given, regions, close }: Props) {
   function search(wanted: Share[]): void {
     close();
     const box = wanted.map((share) => toBox(share, picture).join(","));
-    go(changed({ box, hit: null, ...(regions && box.length ? { search: "region" } : {}) }));
+    go(asking({ box, ...(regions && box.length ? { search: "region" } : {}) }));
   }
   const pointAt = (event: PointerEvent): Point => {
     const area = canvas.current!.getBoundingClientRect();

@@ -73,3 +73,11 @@ export function isTyping(event: Event): boolean {
   const element = event.composedPath()[0];
   return element instanceof HTMLInputElement || element instanceof HTMLTextAreaElement;
 }
+
+/** Close what a summary has opened, and leave the keyboard on it. */
+export function closeByEscape(event: KeyboardEvent): void {
+  const details = event.currentTarget as HTMLDetailsElement;
+  if (event.key !== "Escape" || !details.open) return;
+  details.open = false;
+  details.querySelector("summary")?.focus();
+}

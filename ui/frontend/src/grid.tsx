@@ -1,13 +1,14 @@
 // A list of images in justified rows, which goes on as it is scrolled, and the hit that is open.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { askedOf, asking, changed, go, showHit } from "./address.ts";
-import { useKeepFocus } from "./focus.ts";
+import { focused, useKeepFocus } from "./focus.ts";
 import { Keys } from "./keys.tsx";
 import { signature } from "./label_sets.ts";
 import { useLabels } from "./labels.ts";
 import { AHEAD, arrange, arrangeWhole, EMPTY, imagesNear, stepOf, visible } from "./layout.ts";
 import { hold, useGoOn, useHolds, useOpenHit } from "./open_hit.ts";
 import { usePlaceOf, useWidth, useWindow } from "./scrolling.ts";
+import { useSteadyPlace } from "./steady.ts";
 import { Selection } from "./selection.tsx";
 import { density, select, selected, useKept } from "./stores.ts";
 import { Tile, type TileActions } from "./tile.tsx";
@@ -40,6 +41,7 @@ export function Grid({ data }: Mounted<GridData>) {
   const rows = whole?.rows ?? paged.rows;
   const more = !whole && paged.more;
   const { fetchMore } = paged;
+  const further = whole ?? paged;
   const section = useRef<HTMLElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const width = useWidth(frame);
@@ -60,8 +62,10 @@ export function Grid({ data }: Mounted<GridData>) {
   const hit = useOpenHit();
   const holds = useHolds(hit, data.list, !data.compact || rows.some((row) => row.id === hit));
   const anchor = useRef(0);
+  const opened = useRef(false); // whether the hit that is open was opened here, not by the address or the map
+  useSteadyPlace(layout.lines, seen.top, `${width} ${height}`);
   usePlaceOf(data.ids ? null : data.list, layout.height);
-  useEffect(() => setCurrent(0), [data.list]);
+  useEffect(() => setCurrent(Math.max(0, placeOf(focused(), rows))), [data.list]);
   useEffect(() => {
     if (more && layout.height - seen.bottom < AHEAD) fetchMore();
   }, [more, layout.height, seen.bottom, fetchMore]);
@@ -73,6 +77,7 @@ export function Grid({ data }: Mounted<GridData>) {
     open(row) {
       if (data.asks) return go(similar(row));
       hold(data.list);
+      opened.current = true;
       showHit(row.id);
     },
     choose(row, range) {
@@ -102,12 +107,11 @@ export function Grid({ data }: Mounted<GridData>) {
   }
 
   useKeepFocus(section, () => (hit === null ? pictureOf(frame.current, rows[current]) : null));
-  const opened = useRef(false);
   useEffect(() => {
     const place = holds ? rows.findIndex((row) => row.id === hit) : -1;
     if (place >= 0) setCurrent(place);
     else if (opened.current && hit === null) moveTo(current); // the list goes on at the hit that was open
-    opened.current = holds;
+    opened.current &&= hit !== null;
   }, [hit, holds]);
   useGoOn(data.counted, frame, () => moveTo(Math.max(0, rows.findIndex((row) => labels[row.id] === undefined))));
 
@@ -139,8 +143,7 @@ export function Grid({ data }: Mounted<GridData>) {
       {(data.heading || rows.length > 0) && <Heading data={data} waits={waits} />}
       <div ref={frame} class="frame" style={{ height: `${layout.height}px` }}>
         <ul role="list" onKeyDown={onKeyDown} onFocusIn={(event) => {
-          const id = Number((event.target as HTMLElement).closest("li")?.dataset.id);
-          const place = rows.findIndex((row) => row.id === id);
+          const place = placeOf(event.target as HTMLElement, rows);
           if (place >= 0 && place !== current) setCurrent(place);
         }}>
           {shown.flatMap((line) =>
@@ -169,7 +172,7 @@ export function Grid({ data }: Mounted<GridData>) {
           </p>
         )}
       </div>
-      {(more || whole?.problem) && rows.length > 0 && <Further {...(whole ?? paged)} />}
+      {((more && rows.length > 0) || further.problem) && <Further {...further} />}
       {!data.compact && <Selection rows={rows} rowsOf={rowsOf} teach={data.teach} label={give} />}
       {hit !== null && holds && (
         <Viewer
@@ -248,6 +251,12 @@ function alsoAddress(row: Row, sign: 1 | -1): string {
 function rowHeight(wished: number, width: number, compact: boolean): number {
   if (compact) return width < 600 ? 96 : 120;
   return width > 0 && width < 600 ? Math.min(wished, 150) : wished;
+}
+
+/** Return which of the rows an element belongs to, -1 for none. */
+function placeOf(element: Element | null, rows: readonly Row[]): number {
+  const id = Number(element?.closest<HTMLElement>("li.tile")?.dataset.id);
+  return rows.findIndex((row) => row.id === id);
 }
 
 function focusTile(frame: HTMLElement | null, row: Row | undefined): void {

@@ -1,4 +1,5 @@
 // The keys that work on a list of images, to be looked up.
+import { closeByEscape } from "./focus.ts";
 
 const KEYS = [
   ["arrows, Home, End", "move through the pictures"],
@@ -23,11 +24,4 @@ export function Keys({ teach }: { teach: boolean }) {
       </dl>
     </details>
   );
-}
-
-function closeByEscape(event: KeyboardEvent): void {
-  const details = event.currentTarget as HTMLDetailsElement;
-  if (event.key !== "Escape" || !details.open) return;
-  details.open = false;
-  details.querySelector("summary")?.focus();
 }

@@ -85,6 +85,11 @@ export function lineOf(lines: readonly Line[], index: number): number {
   return place < lines.length ? place : -1;
 }
 
+/** Return the place of the line at a height, in px from the top of the list. */
+export function lineAt(lines: readonly Line[], px: number): number {
+  return firstWhere(lines, ({ top, height }) => top + height > px);
+}
+
 /** Return the place of the first line for which something is true that is so of all after it. */
 function firstWhere(lines: readonly Line[], isTrue: (line: Line) => boolean): number {
   let [low, high] = [0, lines.length];

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 import { beside } from "./address.ts";
 import { fetched, reasonOf } from "./connection.ts";
+import { closeByEscape } from "./focus.ts";
 import { select, selected, useKept } from "./stores.ts";
 import type { Row } from "./types.ts";
 import { isBlank } from "./whole.ts";
@@ -14,6 +15,7 @@ interface Props {
 }
 
 const MOST_SAVED = 2000; // as many as an address names
+const MOST_AT_ONCE = 500; // photos in a ZIP file, and images of a decision
 
 export function Selection({ rows, rowsOf, teach, label }: Props) {
   const ids = useKept(selected);
@@ -33,14 +35,18 @@ export function Selection({ rows, rowsOf, teach, label }: Props) {
         </>
       )}
       {ids.length > MOST_SAVED ? (
-        <span>{`Up to ${MOST_SAVED.toLocaleString()} can be saved at once.`}</span>
+        <span>{`A table takes up to ${MOST_SAVED.toLocaleString()} images, and a ZIP file ${MOST_AT_ONCE}.`}</span>
       ) : (
         <>
-          <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
+          {ids.length > MOST_AT_ONCE ? (
+            <span>{`A ZIP file takes up to ${MOST_AT_ONCE} photos.`}</span>
+          ) : (
+            <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
+          )}
           <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
         </>
       )}
-      {ids.length > 1 && <Decide key={ids.join(",")} ids={ids} rows={rows} />}
+      {ids.length > 1 && ids.length <= MOST_AT_ONCE && <Decide key={ids.join(",")} ids={ids} rows={rows} />}
       <button type="button" onClick={() => void selectAll().catch(() => undefined)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>
     </div>
@@ -69,7 +75,7 @@ function Decide({ ids, rows }: { ids: number[]; rows: readonly Row[] }) {
   };
   const does = (verdict: Verdict) => () => void decide(verdict).catch((error: unknown) => setSaid(reasonOf(error)));
   return (
-    <details class="decide">
+    <details class="decide" onKeyDown={closeByEscape}>
       <summary>Duplicates</summary>
       <div role="group" aria-label="Duplicates">
         <button type="button" onClick={does("original")}>

@@ -16,6 +16,13 @@ export class Kept<Value> {
     private readonly storage: () => Storage = () => sessionStorage,
   ) {
     this.value = this.read();
+    window.addEventListener("storage", (event) => {
+      if (event.key === this.key || event.key === null) this.take(this.read()); // another tab has changed it
+    });
+  }
+
+  private get key(): string {
+    return `cbir-${this.name}`;
   }
 
   get(): Value {
@@ -23,12 +30,16 @@ export class Kept<Value> {
   }
 
   set(value: Value): void {
-    this.value = value;
     try {
-      this.storage().setItem(`cbir-${this.name}`, JSON.stringify(value));
+      this.storage().setItem(this.key, JSON.stringify(value));
     } catch {
       // A full or forbidden storage: the value lasts as long as the page.
     }
+    this.take(value);
+  }
+
+  private take(value: Value): void {
+    this.value = value;
     for (const listener of this.listeners) listener();
   }
 
@@ -39,7 +50,7 @@ export class Kept<Value> {
 
   private read(): Value {
     try {
-      const text = this.storage().getItem(`cbir-${this.name}`);
+      const text = this.storage().getItem(this.key);
       return text === null ? this.absent : (JSON.parse(text) as Value);
     } catch {
       return this.absent;

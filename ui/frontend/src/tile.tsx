@@ -106,6 +106,8 @@ function Shown({ row, rank, ranks, place, actions, current, chosen, label }: Pro
       <a
         class="picture"
         href={waits ? undefined : changed({ hit: String(row.id) })}
+        role={waits ? "link" : undefined}
+        aria-disabled={waits ? "true" : undefined}
         tabIndex={current ? 0 : -1}
         aria-label={waits ? `Image ${rank.toLocaleString()}, loading` : spoken(row, rank, ranks, label)}
         {...long.events}

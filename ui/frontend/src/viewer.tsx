@@ -1,9 +1,9 @@
 // A hit, larger: beside the query, zoomed together with it, with what shows why it was found.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { beside, changed, follow, hideHit, showHit } from "./address.ts";
+import { asking, beside, follow, hideHit, showHit } from "./address.ts";
 import { NO_ANSWER, useConnection } from "./connection.ts";
 import { Facts, useFacts } from "./facts.tsx";
-import { isTyping } from "./focus.ts";
+import { focused, isTyping } from "./focus.ts";
 import { Lines, useMatches } from "./lines.tsx";
 import { Mark } from "./mark.tsx";
 import { type PanZoom, usePanZoom, viewAfter } from "./panzoom.ts";
@@ -59,8 +59,10 @@ export function Viewer(props: Props) {
   };
   useLayoutEffect(() => {
     if (!dialog.current || dialog.current.open) return;
+    const before = focused() as HTMLElement | null;
     dialog.current.showModal();
     dialog.current.focus();
+    return () => queueMicrotask(() => focused() ?? before?.focus({ preventScroll: true }));
   }, [row !== null]);
   useNeighbours(rows, place);
 
@@ -192,9 +194,9 @@ function Actions({ row, query, label, give, also }: Props & { row: Row }) {
   const chosen = useKept(selected).includes(row.id);
   return (
     <div class="actions">
-      <a class="main" href={changed({ ...NOTHING, image: String(row.id) })} onClick={follow}>Find similar</a>
+      <a class="main" href={asking({ ...NOTHING, image: String(row.id) })} onClick={follow}>Find similar</a>
       {row.b && query && (
-        <a href={changed({ ...NOTHING, image: String(row.id), box: row.b.join(","), search: "region" })} onClick={follow}>
+        <a href={asking({ ...NOTHING, image: String(row.id), box: row.b.join(","), search: "region" })} onClick={follow}>
           Search with the box
         </a>
       )}
