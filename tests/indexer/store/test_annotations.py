@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,8 +11,6 @@ from indexer.errors import AnnotationError, InvalidFilterError, StoreCorruptErro
 from indexer.store.annotations import annotate, delete_field, read_annotations, read_fields
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.store import Store
-from tests.catalogs import url_of
-from tests.colour_grid import colour_spec
 from tests.store_entries import plain_entry
 
 TABLE = {
@@ -23,19 +20,12 @@ TABLE = {
 }
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def store(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("shelf")
-    made = Store.create(folder / ".cbir", colour_spec(), catalog_url=url_of(request))
-    made.add_root(folder / "photos")
-    (folder / "photos").mkdir()
-    with made.writing():
-        made.commit([plain_entry(number) for number in range(1, 6)])
-        annotate(made, TABLE)
-    yield made
-    made.close()
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    with empty_store.writing():
+        empty_store.commit([plain_entry(number) for number in range(1, 6)])
+        annotate(empty_store, TABLE)
+    return empty_store
 
 
 def found(store: Store, where: str) -> list[int]:

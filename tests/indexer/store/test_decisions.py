@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from indexer.diagnosis import examine
@@ -18,23 +16,14 @@ from indexer.store.decisions import (
     restore_decisions,
 )
 from indexer.store.store import Store
-from tests.catalogs import url_of
-from tests.colour_grid import colour_spec
 from tests.store_entries import plain_entry
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def store(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("shelf")
-    made = Store.create(folder / ".cbir", colour_spec(), catalog_url=url_of(request))
-    made.add_root(folder / "photos")
-    (folder / "photos").mkdir()
-    with made.writing():
-        made.commit([plain_entry(number) for number in range(1, 6)])
-    yield made
-    made.close()
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    with empty_store.writing():
+        empty_store.commit([plain_entry(number) for number in range(1, 6)])
+    return empty_store
 
 
 def decide(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,26 +13,17 @@ from indexer.errors import StoreCorruptError
 from indexer.store.repair import take_out
 from indexer.store.statistics import summarize, warned_images
 from indexer.store.store import Store
-from tests.catalogs import url_of
-from tests.colour_grid import colour_spec
 from tests.store_entries import plain_entry
 
 ODD = ("its colour profile is damaged and was ignored", "a decoder says \0 and \udce9")
 SHOWN = [ODD[0], "a decoder says ␀ and \udce9"]
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def store(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Store]:
-    folder = tmp_path_factory.mktemp("shelf")
-    made = Store.create(folder / ".cbir", colour_spec(), catalog_url=url_of(request))
-    made.add_root(folder / "photos")
-    (folder / "photos").mkdir()
-    with made.writing():
-        made.commit([plain_entry(1), replace(plain_entry(2), warnings=ODD), plain_entry(3)])
-    yield made
-    made.close()
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    with empty_store.writing():
+        empty_store.commit([plain_entry(1), replace(plain_entry(2), warnings=ODD), plain_entry(3)])
+    return empty_store
 
 
 def warned(store: Store) -> list[tuple[str, str]]:
