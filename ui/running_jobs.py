@@ -26,6 +26,7 @@ class RunningJobs:
 
     def __init__(self) -> None:
         self._jobs: dict[JobName, Job] = {}
+        self._started = 0
         self._starting = threading.Lock()
 
     def start(self, name: JobName, make: Callable[[], J]) -> J:
@@ -40,6 +41,7 @@ class RunningJobs:
                 )
             job = make()
             self._jobs[name] = job
+            self._started += 1
             return job
 
     def last(self, name: JobName, kind: type[J]) -> J | None:
@@ -53,6 +55,11 @@ class RunningJobs:
         """Whether a job of that name is at work."""
         job = self._jobs.get(name)
         return job is not None and job.running
+
+    @property
+    def ended(self) -> int:
+        """How many jobs have ended so far."""
+        return self._started - sum(job.running for job in [*self._jobs.values()])
 
     def close(self, patience_s: float) -> None:
         """Stop all jobs, wait for them, `patience_s` seconds in all, and forget them."""

@@ -107,3 +107,17 @@ def test_a_job_of_another_kind_is_a_mistake(jobs: RunningJobs) -> None:
     jobs.start("map", Waiting)
     with pytest.raises(TypeError, match="map is a Waiting, not a DuplicatesJob"):
         jobs.last("map", DuplicatesJob)
+
+
+def test_jobs_that_have_ended_are_counted(jobs: RunningJobs) -> None:
+    assert jobs.ended == 0
+    first = jobs.start("map", Waiting)
+    jobs.start("indexing", Waiting)
+    assert jobs.ended == 0
+    first.end.set()
+    first.wait(60)
+    assert jobs.ended == 1
+    jobs.start("map", Waiting)  # in place of the one that ended
+    assert jobs.ended == 1
+    jobs.close(60)
+    assert jobs.ended == 3

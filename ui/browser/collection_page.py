@@ -29,6 +29,7 @@ PART = "show"  # the parameter of the address
 
 def show() -> None:
     """Draw the page."""
+    ended = JOBS.ended  # before what they change is looked at
     shown = session()
     counts = shown.census()
     part = st.query_params.get(PART, "")
@@ -40,6 +41,7 @@ def show() -> None:
             "facts": facts_of(counts),
             "problems": len(problems_of(shown)),
             "version": shown.store.commits(),
+            "ended": ended,
         }
     )
     if unknown:

@@ -14,6 +14,7 @@ from ui.indexing_job import IndexingJob, first_index
 from ui.running_jobs import JOBS
 
 WIDTH_PX = 720
+PATIENCE_S = 5.0
 
 
 def show(watched_at: StreamlitPage) -> None:
@@ -33,6 +34,8 @@ def show(watched_at: StreamlitPage) -> None:
             _start(place, folder.strip(), watched_at)
             return
         job = JOBS.last("indexing", IndexingJob)
+        if job is not None:
+            job.wait(PATIENCE_S)  # it has deleted its store, and is about to end
         if job is not None and job.error:
             st.error(plain(job.error))
 

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from ui.api.service import Wanted
 from ui.job_reports import describe_jobs, start_job, stop_job
 from ui.page_routes.answering import work_for
+from ui.running_jobs import JOBS
 from ui.shown import Shown
 
 FRESH = {"Cache-Control": "no-store"}
@@ -38,4 +39,4 @@ async def stop(request: Request) -> Response:
 
 
 def _told() -> dict[str, Any]:
-    return {"jobs": describe_jobs()}
+    return {"ended": JOBS.ended, "jobs": describe_jobs()}

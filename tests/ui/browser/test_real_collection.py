@@ -88,9 +88,11 @@ def test_what_asks_on_a_page_without_hits_leads_to_them(page: Page, served: Serv
     page.keyboard.press("f")
     expect(page).not_to_have_url(first)
     expect_hits(page)
+    back = page.get_by_role("link", name=re.compile("Back to the query")).first
+    expect(back).to_have_attribute("href", re.compile(r"^/\?image="))  # it names its page
     page.get_by_role("link", name="Collection").click()
     page.wait_for_url("**/collection?image=*")
-    page.get_by_role("link", name=re.compile("Back to the query")).first.click()
+    back.click()
     expect(page).to_have_url(first)
     expect_hits(page)
     page.get_by_role("link", name="Collection").click()

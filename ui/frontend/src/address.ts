@@ -78,9 +78,12 @@ export function asking(changes: Record<string, string | string[] | null>): strin
   return withHits(changed({ hit: null, ...changes }));
 }
 
-/** Return the address of a query on a page that shows its hits: here, or on the search page. */
+/** Return the address of a query on a page that shows its hits: here, or on the search page.
+ *
+ * It names the page: a link may be clicked when the address has changed and the page is not drawn yet.
+ */
 export function withHits(search: string): string {
-  if (!WITHOUT_HITS.includes(location.pathname)) return search;
+  if (!WITHOUT_HITS.includes(location.pathname)) return location.pathname + search;
   return `/${changed({ [VIEW]: null }, search)}`;
 }
 

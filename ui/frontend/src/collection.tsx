@@ -1,5 +1,5 @@
 // The head of the collection: its numbers, its parts, and ways to browse it that set the filters.
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { changed, follow, VIEW } from "./address.ts";
 import { useKeepFocus } from "./focus.ts";
 import { useJobs } from "./joblist.ts";
@@ -11,6 +11,7 @@ export interface CollectionData {
   facts: string[]; // counts, dates and cameras
   problems: number; // files that failed, or that something is wrong with
   version: number; // changes when the collection does
+  ended: number; // jobs, when the page was drawn
 }
 
 const VIEWS = { photos: "Photos", map: "Map", files: "Files", jobs: "Jobs" };
@@ -20,7 +21,10 @@ type Way = keyof typeof WAYS;
 export function Collection({ data, setTriggerValue }: Mounted<CollectionData>) {
   const header = useRef<HTMLElement>(null);
   useKeepFocus(header);
-  const jobs = useJobs((ended) => setTriggerValue("ended", `${ended.join()} ${Date.now()}`));
+  const { jobs, ended } = useJobs();
+  useEffect(() => {
+    if (ended !== null && ended > data.ended) setTriggerValue("ended", ended);
+  }, [ended, data.ended]);
   const running = jobs.filter(({ state }) => state === "running");
   const browses = data.view === "photos" || data.view === "map";
   return (

@@ -25,7 +25,7 @@ export function Files({ data }: Mounted<FilesData>) {
   const found = useMemo(() => filtered(files ?? [], text, kind), [files, text, kind]);
   if (problem) return <p class="problem" role="alert">{problem}</p>;
   if (files === null) return <p class="note" role="status">Loading …</p>;
-  if (!files.length) return <p class="note">Every file could be read, and the last run warned of nothing.</p>;
+  if (!files.length) return <p class="note">Every file could be read, and nothing is odd about any.</p>;
   return (
     <section class="files-page" aria-label="Files with problems">
       <div class="tools">
@@ -45,7 +45,7 @@ export function Files({ data }: Mounted<FilesData>) {
       </div>
       <p class="note" role="status">
         {found.length.toLocaleString()} of {files.length.toLocaleString()} files. Failed ones are tried again
-        once they change, or all by <code>cbir index --retry-failed</code>. Warnings are those of the last run.
+        once they change, or all by <code>cbir index --retry-failed</code>. Warnings stay until the file is read again.
       </p>
       <div class="table" role="region" aria-label="Table of files" tabIndex={0}>
         <table>

@@ -16,35 +16,30 @@ export interface Job {
   left_s?: number | null;
 }
 
+export interface Jobs {
+  jobs: Job[]; // of each kind, the one that runs or ended last
+  ended: number | null; // how many have ended; null until the server has told
+}
+
 const BUSY_MS = 700;
 const IDLE_MS = 8000;
-const listeners = new Set<(jobs: Job[]) => void>();
-let known: Job[] = [];
+const listeners = new Set<(now: Jobs) => void>();
+let known: Jobs = { jobs: [], ended: null };
 let timer: ReturnType<typeof setTimeout> | undefined;
 
-/** Return the jobs; `onEnd` is called when one that was seen at work has ended. */
-export function useJobs(onEnd?: (names: string[]) => void): Job[] {
+/** Return the jobs as the server told last. */
+export function useJobs(): Jobs {
   const [jobs, setJobs] = useState(known);
   useEffect(() => {
-    let before = known;
-    const listen = (now: Job[]) => {
-      const ended = now.filter((job) => job.state !== "running" && stateIn(before, job.name) === "running");
-      before = now;
-      setJobs(now);
-      if (ended.length) onEnd?.(ended.map(({ name }) => name));
-    };
-    listeners.add(listen);
+    setJobs(known);
+    listeners.add(setJobs);
     if (listeners.size === 1) void look();
     return () => {
-      listeners.delete(listen);
+      listeners.delete(setJobs);
       if (!listeners.size) clearTimeout(timer);
     };
   }, []);
   return jobs;
-}
-
-function stateIn(jobs: readonly Job[], name: string): string | undefined {
-  return jobs.find((job) => job.name === name)?.state;
 }
 
 /** Start a job; returns why it cannot be started, empty if it was. */
@@ -59,7 +54,7 @@ export function stopJob(name: string): Promise<string> {
 async function post(place: string): Promise<string> {
   try {
     const answer = await fetched(place, { method: "POST" });
-    tell(((await answer.json()) as { jobs: Job[] }).jobs);
+    tell((await answer.json()) as Jobs);
     plan();
     return "";
   } catch (error) {
@@ -69,17 +64,17 @@ async function post(place: string): Promise<string> {
 
 async function look(): Promise<void> {
   const answer = await fetch("/page/jobs").catch(() => null);
-  if (answer?.ok) tell(((await answer.json()) as { jobs: Job[] }).jobs);
+  if (answer?.ok) tell((await answer.json()) as Jobs);
   plan();
 }
 
 function plan(): void {
   clearTimeout(timer);
-  const busy = known.some(({ state }) => state === "running");
+  const busy = known.jobs.some(({ state }) => state === "running");
   if (listeners.size) timer = setTimeout(() => void look(), busy ? BUSY_MS : IDLE_MS);
 }
 
-function tell(jobs: Job[]): void {
+function tell(jobs: Jobs): void {
   known = jobs;
   for (const listener of listeners) listener(jobs);
 }

@@ -22,7 +22,7 @@ const START: Record<string, string> = {
 export function Jobs({ data }: Mounted<JobsData>) {
   const section = useRef<HTMLElement>(null);
   useKeepFocus(section);
-  const jobs = useJobs();
+  const { jobs } = useJobs();
   return (
     <section ref={section} class="jobs" aria-label="Jobs">
       {jobs.map((job) => (

@@ -29,7 +29,7 @@ export function CollectionMap(mounted: Mounted<MapData>) {
 }
 
 function LayingOut() {
-  const jobs = useJobs();
+  const { jobs } = useJobs();
   const [problem, setProblem] = useState("");
   const job = jobs.find(({ name }) => name === "map");
   if (!job) return <p class="note" role="status">Loading …</p>;
