@@ -99,6 +99,24 @@ def test_nothing_is_deleted_for_settings_that_are_out_of_range(cbir: Run) -> Non
     assert images(cbir) == 3
 
 
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(
+    "server",
+    [
+        ("--catalog", "postgresql://me:secret@127.0.0.1:1/photos"),
+        ("--vectors", "milvus://127.0.0.1:1"),
+        ("--catalog", "mysql://127.0.0.1/photos"),
+    ],
+)
+def test_nothing_is_deleted_for_a_server_that_is_not_there(
+    cbir: Run, server: tuple[str, str]
+) -> None:
+    done = cbir("index", "--rebuild", *server)
+    assert done.exit_code == 1
+    assert "Nothing was deleted." in done.stderr
+    assert images(cbir) == 3
+
+
 def test_what_people_said_stays(held: Path, cbir: Run) -> None:
     table = held / "table.csv"
     table.write_text("path,title\none/a.png,sunset\ntwo/b.png,sea\n", "utf-8")

@@ -11,6 +11,7 @@ from ui.cli.shell import say
 from ui.printable import printable
 
 if TYPE_CHECKING:  # loaded when the command runs
+    from indexer.features.spec import FeatureSpec
     from indexer.sources.place import Place
     from indexer.store.store import Store
     from indexer.store.user_data import UserData
@@ -28,9 +29,9 @@ def built_again(
     """Delete a store and create it again, with its settings where nothing else is chosen.
 
     Its catalogue and its vectors stay where they are, unless URLs of servers are given. If there
-    are no `photos`, they get what is to be indexed. What people said of images is kept
-    for `say_restored`. Raises `NoImagesError` where nothing is there, and `FeatureError`; nothing
-    is deleted then.
+    are no `photos`, they get what is to be indexed. What people said of images is kept for
+    `say_restored`. Raises `NoImagesError` where nothing is there, `FeatureError`, and `StoreError`
+    for servers that cannot be used; nothing is deleted then.
     """
     from indexer.carry_over import keep_user_data
     from indexer.rebuild import remembered_places, require_places
@@ -45,6 +46,8 @@ def built_again(
     if not is_all:
         for root in before.not_below(photos):
             say(f"The store also held photos of {printable(str(root))}.", err=True)
+    if catalog is not None or vectors is not None:
+        _require_servers(place, spec, catalog, vectors)
     urls = server_urls(place)
     for lost in keep_user_data(place):
         say(f"The store is damaged: {lost} cannot be read, and will be lost.", err=True)
@@ -62,6 +65,26 @@ def built_again(
             made.close()
         else:
             made.close_or_discard()
+
+
+def _require_servers(
+    place: Path, spec: FeatureSpec, catalog: str | None, vectors: str | None
+) -> None:
+    """Create a store on these servers and delete it again; raises `StoreError` if that fails."""
+    import tempfile
+
+    from indexer.errors import StoreError
+    from indexer.store.store import Store
+
+    with tempfile.TemporaryDirectory(prefix="cbir-") as scratch:
+        trial = Path(scratch) / "store"
+        try:
+            Store.create(trial, spec, catalog_url=catalog, vectors_url=vectors).close()
+            Store.delete(trial)
+        except StoreError as error:
+            raise StoreError(
+                f"{str(error).replace(str(trial), str(place))} Nothing was deleted."
+            ) from error
 
 
 def say_restored(store: Store) -> None:
