@@ -19,16 +19,24 @@ class ProfileError(ValueError):
     """A colour profile that cannot be used."""
 
 
+def is_srgb(profile: bytes) -> bool:
+    """Whether a profile is that of sRGB, as good as; a damaged one is not."""
+    try:
+        return _transform(profile)[1] is None
+    except ProfileError:
+        return False
+
+
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Return an image of mode L, RGB or CMYK in RGB, its colours as its profile says.
 
     Raises `ProfileError` for a damaged profile, and one of another kind of picture.
     """
     space, transform = _transform(profile)
-    if transform is None:
-        return image.convert("RGB")
-    if space == "RGB" and image.mode == "L":
+    if image.mode == "L" and space == "RGB":
         image = image.convert("RGB")
+    if transform is None:
+        return image if image.mode == "RGB" else image.convert("RGB")
     if space != image.mode:
         raise ProfileError(f"is for {space} pictures, and this one is {image.mode}")
     converted = ImageCms.applyTransform(image, transform)

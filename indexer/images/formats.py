@@ -38,7 +38,14 @@ from indexer.images.png import (
 )
 from indexer.images.raw import Preview, find_preview, may_be_raw
 from indexer.images.request import ImageRequest
-from indexer.images.rgb import drop_false_opacity, has_no_opacity, profile_of, to_pixels, to_rgb
+from indexer.images.rgb import (
+    apply_profile,
+    drop_false_opacity,
+    has_no_opacity,
+    profile_of,
+    to_pixels,
+    to_rgb,
+)
 from indexer.images.streams import explain_fault, opening, read_all
 from indexer.images.tiff_page import find_subpicture, obstacle, open_tiff, orientation_of
 from indexer.images.upright import turn_upright
@@ -244,9 +251,7 @@ def _decode(
     if pixels is None:
         pixels = to_pixels(to_rgb(read or _decode_other(image), profile, warnings))
     elif profile:
-        grey = image.mode == "L"
-        plain = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0]) if grey else pixels)
-        pixels = to_pixels(to_rgb(plain, profile, warnings))
+        pixels = apply_profile(pixels, profile, warnings, is_grey=image.mode == "L")
     return LoadedImage(pixels, facts, pages.count, pages.chosen, tuple(warnings))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from indexer.arrays import Pixels
-from indexer.images.colour import ProfileError, to_srgb
+from indexer.images.colour import ProfileError, is_srgb, to_srgb
 from indexer.images.colour_codes import find_codes, profile_of_codes, profile_of_gamma
 from indexer.images.deep import to_image
 from indexer.images.ground import flatten, strips
@@ -15,6 +15,7 @@ from indexer.images.png import CODES
 from indexer.images.tiff_page import NOTE
 
 UNSURE_OPACITY = ("BMP", "DIB", "TGA")  # formats of which many files have zeros in its place
+ROWS = 64  # converted at a time: they stay in the processor's cache
 TGA_HEADER = 18  # bytes, of which the last one says how many bits are opacity
 TGA_OPACITY_BITS = 0x0F
 
@@ -33,7 +34,7 @@ def to_rgb(image: Image.Image, profile: bytes | None, warnings: list[str]) -> Im
         try:
             return to_srgb(image, profile)
         except ProfileError as error:
-            warnings.append(f"its colour profile {error} and was ignored")
+            warnings.append(_ignored(error))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -43,6 +44,26 @@ def to_pixels(image: Image.Image) -> Pixels:
     for box in strips(image.size):
         pixels[box[1] : box[3]] = np.asarray(image.crop(box))
     return pixels
+
+
+def apply_profile(pixels: Pixels, profile: bytes, warnings: list[str], *, is_grey: bool) -> Pixels:
+    """Return decoded pixels (H, W, 3) in the colours of their profile."""
+    if is_srgb(profile):
+        return pixels
+    converted = np.empty_like(pixels)
+    try:
+        for top in range(0, len(pixels), ROWS):
+            rows = pixels[top : top + ROWS]
+            part = Image.fromarray(np.ascontiguousarray(rows[:, :, 0]) if is_grey else rows)
+            converted[top : top + ROWS] = np.asarray(to_srgb(part, profile))
+    except ProfileError as error:
+        warnings.append(_ignored(error))
+        return pixels
+    return converted
+
+
+def _ignored(error: ProfileError) -> str:
+    return f"its colour profile {error} and was ignored"
 
 
 def profile_of(image: ImageFile.ImageFile) -> bytes | None:
