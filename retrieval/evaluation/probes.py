@@ -21,6 +21,7 @@ STRENGTHS: dict[ProbeName, tuple[float, ...]] = {  # from which cross-validation
     "ridge": (10.0, 1.0, 0.1),
 }
 FOLDS = 2
+MOST_STEPS = 10_000  # of the SVM: histograms of colours take some 1,000, other features at most 350
 CHOSEN_BY = 1_000  # training rows at most, by which the strength is chosen: it takes steps of ten
 THREADS = 2
 
@@ -160,5 +161,5 @@ def _make(model: ProbeName, strength: float) -> Any:
     from sklearn.svm import LinearSVC
 
     if model == "svm":
-        return LinearSVC(C=strength)
+        return LinearSVC(C=strength, max_iter=MOST_STEPS, random_state=0)
     return LogisticRegression(C=strength, max_iter=2000)

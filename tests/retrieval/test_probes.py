@@ -33,6 +33,17 @@ def test_a_probe_tells_classes_apart(model: ProbeName, exclusive: bool) -> None:
     assert (judged.eleven_points is None) == exclusive
 
 
+def test_a_probe_is_the_same_each_time() -> None:
+    images = labelled(3, 30)
+    rows = np.flatnonzero(images.is_train)
+    features = np.random.default_rng(0).standard_normal((len(images), 200)).astype(np.float32)
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # the state that scikit-learn falls back on
+        found.append(fit_scores(features, images.labels, rows, "svm", 3.0))
+    assert np.array_equal(found[0], found[1])
+
+
 def test_shuffled_labels_give_chance() -> None:
     images = labelled(4, 60)
     features = clouds(images, 0.15)
