@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer.arrays import FloatArray, Pixels, unit_rows
+from indexer.arrays import FloatArray, HalfArray, Pixels, unit_rows
 from indexer.images.decode import load_image
 from indexer.images.resize import resize_pixels
 from indexer.progress import Progress, no_progress
@@ -122,7 +122,7 @@ def handcrafted_contender(
 ) -> Contender:
     """Return a probe on handcrafted features, which are learned on the training part."""
     title, describe = HANDCRAFTED[name]
-    kept: dict[bytes, FloatArray] = {}
+    kept: dict[bytes, FloatArray | HalfArray] = {}
 
     def score(images: LabelledImages, rows: Rows, seed: int) -> Scored:
         part = images.is_train.tobytes()  # the vocabulary is learned once for a training part

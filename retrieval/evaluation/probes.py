@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer.arrays import FloatArray
+from indexer.arrays import FloatArray, HalfArray
 from retrieval.evaluation.judging import FigureName, Rows, figure_of
 from retrieval.evaluation.labelled import LabelArray, LabelledImages
 
@@ -24,6 +24,8 @@ FOLDS = 2
 MOST_STEPS = 10_000  # of the SVM: histograms of colours take some 1,000, other features at most 350
 CHOSEN_BY = 1_000  # training rows at most, by which the strength is chosen: it takes steps of ten
 THREADS = 2
+COLUMNS = 8_192  # that are multiplied at a time
+ROUNDING = 1e-6  # directions with a smaller share of the longest one's square are rounding errors
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ProbeScores:
 
 
 def fit_probe(
-    features: FloatArray,
+    features: FloatArray | HalfArray,
     images: LabelledImages,
     rows: Rows,
     model: ProbeName = "svm",
@@ -54,20 +56,22 @@ def fit_probe(
     return ProbeScores(fit_scores(features, images.labels, rows, model, strength), strength)
 
 
-def to_span(features: FloatArray, rows: Rows) -> FloatArray:
+def to_span(features: FloatArray | HalfArray, rows: Rows) -> FloatArray:
     """Return features (N, D) by their coordinates in the span of `rows`, where that has fewer.
 
     Linear models with an L2 penalty lie in the span of what they are fitted on (the representer
     theorem, Schölkopf et al. 2001): they are the same in these coordinates.
     """
     if features.shape[1] <= len(rows):
-        return features
-    fitted = features[rows].astype(np.float64)
-    values, vectors = np.linalg.eigh(fitted @ fitted.T)
-    kept = values > 1e-10 * values[-1]
-    basis = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
-    coordinates: FloatArray = (features @ features[rows].T) @ basis
-    return coordinates
+        return np.asarray(features, np.float32)
+    products = np.zeros((len(features), len(rows)), np.float64)
+    for start in range(0, features.shape[1], COLUMNS):
+        part = np.asarray(features[:, start : start + COLUMNS], np.float32)
+        products += part @ part[rows].T
+    values, vectors = np.linalg.eigh(products[rows])
+    kept = values > ROUNDING * values[-1]
+    basis = vectors[:, kept] / np.sqrt(values[kept])
+    return np.asarray(products @ basis, np.float32)
 
 
 def fit_scores(

@@ -81,7 +81,7 @@ def textures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Path
 
 
 @pytest.mark.parametrize(
-    ("describe", "length"), [(bags_of_words, 8 * 8), (fisher_vectors, 8 * 516)]
+    ("describe", "length"), [(bags_of_words, 8 * 8), (fisher_vectors, 8 * 4 * 161)]
 )
 def test_kinds_of_textures_are_told_apart(
     describe: object, length: int, textures: tuple[list[Path], np.ndarray]

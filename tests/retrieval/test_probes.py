@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from retrieval.evaluation import probes
 from retrieval.evaluation.handcrafted import colour_histogram
 from retrieval.evaluation.judging import Rows, confusion, judge, worst_mistakes
 from retrieval.evaluation.metrics import area_under_curve
@@ -84,6 +85,20 @@ def test_what_is_not_counted_is_not_trained_on() -> None:
     by_mark = fit_scores(features, marks, rows, "svm", 1.0)[:, 1]
     by_rows = fit_scores(features, images.labels, kept, "svm", 1.0)[:, 1]
     assert np.allclose(by_mark, by_rows, atol=1e-6)
+
+
+def test_coordinates_do_not_depend_on_how_columns_are_multiplied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = np.random.default_rng(0).standard_normal((30, 200)).astype(np.float16)
+    rows = np.arange(0, 30, 2)
+    whole = to_span(features, rows)
+    monkeypatch.setattr(probes, "COLUMNS", 64)
+    parts = to_span(features, rows)
+    exact = features.astype(np.float64) @ features[rows].astype(np.float64).T
+    for found in (whole, parts):
+        assert found.dtype == np.float32
+        assert np.allclose(found @ found[rows].T, exact, atol=1e-3)
 
 
 def test_so_many_images_a_class() -> None:
