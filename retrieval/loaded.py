@@ -13,7 +13,7 @@ from indexer.features.extractor import FeatureExtractor
 from indexer.features.local import LocalFeatures
 from indexer.features.spec import FeatureSpec
 from indexer.keypoints import keypoints_of
-from indexer.memory import Shelf
+from indexer.memory import Shelf, share_free_memory
 from indexer.progress import Progress
 from indexer.store.reader import StoreReader
 from retrieval.picture import DECODERS, Picture
@@ -35,6 +35,7 @@ class Loaded:
         extractor: FeatureExtractor | None,
         progress: Progress,
     ) -> None:
+        share_free_memory()
         self.progress = progress
         self._store = store
         self._engine: EngineName = engine

@@ -176,6 +176,15 @@ def test_open_finds_the_store(here: Path, filled: Desk) -> None:
         SearchEngine.open(here)
 
 
+def test_threads_of_an_engine_share_free_memory(
+    filled: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bool] = []
+    monkeypatch.setattr("retrieval.loaded.share_free_memory", lambda: calls.append(True))
+    SearchEngine.open(filled.store.path)
+    assert calls == [True]
+
+
 def test_open_without_a_store(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("bare"))

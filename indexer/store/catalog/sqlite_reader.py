@@ -17,6 +17,8 @@ from indexer.store.catalog.connection import catalog_error, connect, is_writable
 from indexer.store.catalog.questions import AskWith, CatalogQuestions
 from indexer.store.catalog.schema import SCHEMA_VERSIONS
 
+IDLE = 2  # connections kept for the next question: each maps the file for itself
+
 
 class SqliteReader(CatalogQuestions):
     """Reads the catalogue file at `path`, which is absolute; see `Catalog`."""
@@ -52,7 +54,7 @@ class SqliteReader(CatalogQuestions):
             if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                 raise catalog_error(error, self.path) from error
             raise
-        if self._keeps:
+        if self._keeps and len(self._idle) < IDLE:
             self._idle.append(connection)
         else:
             connection.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 from indexer.errors import StoreError
 from indexer.store.catalog.sqlalchemy_catalog import SqlAlchemyCatalog
-from indexer.store.catalog.sqlite_reader import SqliteReader
+from indexer.store.catalog.sqlite_reader import IDLE, SqliteReader
 from tests.catalogs import roots_of
 
 
@@ -44,3 +46,24 @@ def test_reading_makes_no_catalogue(tmp_path: Path) -> None:
         roots_of(reader)
     assert not reader.is_current()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says which files are mapped")
+def test_few_connections_keep_the_file_in_memory(
+    tmp_path: Path, catalog: SqlAlchemyCatalog
+) -> None:
+    reader = SqliteReader(tmp_path / "catalog.sqlite")
+
+    def count_maps() -> int:
+        maps = Path("/proc/self/maps").read_text("utf-8").splitlines()
+        return sum(line.endswith(str(reader.path)) for line in maps)
+
+    catalog.close()  # all is in the file itself now
+    with contextlib.ExitStack() as moments:
+        for _ in range(8):
+            ask = moments.enter_context(reader.moment())
+            assert list(ask("SELECT version_num FROM alembic_version", ()))
+        assert count_maps() == 8
+    assert count_maps() == IDLE
+    reader.close()
+    assert count_maps() == 0
