@@ -1,12 +1,14 @@
 """Photos elsewhere: how fast they are indexed from S3, beside the same photos from a folder.
 
-Run: python -m benchmarks.elsewhere PHOTOS [--count 600] [--rounds 2] [--nanio COMMAND] [--json]
+Run: python -m benchmarks.elsewhere PHOTOS [--count 600] [--rounds 2]
+     [--nanio COMMAND] [--away 60] [--json]
 The photos are put on a server of S3 on this machine, in a process of its own, and indexed from a
 folder and from there, alternately, with one network that is loaded and warm. The server is moto, or
 that of the command `nanio` (`pipx install nanio`), which takes a third of the time and keeps
-connections open, as those of a service do. Printed are the images a second of each round and their
-ratio, also as it would be if the server took no time of this machine; the processor time that an
-image takes here, and of the server; and whether the stores are equal, vectors bit for bit.
+connections open, as those of a service do. It may be `--away` by so many milliseconds. Printed are
+the images a second of each round and their ratio, also as it would be if the server took no time of
+this machine; the processor time that an image takes here, and of the server; and whether the stores
+are equal, vectors bit for bit.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from botocore.session import get_session
 
 from benchmarks.collections import photos_in
+from benchmarks.distance import distant
 from indexer.build import Builder
 from indexer.features.extractor import FeatureExtractor
 from indexer.features.spec import FeatureSpec
@@ -45,15 +48,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--nanio", help="the server, instead of moto")
+    parser.add_argument("--away", type=float, metavar="MS", help="how far the server is away")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, running(arguments.nanio) as server:
+    with ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        server = stack.enter_context(running(arguments.nanio))
         os.environ.update(s3.environment(server.port))
         folder = Path(scratch) / "photos"
         folder.mkdir()
         for photo in photos_in(arguments.photos)[: arguments.count]:
             shutil.copy(photo, folder)
         fill_bucket(folder, "bench", "photos")
+        if arguments.away:
+            port = stack.enter_context(distant(server.port, arguments.away))
+            os.environ.update(s3.environment(port))
         rows = compare(folder, to_place("s3://bench/photos"), server.cpu_s, arguments.rounds)
     for row in rows:
         print(json.dumps(row) if arguments.json else "  ".join(f"{k} {v}" for k, v in row.items()))
