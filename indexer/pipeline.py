@@ -15,7 +15,7 @@ from indexer.arrays import Pixels
 from indexer.choices import DECODE_S, PageChoice
 from indexer.errors import ImageError
 from indexer.features.extractor import FeatureExtractor, ImageFeatures
-from indexer.fetching import fetch
+from indexer.fetching import Answer, fetch, read_ahead
 from indexer.images.budget import DECODING, Budget, Lease
 from indexer.images.decode import load_image
 from indexer.images.facts import ImageFacts
@@ -145,10 +145,11 @@ class Pipeline:
 
     def _describe_files(self, tasks: Sequence[Task]) -> list[Item]:
         def load(lease: Lease) -> Iterator[_Decoded]:
-            for task in tasks:
+            answers = read_ahead([(task.path, task.file.size_bytes) for task in tasks])
+            for task, answer in zip(tasks, answers, strict=True):
                 if self._is_closing.is_set():
                     return
-                yield from self._load(task, lease)
+                yield from self._load(task, answer, lease)
 
         return self._describe_all(load)
 
@@ -175,11 +176,11 @@ class Pipeline:
             describe()
         return items
 
-    def _load(self, task: Task, lease: Lease) -> Iterator[_Decoded]:
+    def _load(self, task: Task, answer: Answer | None, lease: Lease) -> Iterator[_Decoded]:
         """Read and decode a file; there are no pixels where none are needed, or it failed."""
         with ExitStack() as copies:
             try:
-                source, content_hash = fetch(task.path, task.file.size_bytes, copies)
+                source, content_hash = fetch(task.path, task.file.size_bytes, copies, answer)
             except ImageError as error:
                 yield Item(task, task.file, reason=error.reason, is_lasting=error.is_lasting), None
                 return

@@ -173,7 +173,9 @@ class Client:
 
     def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **request)
+            asked = self._http.build_request(method, path, **request)
+            asked.read()  # a form is sent as a whole, and not by a write for each of its parts
+            answer = self._http.send(asked)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ServerError(f"{self._http.base_url}: {error or type(error).__name__}") from error
         if answer.is_success:

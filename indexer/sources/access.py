@@ -11,7 +11,7 @@ from typing import IO
 from indexer.errors import InaccessibleImageError, UnreachableError
 from indexer.sources.archives import ArchiveFiles, Archives
 from indexer.sources.local import LocalFiles
-from indexer.sources.place import PACKED, Place, Remote, archive_of, is_url
+from indexer.sources.place import PACKED, WEB, Place, Remote, archive_of, is_url
 from indexer.sources.source import Entry, Kind, Source, Stat
 
 ASKED_AT_ONCE = 16  # files of a web server, which tells of one at a time
@@ -73,6 +73,23 @@ def read_file(place: Place, most: int | None = None) -> bytes:
     Raises `OSError`, and `UnreadableImageError` for a damaged member of an archive.
     """
     return source_of(place).read(place, most)
+
+
+def bucket_scheme(file: Place) -> str | None:
+    """Return the scheme of a file in a bucket, but in no archive, and None for any other."""
+    if not isinstance(file, Remote) or file.scheme in WEB or archive_of(file):
+        return None
+    return file.scheme
+
+
+def read_together(files: Sequence[Place], scheme: str) -> Sequence[bytes | OSError]:
+    """Return the bytes of files in buckets, or why they cannot be read; all are asked for at once.
+
+    Raises `UnreachableError`.
+    """
+    from indexer.sources.file_systems import RemoteFiles  # most stores have no URL
+
+    return RemoteFiles(scheme).read_together(files)
 
 
 def fetch_image(place: Place, held_bytes: int) -> bytes | IO[bytes]:

@@ -151,6 +151,28 @@ class RemoteFiles:
             return self.fetch(file, 0, most)
         return cast(bytes, self._ask(file, lambda system: system.cat_file(str(file))))
 
+    def read_together(self, files: Sequence[Place]) -> Sequence[bytes | OSError]:
+        """Return the bytes of files, or why they cannot be read; all are asked for at once."""
+        paths = [str(file) for file in files]
+        answers = file_system(self.scheme).cat_ranges(paths, None, None, on_error="return")
+        return [self._settle(*asked) for asked in zip(files, answers, strict=True)]
+
+    def _settle(self, file: Place, answer: bytes | Exception) -> bytes | OSError:
+        """Return an answer, or that to the same question asked again if its fault may pass."""
+        if isinstance(answer, bytes):
+            return answer
+        faults = [answer]
+
+        def call(system: AbstractFileSystem) -> bytes:
+            if faults:
+                raise faults.pop()
+            return cast(bytes, system.cat_file(str(file)))
+
+        try:
+            return self._ask(file, call)
+        except OSError as error:
+            return error
+
     def fetch(self, file: Place, start: int, stop: int) -> bytes:
         """Return a part of a file, which may have fewer bytes."""
         try:

@@ -19,6 +19,7 @@ from indexer.image_set import ImageSet
 from indexer.sources.place import named
 from indexer.store.filters import ImageFilter, find_ids
 from indexer.store.reader import StoreReader
+from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
 from ui.api.models import HitModel, ImageChoice
 from ui.api.problems import Problem, problem_of, responses
@@ -91,8 +92,7 @@ async def search_many(asked: ManyRequest, request: Request) -> ManyAnswers:
     """Answer several queries together; one that fails has its problem as the answer."""
     service = service_of(request)
     started = time.monotonic()
-    engine = await run_in_threadpool(lambda: service.opened.engine)
-    queries = await run_in_threadpool(_queries, engine.store, asked.queries)
+    engine, queries = await run_in_threadpool(_prepare_many, service, asked.queries)
     good = [query for query in queries if isinstance(query, Query)]
     found = iter(
         await service.search(
@@ -122,10 +122,19 @@ async def _answer(
     files: Sequence[dict[str, Any]] = (),
 ) -> Answer:
     started = time.monotonic()
-    engine = await run_in_threadpool(lambda: service.opened.engine)
-    query = await run_in_threadpool(make_query, engine.store, asked, source, files)
+    engine, query = await run_in_threadpool(_prepare, service, asked, source, files)
     hits = await service.search(request, lambda wanted: engine.search(query, require_wanted=wanted))
     return answer_of(service, query, hits, time.monotonic() - started)
+
+
+def _prepare(
+    service: Service,
+    asked: SearchOptions,
+    source: dict[str, Any],
+    files: Sequence[dict[str, Any]],
+) -> tuple[SearchEngine, Query]:
+    engine = service.opened.engine
+    return engine, make_query(engine.store, asked, source, files)
 
 
 def answer_of(service: Service, query: Query, hits: Sequence[Hit], elapsed_s: float) -> Answer:
@@ -136,6 +145,13 @@ def answer_of(service: Service, query: Query, hits: Sequence[Hit], elapsed_s: fl
         elapsed_s=round(elapsed_s, 4),
         hits=[HitModel.of(hit, service.key_of(hit.path)) for hit in hits],
     )
+
+
+def _prepare_many(
+    service: Service, asked: Sequence[SearchRequest]
+) -> tuple[SearchEngine, list[Query | CbirError]]:
+    engine = service.opened.engine
+    return engine, _queries(engine.store, asked)
 
 
 def _queries(store: StoreReader, asked: Sequence[SearchRequest]) -> list[Query | CbirError]:
