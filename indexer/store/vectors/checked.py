@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,10 @@ import xxhash
 
 from indexer.arrays import IdArray
 from indexer.errors import StoreCorruptError
-from indexer.store.vectors.mapped_pages import MappedPages
 
 # Of a file, under one checksum: what a scattered row costs to check, a few microseconds, is about
 # what it costs to read.
 BLOCK_BYTES = 1 << 14
-NEAR_BYTES = 1 << 21  # Linux maps up to so many round a byte that is read, if it has them
-STRETCHES = 16  # of so many bytes, read before they are counted
-PAGES = MappedPages()  # of all files together
 Sums = npt.NDArray[np.uint64]
 
 
@@ -43,7 +38,7 @@ class CheckedRows:
 
     What is read raises `StoreCorruptError` where a block does not agree with its checksum. `sums`
     are those of the blocks of the whole file, in which the rows begin at byte `offset`; without
-    them nothing is checked. How many pages all files hold in memory is bounded, see `MappedPages`.
+    them nothing is checked.
     """
 
     def __init__(
@@ -59,7 +54,6 @@ class CheckedRows:
         self._offset = offset
         self._sums = sums
         self._name = name
-        self._map = _map_of(file)
         self._is_checked = np.zeros(0 if sums is None else len(sums), bool)
 
     def __len__(self) -> int:
@@ -78,7 +72,6 @@ class CheckedRows:
     def span(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Return the rows from `start` to before `stop`, as a view of the file."""
         stop = min(stop, len(self._rows))
-        self._expect((stop - start) * self._row_bytes)
         if self._sums is not None and stop > start:
             first, last = self._block_of(start), self._block_of(stop, ends=True)
             self._check(np.arange(first, last + 1))
@@ -90,12 +83,13 @@ class CheckedRows:
 
     def take(self, rows: IdArray) -> npt.NDArray[Any]:
         """Return a copy of these rows, in their order."""
-        taken: npt.NDArray[Any] = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        starts = self._offset + rows * self._row_bytes
-        for part, stretches in _parts(starts):
-            self._expect(stretches * NEAR_BYTES)
-            self._check_rows(starts[part])
-            taken[part] = self._rows[rows[part]]
+        if self._sums is not None and len(rows):
+            first = (self._offset + rows * self._row_bytes) // BLOCK_BYTES
+            last = (self._offset + (rows + 1) * self._row_bytes - 1) // BLOCK_BYTES
+            steps = range(int((last - first).max()) + 1)
+            blocks = [first[first + step <= last] + step for step in steps]
+            self._check(np.unique(np.concatenate(blocks)))
+        taken: npt.NDArray[Any] = self._rows[rows]
         return taken
 
     def check_all(self) -> Sequence[int]:
@@ -115,12 +109,11 @@ class CheckedRows:
 
     def let_go(self) -> None:
         """Drop the pages of the memory map from this process, where the system supports it."""
-        if self._map is not None:
-            PAGES.let_go(self._map)
-
-    def _expect(self, count: int) -> None:
-        if self._map is not None and count > 0:
-            PAGES.expect(self._map, count)
+        base: object = self._file
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            base.madvise(mmap.MADV_DONTNEED)
 
     @cached_property
     def _row_bytes(self) -> int:
@@ -128,15 +121,6 @@ class CheckedRows:
 
     def _block_of(self, row: int, *, ends: bool = False) -> int:
         return (self._offset + row * self._row_bytes - ends) // BLOCK_BYTES
-
-    def _check_rows(self, starts: IdArray) -> None:
-        """Check the blocks in which the rows lie that begin at these bytes of the file."""
-        if self._sums is not None:
-            first = starts // BLOCK_BYTES
-            last = (starts + (self._row_bytes - 1)) // BLOCK_BYTES
-            steps = range(int((last - first).max()) + 1)
-            blocks = [first[first + step <= last] + step for step in steps]
-            self._check(np.unique(np.concatenate(blocks)))
 
     def _check(self, blocks: npt.NDArray[np.intp]) -> None:
         if self._sums is None:
@@ -149,21 +133,3 @@ class CheckedRows:
                     "its checksum. Mend the store with: cbir doctor --repair"
                 )
             self._is_checked[block] = True
-
-
-def _parts(starts: IdArray) -> Iterator[tuple[slice, int]]:
-    """Yield slices of rows that begin at these bytes (N,), and how many stretches each reads."""
-    near = starts // NEAR_BYTES
-    changes = np.flatnonzero(near[1:] != near[:-1]) + 1  # rows that lie in another than the last
-    cuts = [0, *changes[STRETCHES - 1 :: STRETCHES].tolist(), len(starts)]
-    for place, (start, stop) in enumerate(pairwise(cuts)):
-        if stop > start:
-            yield slice(start, stop), min(STRETCHES, len(changes) + 1 - place * STRETCHES)
-
-
-def _map_of(file: npt.NDArray[np.uint8]) -> mmap.mmap | None:
-    """Return the memory map that an array is a view of, None where it is none."""
-    base: object = file
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None

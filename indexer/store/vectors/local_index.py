@@ -29,6 +29,7 @@ from indexer.store.vectors.row_bitmap import RowBitmap
 from indexer.store.vectors.segments import Rows, Segment, to_float32
 
 BLOCK_ROWS = 65_536  # compared at a time
+LET_GO_QUERIES = 32  # of an IVF index touch about 4 MB of its vectors each
 NO_IDS: IdArray = np.empty(0, np.int64)
 
 
@@ -64,6 +65,7 @@ class LocalVectorIndex:
         self._kept = Shelf()
         self._keeps = self._kept.has_room_for(4 * dimension * total)
         self._asked = False
+        self._queries = 0
 
     @property
     def ivf(self) -> IvfIndex | None:
@@ -91,6 +93,7 @@ class LocalVectorIndex:
         near: list[Matches | None] = [None] * len(queries)
         if self._ivf is not None:
             near = self._ivf.search(queries, k, findable)
+            self._let_go_at_times(len(queries))
         found = [[] if match is None else [match] for match in near]
         for asked, segments in self._to_compare(near):
             for ids, _, vectors in self._live_blocks(segments, findable):
@@ -117,6 +120,7 @@ class LocalVectorIndex:
         near: list[ImageMatches | None] = [None] * len(queries)
         if self._ivf is not None:
             near = self._ivf.search_images(queries, k, findable)
+            self._let_go_at_times(len(queries))
         found = [[] if match is None else [match] for match in near]
         for asked, segments in self._to_compare(near):
             for ids, owners, vectors in self._live_blocks(segments, findable):
@@ -169,6 +173,7 @@ class LocalVectorIndex:
         for segment in self._segments:
             rows = np.arange(0, len(segment), step)
             parts.append(segment.take(rows[~np.isin(segment.image_ids.take(rows), self._removed)]))
+            segment.vectors.let_go()  # a sample has a row on every page or so: of all the file
         return np.concatenate([np.empty((0, self.dimension), np.float32), *parts])
 
     # --- what they share ----------------------------------------------------------------------
@@ -248,6 +253,17 @@ class LocalVectorIndex:
         if self._asked and self._keeps:
             return self._kept.get((place, start), make, lambda block: block.nbytes)
         return make()
+
+    def _let_go_at_times(self, queries: int) -> None:
+        """Drop the pages that searches read here and there, before they are those of all files.
+
+        The system keeps them for the next time; they only count as memory of this process.
+        """
+        self._queries += queries
+        if self._queries >= LET_GO_QUERIES:
+            self._queries = 0
+            for segment in self._segments[: self._in_ivf]:
+                segment.vectors.let_go()
 
 
 def _spans(segment: Segment, image_ids: IdArray) -> tuple[IdArray, IdArray]:
