@@ -37,7 +37,7 @@ from indexer.store.store import Store
 from indexer.store.vectors.faiss_runtime import faiss
 from indexer.store.vectors.ivf import SHARE_CELLS, IvfIndex
 from indexer.store.vectors.local_index import LocalVectorIndex
-from retrieval import describe
+from retrieval import query_image
 from retrieval.engine import SearchEngine
 from retrieval.query import Query
 from ui.process import configure_images
@@ -160,7 +160,7 @@ def watching(engine: SearchEngine, query: Query, samples: Samples) -> Iterator[d
     index = engine.collection.index(store.find_kind(query.feature, query.search))
     assert isinstance(index, LocalVectorIndex)
     places: list[tuple[str, Any, str]] = [
-        ("decode", describe, "load_image"),
+        ("decode", query_image, "load_image"),
         ("describe", engine.collection.extractor.inference, "run"),
         ("search", index, "search_images"),
         ("search", index, "search"),
@@ -199,7 +199,7 @@ def floor(calls: dict[str, Any], network: PlainNetwork) -> Callable[[], None]:
 def faiss_alone(method: Any, arguments: tuple[Any, ...]) -> Callable[[], object]:
     """Return the search of an `IvfIndex` by faiss with its own settings, and nothing more."""
     ivf: IvfIndex = method.__self__
-    _, query, k, _ = arguments
+    _, query, k = arguments
     options = faiss.SearchParametersIVF(nprobe=ivf.nprobe)
 
     def search() -> None:
