@@ -186,7 +186,7 @@ def floor(calls: dict[str, Any], network: PlainNetwork) -> Callable[[], None]:
         method, arguments, _ = calls["ivf"]
         search = faiss_alone(method, arguments)
     else:
-        method, arguments, named = calls["search"]
+        method, arguments, named = calls.get("search") or calls["search_images"]
         search = partial(method, *arguments, **named)
 
     def repeat() -> None:
