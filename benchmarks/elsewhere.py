@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--away", type=float, metavar="MS", help="how far the server is away")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.nanio and shutil.which(arguments.nanio) is None:
+        parser.error(f"there is no command {arguments.nanio}; install it with: pipx install nanio")
     with ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory())
         server = stack.enter_context(running(arguments.nanio))

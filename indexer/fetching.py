@@ -33,9 +33,9 @@ COPIED_BYTES = 8 << 20  # by one request
 
 
 def read_ahead(files: Sequence[tuple[Place, int]]) -> Iterator[Answer | None]:
-    """Yield what `fetch` is to be given of each file, by its place and size.
+    """Yield the answer to give to `fetch` for each file (its place and size), None if unread.
 
-    Those in buckets are read before they are needed, several at once.
+    Files in buckets are read before they are needed, several at once.
     """
     start = 0
     while start < len(files):

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, and the modes that they fit
-SAME = 3  # of 255: a profile that changes no colour by more is that of sRGB, as good as
+SAME = 3  # of 255: a profile that changes no colour by more is taken for that of sRGB
 NO_CACHE = 0x40  # cmsFLAGS_NOCACHE: threads may share the transform
 GRID = 9  # colours a channel by which a profile is compared with sRGB
 
@@ -20,7 +20,7 @@ class ProfileError(ValueError):
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether a profile is that of sRGB, as good as; a damaged one is not."""
+    """Whether a profile is that of sRGB, or so near to it that nobody sees it."""
     try:
         return _transform(profile)[1] is None
     except ProfileError:

@@ -158,7 +158,7 @@ class RemoteFiles:
         return [self._settle(*asked) for asked in zip(files, answers, strict=True)]
 
     def _settle(self, file: Place, answer: bytes | Exception) -> bytes | OSError:
-        """Return an answer, or that to the same question asked again if its fault may pass."""
+        """Return an answer; after a fault that may pass, the file is asked for again."""
         if isinstance(answer, bytes):
             return answer
         faults = [answer]
