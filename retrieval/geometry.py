@@ -101,7 +101,11 @@ class QueryKeypoints:
     @classmethod
     def of(cls, pixels: Pixels, *, is_picture: bool) -> QueryKeypoints:
         """Find the keypoints of a query, upright RGB pixels (H, W, 3)."""
-        found = find_local_features(pixels)
+        return cls.from_features(find_local_features(pixels), is_picture=is_picture)
+
+    @classmethod
+    def from_features(cls, found: LocalFeatures, *, is_picture: bool) -> QueryKeypoints:
+        """Return the keypoints of a query, of which the plain ones are given."""
         return cls(found, found.mirrored(), found.inverted(), is_picture)
 
     def find_match(

@@ -19,11 +19,14 @@ from retrieval.describe import QUARTER_TURNS, QueryVectors
 from retrieval.query import Hit, Query
 from retrieval.rerank.close_up import CloseUp
 from retrieval.rerank.geometric import GeometricVerification
+from retrieval.rerank.keypoint_expansion import KeypointExpansion
 from retrieval.rerank.query_expansion import QueryExpansion
 from retrieval.rerank.step import Candidate, Question, RerankStep
 
 VERIFY_STEPS: tuple[RerankStep, ...] = (GeometricVerification(),)
 RERANK_STEPS: tuple[RerankStep, ...] = (
+    GeometricVerification(),
+    KeypointExpansion(),
     GeometricVerification(),
     QueryExpansion(),
     CloseUp(),
