@@ -21,14 +21,23 @@ CHUNK_BYTES = 1 << 20
 
 
 async def save_zip(request: Request) -> Response:
-    """Answer with the photos of picked images and a table of them."""
+    """Answer with the photos of picked images and a table of them.
+
+    With `check`, only say whether they are too many: a browser shows nobody why a file did not come.
+    """
     ids = ids_in(request)
 
-    def zipped(shown: Shown, wanted: Wanted) -> io.BytesIO:
+    def bounded(shown: Shown, wanted: Wanted) -> list[Hit]:
         hits = _picked(shown, asked_of(request, shown)[0], ids, wanted)
         require_bounded(shown.store, hits)
-        return zip_hits(hits, [*shown.store.roots().values()])
+        return hits
 
+    def zipped(shown: Shown, wanted: Wanted) -> io.BytesIO:
+        return zip_hits(bounded(shown, wanted), [*shown.store.roots().values()])
+
+    if "check" in request.query_params:
+        await work_for(request, bounded)
+        return Response(status_code=204)
     file = await work_for(request, zipped)
     headers = _attached("hits.zip") | {"Content-Length": str(file.getbuffer().nbytes)}
     return StreamingResponse(_chunks(file), media_type="application/zip", headers=headers)

@@ -172,3 +172,19 @@ def test_a_selection_offers_what_can_be_done_with_so_many(
     expect(selection.get_by_text(said)).to_be_visible()
     expect(selection.get_by_role("link")).to_have_text(saved)
     expect(selection.get_by_text("Duplicates", exact=True)).to_have_count(int(count == 500))
+
+
+def test_why_there_is_no_zip_file_is_said(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/_stcore/health")
+    page.evaluate("sessionStorage.setItem('cbir-selected', '[1, 2]')")
+    page.goto(f"{served.url}/collection")
+    why = {"error": "The photos that are picked have 612 MB; a ZIP file takes 500 MB."}
+    page.route("**/page/zip?*check=1*", lambda route: route.fulfill(status=413, json=why))
+    selection = page.get_by_role("region", name="Selection")
+    selection.get_by_role("link", name="Save as ZIP").click()
+    expect(selection.get_by_role("alert")).to_have_text(why["error"])
+    page.unroute_all()
+    with page.expect_download() as download:
+        selection.get_by_role("link", name="Save as ZIP").click()
+    assert download.value.suggested_filename == "hits.zip"
+    expect(selection.get_by_role("alert")).to_have_count(0)

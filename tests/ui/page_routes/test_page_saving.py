@@ -67,3 +67,14 @@ def test_more_than_a_zip_file_takes_is_refused(
     answer = fetched.http.get("/page/zip", params={"ids": "1,2"})
     assert answer.status_code == 413
     assert answer.json()["error"].startswith("2 photos are picked; a ZIP file takes 1.")
+
+
+def test_whether_a_zip_file_can_be_had_is_told_beforehand(
+    fetched: Fetched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = fetched.http.get("/page/zip", params={"ids": "1,2", "check": "1"})
+    assert (answer.status_code, answer.content) == (204, b"")
+    monkeypatch.setattr(zipped_hits, "MAX_BYTES", 10)
+    answer = fetched.http.get("/page/zip", params={"ids": "1,2", "check": "1"})
+    assert answer.status_code == 413
+    assert "a ZIP file takes 0 MB" in answer.json()["error"]

@@ -41,7 +41,7 @@ export function Selection({ rows, rowsOf, teach, label }: Props) {
           {ids.length > MOST_AT_ONCE ? (
             <span>{`A ZIP file takes up to ${MOST_AT_ONCE} photos.`}</span>
           ) : (
-            <a href={beside("zip", { ids: ids.join(",") })} download="hits.zip">Save as ZIP</a>
+            <SaveZip key={ids.join(",")} ids={ids.join(",")} />
           )}
           <a href={beside("hits.csv", { ids: ids.join(",") })} download="hits.csv">Save the table</a>
         </>
@@ -50,6 +50,30 @@ export function Selection({ rows, rowsOf, teach, label }: Props) {
       <button type="button" onClick={() => void selectAll().catch(() => undefined)}>Select all shown</button>
       <button type="button" onClick={() => selected.set([])}>Clear</button>
     </div>
+  );
+}
+
+/** Save the selected photos; the page says why where there can be no file, which a download cannot. */
+function SaveZip({ ids }: { ids: string }) {
+  const [said, setSaid] = useState("");
+  const place = beside("zip", { ids });
+  const save = async () => {
+    setSaid("");
+    await fetched(beside("zip", { ids, check: 1 }));
+    const link = document.createElement("a");
+    link.href = place;
+    link.download = "hits.zip";
+    link.click();
+  };
+  const start = (event: MouseEvent) => {
+    event.preventDefault();
+    void save().catch((error: unknown) => setSaid(reasonOf(error)));
+  };
+  return (
+    <>
+      <a href={place} download="hits.zip" onClick={start}>Save as ZIP</a>
+      {said && <span role="alert">{said}</span>}
+    </>
   );
 }
 
