@@ -8,7 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Hashable
 from functools import cache
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, TypeVar
 
 from cachetools import LRUCache
@@ -23,6 +23,7 @@ DEFAULT_MB = 192
 ENTRY_BYTES = 512  # at least, for the keys and the books
 M_ARENA_MAX = -8  # as glibc's <malloc.h> has it
 LARGEST_SHARE = 2  # one owner's table that is read from end to end may fill a half of the memory
+_FEW_PAGES = Event()
 
 
 class Memory:
@@ -119,6 +120,21 @@ def share_free_memory() -> None:
     set_option = _find_in_glibc("mallopt")
     if set_option is not None and "MALLOC_ARENA_MAX" not in os.environ:
         set_option(M_ARENA_MAX, 1)
+
+
+def hold_few_pages() -> None:
+    """Let this process drop the pages of vector files as soon as their rows are copied.
+
+    Pages that were read count as its memory, though the system may take them back, and Linux maps
+    up to 2 MB round a row: a few hundred rows can map all of a file. To map them again takes time,
+    so this is for work that nobody waits for.
+    """
+    _FEW_PAGES.set()
+
+
+def holds_few_pages() -> bool:
+    """Whether `hold_few_pages` was called."""
+    return _FEW_PAGES.is_set()
 
 
 def trim() -> None:

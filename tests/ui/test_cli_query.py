@@ -10,12 +10,15 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from indexer import memory
+from indexer.memory import holds_few_pages
 from tests.pictures import RED, plain
 from tests.ui.conftest import Album
 from ui.cli import app
@@ -98,6 +101,17 @@ def test_a_batch_is_answered_in_order(ask: Run, album: Album, tmp_path: Path) ->
     assert [answer["id"] for answer in answers] == ["0", "1", "2", "3"]
     assert [Path(answer["hits"][0]["path"]).stem for answer in answers] == names
     assert set(answers[0]["hits"][0]) == FIELDS
+
+
+def test_a_batch_holds_few_pages_of_files(
+    ask: Run, album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "_FEW_PAGES", Event())
+    image = str(album.photos / "rocket.jpg")
+    assert ask(image).exit_code == 0
+    assert not holds_few_pages()
+    assert ask("--batch", write_batch(tmp_path, {"id": "0", "image": image})).exit_code == 0
+    assert holds_few_pages()
 
 
 def test_a_bad_image_in_a_batch_stops_nothing(ask: Run, album: Album, tmp_path: Path) -> None:

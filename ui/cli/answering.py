@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from indexer.errors import CbirError, InvalidQueryError
+from indexer.memory import hold_few_pages
 from retrieval.query import Query
 from ui.cli.batch import read_batch
 from ui.cli.shell import say, say_csv
@@ -87,6 +88,7 @@ def answer_batch(
     """Answer the queries of a file, in order; a query that fails is told, and ends with code 1."""
     from ui import render
 
+    hold_few_pages()
     answers: list[tuple[str | None, list[Hit]]] = []
     failed = 0
     gone: dict[int, bool] = {}  # looked at once, not for every query

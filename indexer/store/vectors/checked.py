@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ import xxhash
 
 from indexer.arrays import IdArray
 from indexer.errors import StoreCorruptError
+from indexer.memory import holds_few_pages
 
 # Of a file, under one checksum: what a scattered row costs to check, a few microseconds, is about
 # what it costs to read.
 BLOCK_BYTES = 1 << 14
+NEAR_BYTES = 1 << 21  # Linux maps up to so many round a byte that is read, if it has them
+STRETCHES = 16  # of so many bytes, read before their pages are dropped
 Sums = npt.NDArray[np.uint64]
 
 
@@ -83,6 +87,18 @@ class CheckedRows:
 
     def take(self, rows: IdArray) -> npt.NDArray[Any]:
         """Return a copy of these rows, in their order."""
+        if not holds_few_pages():
+            return self._take(rows)
+        taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        near = (self._offset + rows * self._row_bytes) // NEAR_BYTES
+        changes = np.flatnonzero(near[1:] != near[:-1]) + 1
+        cuts = [0, *changes[STRETCHES - 1 :: STRETCHES].tolist(), len(rows)]
+        for start, stop in pairwise(cuts):
+            taken[start:stop] = self._take(rows[start:stop])
+            self.let_go()
+        return taken
+
+    def _take(self, rows: IdArray) -> npt.NDArray[Any]:
         if self._sums is not None and len(rows):
             first = (self._offset + rows * self._row_bytes) // BLOCK_BYTES
             last = (self._offset + (rows + 1) * self._row_bytes - 1) // BLOCK_BYTES
