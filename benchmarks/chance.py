@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.scoreboard import open_store
+from indexer.choices import Scope
 from indexer.features.local import find_local_features
 from indexer.features.regions import Region
 from indexer.images.decode import load_image
@@ -32,7 +33,7 @@ from retrieval.evaluation.manifest import Manifest, ManifestQuery
 from retrieval.geometry import QueryKeypoints
 from retrieval.query import Query
 
-UNRELATED = 150
+SEARCHES: tuple[Scope, ...] = ("image", "region")
 WRONG_SHARE = 0.1
 AREAS = (0.03, 0.3)  # of a crop, as shares of the photo's
 
@@ -95,13 +96,13 @@ def main() -> None:
         print(
             f"{proved} of {compared:,} pairs of a query and an unrelated photo proved", flush=True
         )
-    unrelated = random_crops(photos[:: max(1, len(photos) // UNRELATED)][:UNRELATED])
+    unrelated = random_crops(photos)
     with tempfile.TemporaryDirectory() as scratch:
         store = open_store(manifest, (arguments.stores or Path(scratch)) / manifest.name)
         engine = SearchEngine(store)
         found = {entry: store.find_image(manifest.folder / entry) for entry in manifest.database}
         ids = {entry: info.id for entry, info in found.items() if info is not None}
-        for search, verify in product(("image", "region"), (False, True)):
+        for search, verify in product(SEARCHES, (False, True)):
             options: dict[str, Any] = {"search": search, "verify": verify}
             right, without = [], []
             for query in queries:
@@ -116,8 +117,8 @@ def main() -> None:
             bar = float(np.quantile(without, 1 - WRONG_SHARE, method="higher"))
             print(
                 f"{search}{' + verify' if verify else ''}: "
-                f"unrelated unanswered {np.mean(np.array(by_chance) < CONFIDENT):.3f}, "
-                f"right first hits answered {np.mean(np.array(right) >= CONFIDENT):.3f}; "
+                f"unrelated unanswered {np.mean(np.array(by_chance) < CONFIDENT[search]):.3f}, "
+                f"right first hits answered {np.mean(np.array(right) >= CONFIDENT[search]):.3f}; "
                 f"with the right answer taken out {np.mean(np.array(without) > bar):.3f} answered "
                 f"where right ones are {np.mean(np.array(right) > bar):.3f}",
                 flush=True,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from indexer.arrays import FloatArray, IdArray, one_blas_thread
+from indexer.choices import Scope
 from indexer.store.vectors.protocol import VectorIndex
 
 SAMPLED = 128  # images of the store, each as a query and as an answer
 LEAST = 16  # images that tell what chance is
-CONFIDENT = 0.95  # from here a hit counts as found: one unrelated query in twenty gets one
+# From here a hit counts as found. What any collection has somewhere, such as sky, fences or wheels,
+# is found in one of its many windows more easily than in a whole image.
+CONFIDENT: Mapping[Scope, float] = {"image": 0.95, "region": 0.99}
 PROVED = 1.0  # of a hit that geometry proved
 LOW, HIGH = 0.25, 0.75  # quantiles of scores: related images, fewer than a quarter, do not matter
 LOW_TO_HIGH = 1.3489795  # how far apart they lie in a normal distribution, in deviations

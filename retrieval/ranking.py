@@ -202,4 +202,4 @@ def _judge(
         return "same picture" if whole else "same object"
     if confidence is None:
         return None
-    return "similar" if confidence >= CONFIDENT else "weak"
+    return "similar" if confidence >= CONFIDENT[query.search] else "weak"

@@ -64,7 +64,7 @@ def test_a_store_is_calibrated_by_its_own_images(sample: Sample) -> None:
 def test_the_right_hits_are_confident_and_noise_is_not(sample: Sample, search: Scope) -> None:
     found = sample.search.search(Query(path=sample.path("cat-1.jpg"), search=search, k=5))
     assert [hit.verdict for hit in found] == ["same picture", *["similar"] * 4]
-    assert all(hit.confidence is not None and hit.confidence >= CONFIDENT for hit in found)
+    assert all(hit.confidence is not None and hit.confidence >= CONFIDENT[search] for hit in found)
     # A plain piece of sky is in none of the others.
     sky = Query(path=sample.path("rocket-1.jpg"), box=Region(0, 0, 40, 40), search="region", k=None)
     first, *others = sample.search.search(sky)
@@ -72,6 +72,24 @@ def test_the_right_hits_are_confident_and_noise_is_not(sample: Sample, search: S
     verdicts = [str(hit.verdict) for hit in others]
     assert verdicts == sorted(verdicts)
     assert verdicts[-1] == "weak"
+
+
+@pytest.mark.parametrize(("search", "least"), [("image", 0.95), ("region", 0.99)])
+def test_hits_are_similar_from_a_confidence_on(sample: Sample, search: Scope, least: float) -> None:
+    hits = [
+        hit
+        for name in sorted(SCENES)
+        for box in SCENES[name].values()
+        for hit in sample.search.search(
+            Query(path=sample.path(name), box=box, search=search, k=None)
+        )
+        if hit.path.name != name
+    ]
+    similar = [hit.confidence or 0 for hit in hits if hit.verdict == "similar"]
+    weak = [hit.confidence or 0 for hit in hits if hit.verdict == "weak"]
+    assert len(similar) + len(weak) == len(hits)
+    assert max(weak) < least <= min(similar)
+    assert any(abs(confidence - least) < 0.05 for confidence in weak + similar)
 
 
 def test_hits_below_the_least_confidence_are_left_out(sample: Sample) -> None:
