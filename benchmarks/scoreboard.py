@@ -155,7 +155,7 @@ def print_row(name: str, mode: str, row: dict[str, Any], before: dict[str, Any])
         fall = (before.get(figure) or 0) - (row[figure] or 0)
         if figure in FIGURES and fall > NOISE:
             cell += f" (-{fall:.3f})"
-        cells.append(f"{cell:>14}")
+        cells.append(f"{cell:>16}")
     print(f"{name + ', ' + mode:42}" + "".join(cells), flush=True)
 
 
@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="replace the table")
     arguments = parser.parse_args()
     kept = json.loads(arguments.table.read_text("utf-8")) if arguments.table.is_file() else {}
-    print(f"{'set, mode':42}" + "".join(f"{figure:>14}" for figure in SHOWN))
+    print(f"{'set, mode':42}" + "".join(f"{figure:>16}" for figure in SHOWN))
     table: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         stores = arguments.stores or Path(scratch)
@@ -202,7 +202,7 @@ def _print_falls(table: dict[str, Any], kept: dict[str, Any]) -> None:
             if before.get("queries") == row["queries"] and any(
                 (before.get(figure) or 0) - (row[figure] or 0) > NOISE for figure in FIGURES
             ):
-                print("fell: ", end="")
+                print("fell:")
                 print_row(name, mode, row, before)
 
 

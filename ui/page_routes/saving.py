@@ -23,7 +23,7 @@ CHUNK_BYTES = 1 << 20
 async def save_zip(request: Request) -> Response:
     """Answer with the photos of picked images and a table of them.
 
-    With `check`, only say whether they are too many: a browser shows nobody why a file did not come.
+    With `check`, only say whether they are too many: no browser shows why a file did not come.
     """
     ids = ids_in(request)
 
