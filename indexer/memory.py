@@ -126,8 +126,8 @@ def hold_few_pages() -> None:
     """Let this process drop the pages of vector files as soon as their rows are copied.
 
     Pages that were read count as its memory, though the system may take them back, and Linux maps
-    up to 2 MB round a row: a few hundred rows can map all of a file. To map them again takes time,
-    so this is for work that nobody waits for.
+    up to 2 MB round a row: a few hundred rows can map all of a file. To map them again takes about
+    ten milliseconds a search, so this is for searches that take much longer.
     """
     _FEW_PAGES.set()
 

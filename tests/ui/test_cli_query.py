@@ -103,14 +103,17 @@ def test_a_batch_is_answered_in_order(ask: Run, album: Album, tmp_path: Path) ->
     assert set(answers[0]["hits"][0]) == FIELDS
 
 
-def test_a_batch_holds_few_pages_of_files(
+def test_a_re_ranked_batch_holds_few_pages_of_files(
     ask: Run, album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "_FEW_PAGES", Event())
     image = str(album.photos / "rocket.jpg")
     assert ask(image).exit_code == 0
     assert not holds_few_pages()
-    assert ask("--batch", write_batch(tmp_path, {"id": "0", "image": image})).exit_code == 0
+    batch = write_batch(tmp_path, {"id": "0", "image": image})
+    assert ask("--batch", batch, "--search", "region").exit_code == 0
+    assert not holds_few_pages()
+    assert ask("--batch", batch, "--search", "region", "--rerank").exit_code == 0
     assert holds_few_pages()
 
 

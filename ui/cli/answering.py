@@ -88,7 +88,8 @@ def answer_batch(
     """Answer the queries of a file, in order; a query that fails is told, and ends with code 1."""
     from ui import render
 
-    hold_few_pages()
+    if settings["rerank"]:
+        hold_few_pages()  # it takes no time to speak of beside all the rest
     answers: list[tuple[str | None, list[Hit]]] = []
     failed = 0
     gone: dict[int, bool] = {}  # looked at once, not for every query

@@ -90,11 +90,12 @@ class CheckedRows:
         if not holds_few_pages():
             return self._take(rows)
         taken = np.empty((len(rows), *self.shape[1:]), self.dtype)
-        near = (self._offset + rows * self._row_bytes) // NEAR_BYTES
+        order = np.argsort(rows, kind="stable")
+        near = (self._offset + rows[order] * self._row_bytes) // NEAR_BYTES
         changes = np.flatnonzero(near[1:] != near[:-1]) + 1
-        cuts = [0, *changes[STRETCHES - 1 :: STRETCHES].tolist(), len(rows)]
-        for start, stop in pairwise(cuts):
-            taken[start:stop] = self._take(rows[start:stop])
+        for start, stop in pairwise([0, *changes[STRETCHES - 1 :: STRETCHES].tolist(), len(rows)]):
+            part = order[start:stop]
+            taken[part] = self._take(rows[part])
             self.let_go()
         return taken
 
