@@ -118,13 +118,14 @@ def _ask(
         started = time.perf_counter()
         answers[query.id] = engine.search(asked)
         times.append(time.perf_counter() - started)
-    figures: dict[str, Any] = score_answers(manifest, answers).as_dict()
-    for name in ("name", "protocol"):  # the table has them as its keys, or not at all
-        del figures[name]
+    scores = score_answers(manifest, answers).as_dict()
     return (
-        figures
+        {name: scores[name] for name in (*FIGURES, "box_iou")}
         | _count_proofs(manifest, answers)
-        | {"query_ms": round(1000 * float(np.median(times)), 1)}
+        | {
+            "queries": scores["queries"],
+            "query_ms": round(1000 * float(np.median(times)), 1),
+        }
     )
 
 

@@ -33,29 +33,44 @@ class GeometricVerification:
         )
         # A whole picture searched by regions has as many again, from whole images.
         depth = question.query.candidates * (2 if question.query.counts_whole else 1)
-        unseen = [place for place, c in enumerate(candidates[:depth]) if c.match is None]
-        images = collection.local_features([candidates[place].image_id for place in unseen])
+        unproved = [place for place, c in enumerate(candidates[:depth]) if not _has_proof(c)]
+        forms = {
+            place: wanted
+            for rank, place in enumerate(unproved)
+            if (wanted := _forms_at(rank)) > candidates[place].forms
+        }
+        images = collection.local_features([candidates[place].image_id for place in forms])
+        matches = _find_matches(keypoints, images, list(forms.values()))
         verified = list(candidates)
-        matches = _find_matches(keypoints, images)
-        for place, image, match in zip(unseen, images, matches, strict=True):
+        for (place, count), image, match in zip(forms.items(), images, matches, strict=True):
+            candidate = replace(candidates[place], forms=count)
             if match is not None and image is not None:
-                verified[place] = _with_match(candidates[place], match, image.size)
+                candidate = _with_match(candidate, match, image.size)
+            verified[place] = candidate
         proved = sorted((c for c in verified if c.is_proved), key=_order)
         rest = [c for c in verified if not c.is_proved]
         return replace(question, keypoints=keypoints), proved + rest
 
 
+def _has_proof(candidate: Candidate) -> bool:
+    return candidate.match is not None and candidate.match.is_proof
+
+
+def _forms_at(rank: int) -> int:
+    """Return how many forms of the query a candidate is compared with, by its rank."""
+    return 1 + (rank < INVERTED) + (rank < MIRRORED)
+
+
 def _find_matches(
-    keypoints: QueryKeypoints, images: Sequence[LocalFeatures | None]
+    keypoints: QueryKeypoints, images: Sequence[LocalFeatures | None], forms: Sequence[int]
 ) -> list[GeometricMatch | None]:
-    def find(place: int) -> GeometricMatch | None:
-        image = images[place]
+    def find(image: LocalFeatures | None, count: int) -> GeometricMatch | None:
         if image is None:
             return None
-        return keypoints.find_match(image, inverted=place < INVERTED, mirrored=place < MIRRORED)
+        return keypoints.find_match(image, inverted=count > 1, mirrored=count > 2)
 
     with one_blas_thread(), ThreadPoolExecutor(DECODERS, "verify") as threads:
-        return list(threads.map(find, range(len(images))))
+        return list(threads.map(find, images, forms))
 
 
 def _with_match(candidate: Candidate, match: GeometricMatch, size: tuple[int, int]) -> Candidate:

@@ -50,7 +50,7 @@ class KeypointExpansion:
             _join([keypoints.plain, *added]), is_picture=keypoints.is_picture
         )
         return replace(question, keypoints=joined), [
-            candidate if candidate.is_proved else replace(candidate, match=None)
+            candidate if candidate.is_proved else replace(candidate, match=None, forms=0)
             for candidate in candidates
         ]
 

@@ -21,13 +21,15 @@ class Candidate:
     """An image that may be a hit, its score and the matched box.
 
     `match` is what geometric verification found, None where it found nothing or did not look;
-    `is_own` says that it is the very file that was asked with.
+    `forms` is how many forms of the query it looked for. `is_own` says that the image is the very
+    file that was asked with.
     """
 
     image_id: int
     score: float
     region: Region | None
     match: GeometricMatch | None = None
+    forms: int = 0
     is_own: bool = False
 
     @property

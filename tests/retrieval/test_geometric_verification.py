@@ -11,6 +11,7 @@ from indexer.choices import Scope
 from indexer.features.regions import Region
 from retrieval.engine import SearchEngine
 from retrieval.query import Hit, Query
+from retrieval.rerank import geometric
 from tests.desk import noisy_desk
 from tests.sample import SCENES, Sample, holding, is_centred_in
 
@@ -156,6 +157,23 @@ def test_only_the_candidates_are_looked_at(tmp_path: Path, candidates: int) -> N
     search.search(Query(path=desk.photos / "0.png", verify=True, candidates=candidates, k=None))
     kept = list(desk.store.derived.path.rglob("*-keypoints-*.bin"))
     assert len(kept) == candidates
+    desk.store.close()
+
+
+def test_no_candidate_is_compared_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+
+    def find(_keypoints: object, images: list[object], forms: list[int]) -> list[None]:
+        compared.extend(forms)
+        return [None] * len(images)
+
+    monkeypatch.setattr(geometric, "_find_matches", find)
+    monkeypatch.setattr(geometric, "MIRRORED", 3)
+    monkeypatch.setattr(geometric, "INVERTED", 6)
+    desk = noisy_desk(tmp_path, count=10)
+    query = Query(path=desk.photos / "0.png", search="region", rerank=True, k=None)
+    desk.search().search(query)
+    assert compared == [3] * 3 + [2] * 3 + [1] * 4
     desk.store.close()
 
 
