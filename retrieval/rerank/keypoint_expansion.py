@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -41,18 +42,28 @@ class KeypointExpansion:
         if not seen:
             return question, candidates
         images = collection.local_features([image_id for image_id, _ in seen])
-        added = [
-            bring_back(match, image, keypoints.plain.size)
-            for (_, match), image in zip(seen, images, strict=True)
-            if image is not None
-        ]
-        joined = QueryKeypoints.from_features(
-            _join([keypoints.plain, *added]), is_picture=keypoints.is_picture
-        )
-        return replace(question, keypoints=joined), [
+        expanded = expand(keypoints, [match for _, match in seen], images)
+        return replace(question, keypoints=expanded), [
             candidate if candidate.is_proved else replace(candidate, match=None, forms=0)
             for candidate in candidates
         ]
+
+
+def expand(
+    keypoints: QueryKeypoints,
+    matches: Sequence[GeometricMatch],
+    images: Sequence[LocalFeatures | None],
+) -> QueryKeypoints:
+    """Return the keypoints of a query with those of images, given how it lies in each."""
+    parts = [keypoints.plain] + [
+        bring_back(match, image, keypoints.plain.size)
+        for match, image in zip(matches, images, strict=True)
+        if image is not None
+    ]
+    points = np.concatenate([part.points for part in parts])
+    descriptors = np.concatenate([part.descriptors for part in parts])
+    joined = LocalFeatures(points, descriptors, keypoints.plain.size)
+    return QueryKeypoints.from_features(joined, is_picture=keypoints.is_picture)
 
 
 def bring_back(match: GeometricMatch, image: LocalFeatures, size: tuple[int, int]) -> LocalFeatures:
@@ -80,12 +91,3 @@ def bring_back(match: GeometricMatch, image: LocalFeatures, size: tuple[int, int
     turned = np.degrees(np.arctan2(along[rows, 1], along[rows, 0])) % 360
     brought = np.column_stack([found[rows], np.sqrt(areas[rows]), turned]).astype(np.float32)
     return LocalFeatures(brought, image.descriptors[rows], size)
-
-
-def _join(parts: list[LocalFeatures]) -> LocalFeatures:
-    """Return the keypoints of one image from several looks at it."""
-    return LocalFeatures(
-        np.concatenate([part.points for part in parts]),
-        np.concatenate([part.descriptors for part in parts]),
-        parts[0].size,
-    )

@@ -10,6 +10,7 @@ from PIL import Image
 from indexer.arrays import Pixels
 from indexer.features.local import MAX_POINTS, find_local_features
 from indexer.features.regions import Region
+from retrieval.correspondences import find_correspondences
 from retrieval.geometry import QueryKeypoints
 from retrieval.query import Hit, Query
 from retrieval.rerank.keypoint_expansion import ADDED, SEEN_IN, bring_back
@@ -118,3 +119,20 @@ def test_a_hit_proves_what_the_query_does_not_show(desk: Desk) -> None:
 def test_a_whole_picture_proves_only_what_it_shows_itself(desk: Desk) -> None:
     query = Query(path=desk.photos / "left.png", search="region", k=None, rerank=True)
     assert proved(desk, query).keys() - {"left.png"} == {WHOLE}
+
+
+def test_the_points_of_such_a_hit_can_be_shown(desk: Desk) -> None:
+    query = Query(path=desk.photos / "left.png", box=BOX, search="region", k=None, rerank=True)
+    hits = proved(desk, query)
+    collection, far = desk.search().collection, desk.id_of("right.png")
+    alone = find_correspondences(collection, query, far)
+    assert alone is None or not alone.match.is_proof
+    by = [hit.image_id for hit in hits.values()]
+    found = find_correspondences(collection, query, far, proved=by)
+    assert found is not None
+    assert found.match.is_proof
+    assert found.match.inliers == hits["right.png"].inliers
+    # Both photos show the thing in the same place: points that are the same lie there, too.
+    assert np.abs(found.shares[:, :2] - found.shares[:, 2:]).max() < 0.05
+    whole = find_correspondences(collection, replace(query, box=None), far, proved=by)
+    assert whole is None or not whole.match.is_proof

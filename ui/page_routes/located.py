@@ -115,8 +115,11 @@ def _matches(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> dict[str, 
     """
     query = plain_query_of(shown, asked)
 
+    proved = _proved(shown, asked, wanted) if query.rerank and hit.inliers is not None else []
+
     def find() -> tuple[Correspondences | None]:  # None alone would not be kept
-        return (find_correspondences(shown.engine.collection, query, hit.image_id),)
+        collection = shown.engine.collection
+        return (find_correspondences(collection, query, hit.image_id, proved=proved),)
 
     key = shown.as_of_now("matches", without_data(query), hit.image_id)
     [found] = shown.once(key, find, lambda kept: kept[0].shares.nbytes if kept[0] else 0, wanted)
@@ -132,3 +135,9 @@ def _matches(shown: Shown, asked: Asked, hit: Hit, wanted: Wanted) -> dict[str, 
         "mirrored": proof is not None and proof.mirrored,
         "matches": found.shares.round(DIGITS).tolist() if found else [],
     }
+
+
+def _proved(shown: Shown, asked: Asked, wanted: Wanted) -> list[int]:
+    """Return the images that geometry proved to show what is asked, best first."""
+    hits = search(shown, asked, DEPTHS[0], wanted)
+    return [hit.image_id for hit in hits if hit.inliers is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from retrieval.collection import Collection
+from retrieval.correspondences import Correspondences, find_correspondences
 from retrieval.localize import Localization, localize
 from retrieval.query import Query
 from tests.ui.page_routes.conftest import Fetched
@@ -133,3 +135,24 @@ def test_what_cannot_be_located_is_told(
 ) -> None:
     answer = fetched.http.get(f"/page/located?{query}")
     assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_proved_hits_help_to_find_points_where_they_helped_to_prove(
+    fetched: Fetched, monkeypatch: pytest.MonkeyPatch, rerank: bool
+) -> None:
+    given: list[Sequence[int]] = []
+
+    def noting(
+        collection: Collection, query: Query, image_id: int, *, proved: Sequence[int]
+    ) -> Correspondences | None:
+        given.append(proved)
+        return find_correspondences(collection, query, image_id, proved=proved)
+
+    monkeypatch.setattr("ui.page_routes.located.find_correspondences", noting)
+    whole, part = fetched.id_of("astronaut.png"), fetched.id_of("trips/2019/part.png")
+    asked = {"image": whole, "box": "124,34,356,206", "verify": "yes"}  # no other test asks so
+    more = {"rerank": "yes"} if rerank else {}
+    found = located(fetched, "trips/2019/part.png", "matches.json", **asked, **more).json()
+    assert found["proved"]
+    assert [set(ids) for ids in given] == ([{whole, part}] if rerank else [set()])
