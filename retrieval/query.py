@@ -224,10 +224,10 @@ class Hit:
     not the scores. `region` is the matched box, None for a whole-image
     hit that is not proved.
 
-    Where geometry proved the hit, `inliers` is how many keypoints agree, after re-ranking also those
-    that other hits have of the same thing, and `quad` the outline of the query in the image, four
-    corners x, y in pixels from the query's own upper left, clockwise unless `mirrored`. `inverted`
-    says that light and dark are exchanged.
+    Where geometry proved the hit, `inliers` is how many keypoints agree, of the query and, after
+    re-ranking, of proved hits. `quad` is the outline of the query in the image, four corners x, y
+    in pixels from the query's own upper left, clockwise unless `mirrored`. `inverted` says that
+    light and dark are exchanged.
 
     `confidence` is the probability that none of the images searched would score as high by chance,
     None in a store too small to tell; for a proved hit it is that of the proof. `verdict` says in
