@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +27,7 @@ MOST_STEPS = 10_000  # of the SVM: histograms of colours take some 1,000, other 
 CHOSEN_BY = 1_000  # training rows at most, by which the strength is chosen: it takes steps of ten
 THREADS = 2
 COLUMNS = 8_192  # that are multiplied at a time
+_LIBLINEAR = Lock()  # fits beside each other would draw from one sequence of random numbers
 ROUNDING = 1e-6  # directions with a smaller share of the longest one's square are rounding errors
 
 
@@ -84,7 +87,8 @@ def fit_scores(
 
     def fit(column: int) -> npt.NDArray[np.float64]:
         counted = rows[labels[rows, column] >= 0]
-        fitted = _make(model, strength).fit(features[counted], labels[counted, column])
+        with _LIBLINEAR if model == "svm" else nullcontext():
+            fitted = _make(model, strength).fit(features[counted], labels[counted, column])
         return np.asarray(fitted.decision_function(features), np.float64)
 
     with ThreadPoolExecutor(THREADS, "probe") as threads:
