@@ -18,7 +18,8 @@ LEAST = 16  # images that tell what chance is
 # From here a hit counts as found. What any collection has somewhere, such as sky, fences or wheels,
 # is found in one of its many windows more easily than in a whole image.
 CONFIDENT: Mapping[Scope, float] = {"image": 0.95, "region": 0.99}
-PROVED = 1.0  # of a hit that geometry proved
+PROVED = 1.0  # of a hit that geometry proved, and of no other
+HIGHEST = 0.999999  # without a proof: no fit to 128 images tells rarer chances than one in a million
 LOW, HIGH = 0.25, 0.75  # quantiles of scores: related images, fewer than a quarter, do not matter
 LOW_TO_HIGH = 1.3489795  # how far apart they lie in a normal distribution, in deviations
 
@@ -34,11 +35,13 @@ class ChanceScores:
         """Return for each score the probability that no one of so many unrelated images reaches it.
 
         Scores of a query with unrelated images are taken as normally distributed, and the query as
-        an ordinary one of the store: the median over the sample.
+        an ordinary one of the store: the median over the sample. No score by itself is certain:
+        the most is `HIGHEST`.
         """
         above = (np.array(scores, np.float64)[:, None] - self.means) / self.deviations
         tails = (0.5 * math.erfc(z / math.sqrt(2)) for z in np.median(above, axis=1).tolist())
-        return [math.exp(images * math.log1p(-tail)) if tail < 1 else 0.0 for tail in tails]
+        none = (math.exp(images * math.log1p(-tail)) if tail < 1 else 0.0 for tail in tails)
+        return [min(confidence, HIGHEST) for confidence in none]
 
 
 def calibrate(

@@ -115,7 +115,7 @@ def copies_of_blank(collection: Collection, query: Query) -> list[Hit]:
         if query.allowed is None or info.id in query.allowed
     ]
     hits = [
-        Hit(rank, info.id, info.path, 1.0, confidence=1.0, verdict="same picture")
+        Hit(rank, info.id, info.path, 1.0, confidence=PROVED, verdict="same picture")
         for rank, info in enumerate(found[: query.k], 1)
     ]
     return with_annotations(collection, hits)
@@ -175,7 +175,7 @@ def with_annotations(collection: Collection, hits: Sequence[Hit]) -> list[Hit]:
 def _to_hit(query: Query, candidate: Candidate, info: ImageInfo, confidence: float | None) -> Hit:
     match = candidate.match if candidate.is_proved else None
     if candidate.is_proved:
-        confidence = max(confidence or 0.0, PROVED)
+        confidence = PROVED
     return Hit(
         rank=1,
         image_id=candidate.image_id,

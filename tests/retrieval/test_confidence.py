@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,15 @@ from hypothesis import strategies as st
 from indexer.choices import Scope
 from indexer.errors import InvalidQueryError
 from indexer.features.regions import Region
-from retrieval.confidence import CONFIDENT, LEAST, SAMPLED, ChanceScores, calibrate
+from retrieval.confidence import (
+    CONFIDENT,
+    HIGHEST,
+    LEAST,
+    PROVED,
+    SAMPLED,
+    ChanceScores,
+    calibrate,
+)
 from retrieval.query import Query
 from tests.sample import SCENES, Sample
 
@@ -33,6 +43,24 @@ def test_it_grows_with_the_score_and_falls_with_the_number_of_images(
     many = chance().confidences(sorted(scores), 2 * images)
     assert few == sorted(few)
     assert all(0 <= m <= f <= 1 for m, f in zip(many, few, strict=True))
+
+
+@given(st.floats(-1, 1), st.integers(1, 10**7))
+def test_a_score_alone_is_never_certain(score: float, images: int) -> None:
+    narrow = chance(deviation=1e-6)
+    assert narrow.confidences([score], images)[0] < PROVED
+    assert narrow.confidences([1.0], images) == [HIGHEST]
+
+
+@pytest.mark.parametrize("search", ["image", "region"])
+def test_a_confidence_of_one_is_a_proof(sample: Sample, search: Scope) -> None:
+    box = SCENES["scene-cat-and-cup.jpg"]["coffee"]
+    asked = Query(path=sample.path("scene-cat-and-cup.jpg"), box=box, search=search, k=None)
+    hits = sample.search.search(replace(asked, verify=True))
+    certain = [hit for hit in hits if hit.confidence == PROVED]
+    assert 0 < len(certain) < len(hits)
+    assert certain == [hit for hit in hits if hit.verdict in {"same picture", "same object"}]
+    assert sample.search.search(replace(asked, verify=True, min_confidence=1)) == certain
 
 
 def test_a_query_unlike_the_others_does_not_change_it() -> None:

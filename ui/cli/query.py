@@ -98,7 +98,10 @@ def query(
     rerank: RerankOption = False,
     candidates: CandidatesOption = Query.candidates,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out hits of less confidence than this.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Leave out hits of less confidence than this; 1 leaves proved ones."
+        ),
     ] = Query.min_confidence,
     tag: Annotated[
         list[str] | None,
