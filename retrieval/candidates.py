@@ -22,6 +22,7 @@ from retrieval.collection import Collection
 from retrieval.describe import QueryVectors
 from retrieval.fusion import DEPTH, fuse
 from retrieval.query import CANDIDATES, Query
+from retrieval.rerank.query_expansion import POOL
 from retrieval.rerank.step import Candidate
 
 VOTED = 50  # hits whose windows vote for the box
@@ -137,13 +138,15 @@ def _join(
 def _depth(query: Query, index: VectorIndex) -> int:
     """Return how many images are to be found.
 
-    Where whole images count too, those that are found either way are compared in both: no fewer,
-    so that asking for more hits does not change the first of them.
+    They are as many as later steps look at, so that asking for more hits does not change the first
+    of them. Where whole images count too, those that are found either way are compared in both.
     """
-    k = query.k or max(1, len(index))
-    if query.counts_whole:
-        k = max(k, CANDIDATES)
-    return max(k, query.candidates) if query.verify or query.rerank else k
+    return max(
+        query.k or max(1, len(index)),
+        CANDIDATES if query.counts_whole else 1,
+        query.candidates if query.verify or query.rerank else 1,
+        POOL if query.rerank else 1,
+    )
 
 
 def _vote(

@@ -31,8 +31,9 @@ class GeometricVerification:
         keypoints = question.keypoints or QueryKeypoints.of(
             load_crop(collection, question.query, SIDE_PX), is_picture=question.query.box is None
         )
-        # A whole picture searched by regions has as many again, from whole images.
-        depth = question.query.candidates * (2 if question.query.counts_whole else 1)
+        depth = question.query.candidates
+        if question.query.counts_whole and question.expanded is None:
+            depth *= 2  # as many again come from whole images
         unproved = [place for place, c in enumerate(candidates[:depth]) if not _has_proof(c)]
         forms = {
             place: wanted

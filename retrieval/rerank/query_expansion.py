@@ -11,7 +11,7 @@ from retrieval.collection import Collection
 from retrieval.rerank.step import Candidate, Question, best_rows
 
 NEIGHBOURS = 10
-POOL = 1000  # images at most whose stored vectors are compared again
+POOL = 500  # images whose stored vectors are compared again; twice as many find no more
 
 
 class QueryExpansion:

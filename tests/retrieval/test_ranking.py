@@ -191,6 +191,25 @@ def test_any_number_of_candidates_gives_k_hits(sample: Sample, k: int, candidate
     assert hits[0].path.name.startswith("rocket")
 
 
+@pytest.mark.parametrize("step", [{}, {"verify": True}, {"rerank": True}])
+def test_asking_for_more_hits_does_not_change_the_first(
+    sample: Sample, monkeypatch: pytest.MonkeyPatch, step: dict[str, bool]
+) -> None:
+    for module in ("retrieval.candidates", "retrieval.rerank.query_expansion"):
+        monkeypatch.setattr(f"{module}.POOL", 30)
+    for box in SCENES["scene-cat-and-cup.jpg"].values():
+        query = Query(
+            path=sample.path("scene-cat-and-cup.jpg"),
+            box=box,
+            search="region",
+            candidates=3,
+            **step,
+        )
+        few, more, every = (sample.search.search(replace(query, k=k)) for k in (3, 8, None))
+        assert few == more[:3] == every[:3]
+        assert more == every[:8]
+
+
 def test_more_hits_and_candidates_than_images(tmp_path: Path) -> None:
     desk = noisy_desk(tmp_path, count=3)
     query = Query(path=desk.photos / "1.png", search="region", rerank=True, k=500, candidates=500)
