@@ -60,10 +60,10 @@ class Query:
     `verify` looks for the query's keypoints in the first `candidates` images, so that those with
     the same object come first; `rerank` does that, and looks for more images like them: it needs a
     search of regions by conv features. `k` is how many hits at most; None is all. Hits below
-    `min_confidence` are left out: at 1, all that is not proved. `allowed` restricts the hits to these image ids, inside the
-    search; any collection of them becomes an `ImageSet`. A query image of more than `max_pixels` is
-    refused, unless `oversize` is reduce and its format can be read at a smaller size, and so is one
-    whose file calls its pixels damaged, unless `damaged` is take.
+    `min_confidence` are left out: at 1, all that is not proved. `allowed` restricts the hits to
+    these image ids, inside the search; any collection of them becomes an `ImageSet`. A query image
+    of more than `max_pixels` is refused, unless `oversize` is reduce and its format can be read at
+    a smaller size, and so is one whose file calls its pixels damaged, unless `damaged` is take.
 
     `also` are further queries, each with a weight; of them only the source, box, context, feature
     and search count. The vectors of those of the same `kind` are added to this one's, and those of
@@ -231,7 +231,8 @@ class Hit:
 
     `confidence` is the probability that none of the images searched would score as high by chance,
     None in a store too small to tell. It is 1 for the query's own file and for proved hits, and
-    less for all others. `verdict` says in a word what that means. `annotations` are what fields of the user's own say of the image.
+    less for all others. `verdict` says in a word what that means. `annotations` are what fields of
+    the user's own say of the image.
     """
 
     rank: int
