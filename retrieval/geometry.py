@@ -153,6 +153,8 @@ def find_match(
     transform, inside = found
     units = query.unit_px, image.unit_px
     count = _count_distinct(source[inside], target[inside], units)
+    if count <= FREE_INLIERS:  # MAGSAC++ weighs errors: even no inlier may have the least of them
+        return None
     if count >= HOMOGRAPHY_INLIERS:
         bent = fit_homography(source, target, image.unit_px, query.size)
         if bent is not None:

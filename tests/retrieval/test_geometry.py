@@ -7,10 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexer.arrays import Pixels
+from indexer.arrays import BoolArray, Pixels
 from indexer.features.local import find_local_features
 from indexer.features.regions import Region
-from retrieval.geometry import GeometricMatch, QueryKeypoints, find_match, shift_match
+from retrieval.geometry import (
+    FREE_INLIERS,
+    GeometricMatch,
+    QueryKeypoints,
+    find_match,
+    shift_match,
+)
+from retrieval.transform import Points, Transform
 from tests.pictures import noise
 from tests.sample import SAMPLE, SCENES, SUBJECTS
 
@@ -151,6 +158,22 @@ def test_a_picture_without_keypoints_has_no_match(size: tuple[int, int]) -> None
     plain = np.zeros((*size, 3), np.uint8)
     assert match(plain, picture("cat-1.jpg")) is None
     assert match(picture("cat-1.jpg"), plain) is None
+
+
+@pytest.mark.parametrize("inliers", [0, FREE_INLIERS])
+@pytest.mark.parametrize("is_picture", [False, True])
+def test_a_transform_that_hardly_any_point_agrees_with_is_no_match(
+    monkeypatch: pytest.MonkeyPatch, inliers: int, is_picture: bool
+) -> None:
+    """MAGSAC++ returns one now and then, of hundreds of thousands of pairs of pictures."""
+
+    def fit(source: Points, *_: Points | float) -> tuple[Transform, BoolArray]:
+        return np.eye(3), np.arange(len(source)) < inliers
+
+    features = find_local_features(picture("cat-1.jpg"))
+    assert find_match(features, features, is_picture=is_picture) is not None
+    monkeypatch.setattr("retrieval.geometry.fit_affine", fit)
+    assert find_match(features, features, is_picture=is_picture) is None
 
 
 def test_points_close_together_prove_less() -> None:
