@@ -165,7 +165,7 @@ def test_a_picture_without_keypoints_has_no_match(size: tuple[int, int]) -> None
 def test_a_transform_that_hardly_any_point_agrees_with_is_no_match(
     monkeypatch: pytest.MonkeyPatch, inliers: int, is_picture: bool
 ) -> None:
-    """MAGSAC++ returns one now and then, of hundreds of thousands of pairs of pictures."""
+    """MAGSAC++ returns such a one now and then, of four or five pairs in a tiny picture."""
 
     def fit(source: Points, *_: Points | float) -> tuple[Transform, BoolArray]:
         return np.eye(3), np.arange(len(source)) < inliers
