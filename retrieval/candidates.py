@@ -21,8 +21,7 @@ from retrieval.boxes import VOTERS, vote_boxes
 from retrieval.collection import Collection
 from retrieval.describe import QueryVectors
 from retrieval.fusion import DEPTH, fuse
-from retrieval.query import CANDIDATES, Query
-from retrieval.rerank.query_expansion import POOL
+from retrieval.query import POOL, Query
 from retrieval.rerank.step import Candidate
 
 VOTED = 50  # hits whose windows vote for the box
@@ -143,9 +142,8 @@ def _depth(query: Query, index: VectorIndex) -> int:
     """
     return max(
         query.k or max(1, len(index)),
-        CANDIDATES if query.counts_whole else 1,
         query.candidates if query.verify or query.rerank else 1,
-        POOL if query.rerank else 1,
+        POOL if query.rerank or query.counts_whole else 1,
     )
 
 

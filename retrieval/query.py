@@ -26,6 +26,7 @@ from indexer.sources.access import may_exist
 from indexer.sources.place import Place
 
 CANDIDATES = 200
+POOL = 500  # images that steps compare, however few hits are asked for
 
 Quad = tuple[tuple[float, float], ...]
 """Four corners x, y in pixels of an image."""

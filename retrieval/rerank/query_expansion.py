@@ -8,10 +8,10 @@ import numpy as np
 
 from indexer.arrays import unit_vector
 from retrieval.collection import Collection
+from retrieval.query import POOL
 from retrieval.rerank.step import Candidate, Question, best_rows
 
 NEIGHBOURS = 10
-POOL = 500  # images whose stored vectors are compared again; twice as many find no more
 
 
 class QueryExpansion:

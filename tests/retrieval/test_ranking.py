@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from retrieval.rerank.step import best_rows
 from retrieval.zoom import CONTEXT, describe_zoomed
 from tests.desk import noisy_desk
 from tests.pictures import noise
-from tests.sample import SCENES, Sample, holding, is_centred_in
+from tests.sample import SAMPLE, SCENES, Sample, holding, is_centred_in
 
 
 def row(*values: float) -> FloatArray:
@@ -193,21 +194,18 @@ def test_any_number_of_candidates_gives_k_hits(sample: Sample, k: int, candidate
 
 @pytest.mark.parametrize("step", [{}, {"verify": True}, {"rerank": True}])
 def test_asking_for_more_hits_does_not_change_the_first(
-    sample: Sample, monkeypatch: pytest.MonkeyPatch, step: dict[str, bool]
+    sample: Sample, monkeypatch: pytest.MonkeyPatch, step: dict[str, Any]
 ) -> None:
     for module in ("retrieval.candidates", "retrieval.rerank.query_expansion"):
         monkeypatch.setattr(f"{module}.POOL", 30)
-    for box in SCENES["scene-cat-and-cup.jpg"].values():
-        query = Query(
-            path=sample.path("scene-cat-and-cup.jpg"),
-            box=box,
-            search="region",
-            candidates=3,
-            **step,
-        )
-        few, more, every = (sample.search.search(replace(query, k=k)) for k in (3, 8, None))
-        assert few == more[:3] == every[:3]
-        assert more == every[:8]
+    parts = [(name, box) for name, boxes in sorted(SCENES.items()) for box in boxes.values()]
+    wholes = [(path.name, None) for path in sorted((SAMPLE / "images").iterdir())]
+    for name, box in parts[:3] + wholes[::6]:
+        whole_or_part = Query(path=sample.path(name), box=box, search="region", candidates=3)
+        query = replace(whole_or_part, **step)
+        few, more, all_of_pool = (sample.search.search(replace(query, k=k)) for k in (3, 8, 30))
+        assert few == more[:3]
+        assert more == all_of_pool[:8]
 
 
 def test_more_hits_and_candidates_than_images(tmp_path: Path) -> None:
