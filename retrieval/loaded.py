@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from threading import Lock
 
 from indexer.choices import EngineName
@@ -16,6 +17,7 @@ from indexer.keypoints import keypoints_of
 from indexer.memory import Shelf, share_free_memory
 from indexer.progress import Progress
 from indexer.store.reader import StoreReader
+from indexer.store.records import ImageInfo
 from retrieval.picture import DECODERS, Picture
 
 QUIET_S = 0.5
@@ -65,23 +67,18 @@ class Loaded:
         They are None where a file is missing, damaged or replaced.
         """
 
+        infos = self._infos_of(image_ids)
+
+        def load(image_id: int) -> Picture | None:
+            info = infos().get(image_id)
+            return None if info is None else _load(info, side_px)
+
         def find(image_id: int) -> Picture | None:
             key = "picture", image_id, side_px
-            return self._kept.get(key, lambda: self._load(image_id, side_px), _picture_bytes)
+            return self._kept.get(key, lambda: load(image_id), _picture_bytes)
 
         with ThreadPoolExecutor(DECODERS, "decode") as threads:
             return list(threads.map(find, image_ids))
-
-    def _load(self, image_id: int, side_px: int) -> Picture | None:
-        info = self._store.image_infos([image_id]).get(image_id)
-        if info is None:
-            return None
-        try:
-            picture = Picture.load(info.path, (info.width, info.height), side_px)
-        except ImageError:
-            return None
-        # Where another file has replaced it, the boxes of the store do not fit.
-        return picture if picture.size == (info.width, info.height) else None
 
     def local_features(self, image_ids: Sequence[int]) -> list[LocalFeatures | None]:
         """Return the keypoints of images, None where a file is missing, damaged or replaced.
@@ -89,11 +86,20 @@ class Loaded:
         They are found where the store does not keep them yet, which takes long, and kept; an
         interruption loses none.
         """
+        infos = self._infos_of(image_ids)
+
+        def load(image_id: int) -> LocalFeatures | None:
+            info = infos().get(image_id)
+            return None if info is None else keypoints_of(self._store, info)
+
+        def find(image_id: int) -> LocalFeatures | None:
+            return self._kept.get(("keypoints", image_id), lambda: load(image_id), _feature_bytes)
+
         found: list[LocalFeatures | None] = []
         started = time.monotonic()
         threads = ThreadPoolExecutor(DECODERS, "keypoints")
         try:
-            for done, features in enumerate(threads.map(self._features, image_ids), 1):
+            for done, features in enumerate(threads.map(find, image_ids), 1):
                 found.append(features)
                 if time.monotonic() - started > QUIET_S:
                     self.progress("Finding keypoints", done, len(image_ids))
@@ -101,16 +107,22 @@ class Loaded:
             threads.shutdown(cancel_futures=True)
         return found
 
-    def _features(self, image_id: int) -> LocalFeatures | None:
-        def find() -> LocalFeatures | None:
-            info = self._store.image_infos([image_id]).get(image_id)
-            return None if info is None else keypoints_of(self._store, info)
-
-        return self._kept.get(("keypoints", image_id), find, _feature_bytes)
+    def _infos_of(self, image_ids: Sequence[int]) -> Callable[[], dict[int, ImageInfo]]:
+        """Return what is known about images, once it is asked: where all are kept, nothing is."""
+        return cache(lambda: self._store.image_infos(image_ids))
 
 
 def _network_of(spec: FeatureSpec) -> tuple[str, tuple[str, ...]]:
     return spec.backbone, tuple(spec.taps)
+
+
+def _load(info: ImageInfo, side_px: int) -> Picture | None:
+    try:
+        picture = Picture.load(info.path, (info.width, info.height), side_px)
+    except ImageError:
+        return None
+    # Where another file has replaced it, the boxes of the store do not fit.
+    return picture if picture.size == (info.width, info.height) else None
 
 
 def _picture_bytes(picture: Picture | None) -> int:

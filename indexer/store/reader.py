@@ -58,6 +58,7 @@ class StoreReader:
         self.trusts = trusts
         self.vectors: VectorStore = open_vectors(path, reader, trusts=trusts)
         self.derived = DerivedFiles(path)
+        self._places: dict[str, Place] = {}  # of roots, by what the catalogue has for them
 
     @classmethod
     def open(cls, path: Path, *, trusts: bool = False) -> Self:
@@ -145,7 +146,10 @@ class StoreReader:
         Raises `UntrustedStoreError` where a store of somebody else names folders elsewhere.
         """
         state = self.reader.state()
-        roots = {i: resolve_root(self.path, root.path) for i, root in state.roots.items()}
+        for root in state.roots.values():
+            if root.path not in self._places:
+                self._places[root.path] = resolve_root(self.path, root.path)
+        roots = {i: self._places[root.path] for i, root in state.roots.items()}
         if not (self.trusts or state.is_sealed):
             require_inside(self.path, roots.values())
         return roots
