@@ -94,7 +94,7 @@ class SearchOptions(BaseModel):
     rerank: bool = Field(False, description="verify and re-rank the first images")
     candidates: int = Field(CANDIDATES, ge=1, le=MAX_HITS, description="how many are looked at")
     min_confidence: float = Field(
-        0.0, ge=0, le=1, description="leave out hits of less; 1 leaves proved ones"
+        0.0, ge=0, le=1, description="leave out hits of less; at 1, only proved ones stay"
     )
     allowed: Annotated[list[IMAGE_ID], Field(fail_fast=True)] | None = Field(
         None, description="only these images may be hits"

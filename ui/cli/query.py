@@ -100,7 +100,9 @@ def query(
     min_confidence: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Leave out hits of less confidence than this; 1 leaves proved ones."
+            min=0,
+            max=1,
+            help="Leave out hits of less confidence than this; at 1, only proved ones stay.",
         ),
     ] = Query.min_confidence,
     tag: Annotated[
