@@ -104,6 +104,8 @@ def _find_by_region(
                 strict=True,
             )
         ]
+    if not (query.verify or query.rerank):
+        found = [matches.split(query.k or depth)[0] for matches in found]
     return [
         _vote(collection, index, row, matches) for row, matches in zip(rows, found, strict=True)
     ]
