@@ -19,7 +19,7 @@ LEAST = 16  # images that tell what chance is
 # is found in one of its many windows more easily than in a whole image.
 CONFIDENT: Mapping[Scope, float] = {"image": 0.95, "region": 0.99}
 PROVED = 1.0  # of a hit that geometry proved, and of no other
-HIGHEST = 0.999999  # without a proof: what is fitted to 128 images tells no rarer chances
+HIGHEST = 0.999999  # without a proof: 128 images cannot tell rarer chances
 LOW, HIGH = 0.25, 0.75  # quantiles of scores: related images, fewer than a quarter, do not matter
 LOW_TO_HIGH = 1.3489795  # how far apart they lie in a normal distribution, in deviations
 
