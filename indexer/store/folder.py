@@ -41,33 +41,29 @@ class StoreFolder:
 
     def read(self, name: str) -> BufferedReader:
         """Open a file for reading."""
-        self._require_file(name)
+        self._require_file(name, self._stat(name).st_mode)
         flags = os.O_RDONLY | _NO_FOLLOW | _BINARY
         return os.fdopen(os.open(self._place(name), flags, dir_fd=self._handle), "rb")
 
     def write(self, name: str, mode: int = _MODE) -> BufferedWriter:
         """Open a new file for writing, of this mode, or an old one, whose contents go."""
-        if self.exists(name):
-            self._require_file(name)
+        if (found := self._mode(name)) is not None:
+            self._require_file(name, found)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_FOLLOW | _BINARY
         descriptor = os.open(self._place(name), flags, mode, dir_fd=self._handle)
         return os.fdopen(descriptor, "wb")
 
     def exists(self, name: str) -> bool:
         """Whether there is anything of that name, be it a link."""
-        try:
-            self._stat(name)
-        except FileNotFoundError:
-            return False
-        return True
+        return self._mode(name) is not None
 
     def is_file(self, name: str) -> bool:
         """Whether there is a file of that name: no link, and no folder."""
-        return self.exists(name) and stat.S_ISREG(self._stat(name).st_mode)
+        return stat.S_ISREG(self._mode(name) or 0)
 
     def is_link(self, name: str) -> bool:
         """Whether there is a link of that name."""
-        return self.exists(name) and stat.S_ISLNK(self._stat(name).st_mode)
+        return stat.S_ISLNK(self._mode(name) or 0)
 
     def size_of(self, name: str) -> int:
         """Return the bytes of a file."""
@@ -99,11 +95,18 @@ class StoreFolder:
             raise ValueError(f"{name!r} is no name of a file")
         return self.path / name if self._handle is None else name
 
+    def _mode(self, name: str) -> int | None:
+        """Return what a name stands for, as `stat` tells it, None where there is nothing."""
+        try:
+            return self._stat(name).st_mode
+        except FileNotFoundError:
+            return None
+
     def _stat(self, name: str) -> os.stat_result:
         return os.stat(self._place(name), dir_fd=self._handle, follow_symlinks=False)
 
-    def _require_file(self, name: str) -> None:
-        if not stat.S_ISREG(self._stat(name).st_mode):
+    def _require_file(self, name: str, mode: int) -> None:
+        if not stat.S_ISREG(mode):
             raise StoreError(
                 f"{self.path / name} is a link or a folder, not a file that cbir wrote. Nothing "
                 "was read or changed; replace it by the file."

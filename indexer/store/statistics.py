@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from sqlalchemy import extract, func, select
 
@@ -154,7 +156,6 @@ def summarize(store: StoreReader) -> StoreSummary:
     skipped: Counter[str] = Counter()
     for root in store.reader.state().roots.values():
         skipped.update(json.loads(root.skipped))
-    files = [file for file in store.path.rglob("*") if file.is_file()]
     images = count_found(store)
     return StoreSummary(
         images=images,
@@ -163,7 +164,17 @@ def summarize(store: StoreReader) -> StoreSummary:
         warnings=warned_images(store),
         vectors={k: regions if k in region_kinds else images for k, _ in kinds},
         dimensions={row.kind: row[1] for row in kinds},
-        bytes_on_disk=sum(file.stat().st_size for file in files),
+        bytes_on_disk=_bytes_in(store.path),
         roots=[str(path) for path in roots.values()],
         skipped=dict(skipped.most_common()),
     )
+
+
+def _bytes_in(folder: Path) -> int:
+    """Return the size of all files in a folder, in which another process may write and delete."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += Path(place, name).stat().st_size
+    return size

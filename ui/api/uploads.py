@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from indexer.build import index_photos
@@ -37,7 +38,13 @@ MARKER = ".new"  # ends the name of what marks a file that waits
 PAUSE_S = 0.5  # between two tries, while another process writes
 LOGGER = logging.getLogger("cbir.uploads")
 
-Version = tuple[int, int, int]
+
+class Version(NamedTuple):
+    """What is another for every file that was put at a place."""
+
+    inode: int
+    changed_ns: int
+    size: int
 
 
 class InvalidKeyError(CbirError):
@@ -182,13 +189,12 @@ class Uploads:
         """Let the files wait that an earlier server has not indexed, the oldest first."""
         try:
             marked = [_marked_by(path) for path in self.folder.glob(f".*{MARKER}")]
-            files = [path for path in marked if _version_of(path) is not None]
-            files.sort(key=lambda path: path.stat().st_mtime_ns)
         except OSError:
             LOGGER.exception("the folder of uploads cannot be read")
             return
+        versions = {path: version for path in marked if (version := _version_of(path)) is not None}
         with self._names:
-            for path in files:
+            for path in sorted(versions, key=lambda path: versions[path].changed_ns):
                 if path.stem not in self._latest:
                     self._wait_for(_Waiting(path))
 
@@ -252,12 +258,12 @@ def _suffix_of(content_type: str) -> str:
 
 
 def _version_of(path: Path) -> Version | None:
-    """Return what is another for every file that was put at a place, None where there is none."""
+    """Return the version of the file at a place, None where there is none."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    return Version(found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def _marker_of(path: Path) -> Path:

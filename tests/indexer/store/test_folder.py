@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,3 +114,27 @@ def test_files_are_written_read_and_replaced(tmp_path: Path) -> None:
 def test_names_do_not_lead_elsewhere(tmp_path: Path, name: str) -> None:
     with open_folder(tmp_path) as folder, pytest.raises(ValueError, match="no name of a file"):
         folder.read(name)
+
+
+@pytest.mark.usefixtures("_by_handle")
+def test_files_may_come_and_go_meanwhile(tmp_path: Path) -> None:
+    file = tmp_path / "settings.json.part"
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            file.write_text("{}", "utf-8")
+            file.unlink(missing_ok=True)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        with open_folder(tmp_path) as folder:
+            seen = {folder.is_file(file.name) for _ in range(3_000)}
+            assert not any(folder.is_link(file.name) for _ in range(3_000))
+            for _ in range(300):
+                folder.write(file.name).close()
+    finally:
+        ended.set()
+        other.join(60)
+    assert seen == {False, True}

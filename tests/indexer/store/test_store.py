@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -291,3 +292,26 @@ def test_a_store_without_a_spec_was_never_finished(store: Store) -> None:
     catalog.close()
     with pytest.raises(StoreCorruptError, match="never finished"):
         Store.open(store.path)
+
+
+def test_a_store_is_counted_while_its_files_come_and_go(store: Store) -> None:
+    place = store.path / "settings.json.part"
+    folder = store.path / "derived" / "17"
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            place.write_text("{}", "utf-8")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "map.npz").write_bytes(bytes(100))
+            place.unlink()
+            shutil.rmtree(folder)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        sizes = [summarize(store).bytes_on_disk for _ in range(300)]
+    finally:
+        ended.set()
+        other.join(60)
+    assert max(sizes) - min(sizes) <= 2 + 100
