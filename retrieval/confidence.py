@@ -17,7 +17,7 @@ SAMPLED = 128  # images of the store, each as a query and as an answer
 LEAST = 16  # images that tell what chance is
 # From here a hit counts as found. What any collection has somewhere, such as sky, fences or wheels,
 # is found in one of its many windows more easily than in a whole image.
-CONFIDENT: Mapping[Scope, float] = {"image": 0.95, "region": 0.99}
+CONFIDENT: Mapping[Scope, float] = {"image": 0.95, "region": 0.995}
 PROVED = 1.0  # of a hit that geometry proved, and of no other
 HIGHEST = 0.999999  # without a proof: 128 images cannot tell rarer chances
 LOW, HIGH = 0.25, 0.75  # quantiles of scores: related images, fewer than a quarter, do not matter

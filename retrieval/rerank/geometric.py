@@ -32,25 +32,44 @@ class GeometricVerification:
             load_crop(collection, question.query, SIDE_PX), is_picture=question.query.box is None
         )
         depth = question.query.candidates
-        if question.query.counts_whole and question.expanded is None:
-            depth *= 2  # as many again come from whole images
-        unproved = [place for place, c in enumerate(candidates[:depth]) if not _has_proof(c)]
-        forms = {
-            place: wanted
-            for rank, place in enumerate(unproved)
-            if (wanted := _forms_at(rank)) > candidates[place].forms
-        }
-        images = collection.local_features([candidates[place].image_id for place in forms])
-        matches = _find_matches(keypoints, images, list(forms.values()))
-        verified = list(candidates)
-        for (place, count), image, match in zip(forms.items(), images, matches, strict=True):
-            candidate = replace(candidates[place], forms=count)
-            if match is not None and image is not None:
-                candidate = _with_match(candidate, match, image.size)
-            verified[place] = candidate
+        verified = _verify(collection, keypoints, candidates, 0, depth)
+        if question.query.counts_whole and question.expanded is None and not _found(verified):
+            # Two lists were joined, of whole images and of regions: both get their `depth`.
+            verified = _verify(collection, keypoints, verified, depth, 2 * depth)
         proved = sorted((c for c in verified if c.is_proved), key=_order)
         rest = [c for c in verified if not c.is_proved]
         return replace(question, keypoints=keypoints), proved + rest
+
+
+def _verify(
+    collection: Collection,
+    keypoints: QueryKeypoints,
+    candidates: list[Candidate],
+    start: int,
+    stop: int,
+) -> list[Candidate]:
+    """Return the candidates, with a match for those of these ranks in which the query is found."""
+    places = range(start, min(stop, len(candidates)))
+    unproved = [place for place in places if not _has_proof(candidates[place])]
+    forms = {
+        place: wanted
+        for rank, place in enumerate(unproved, start)
+        if (wanted := _forms_at(rank)) > candidates[place].forms
+    }
+    images = collection.local_features([candidates[place].image_id for place in forms])
+    matches = _find_matches(keypoints, images, list(forms.values()))
+    verified = list(candidates)
+    for (place, count), image, match in zip(forms.items(), images, matches, strict=True):
+        candidate = replace(candidates[place], forms=count)
+        if match is not None and image is not None:
+            candidate = _with_match(candidate, match, image.size)
+        verified[place] = candidate
+    return verified
+
+
+def _found(candidates: Sequence[Candidate]) -> bool:
+    """Whether another image than the query's own is proved to show it."""
+    return any(_has_proof(candidate) and not candidate.is_own for candidate in candidates)
 
 
 def _has_proof(candidate: Candidate) -> bool:

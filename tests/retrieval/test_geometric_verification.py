@@ -160,6 +160,25 @@ def test_only_the_candidates_are_looked_at(tmp_path: Path, candidates: int) -> N
     desk.store.close()
 
 
+def test_both_lists_of_a_whole_picture_are_looked_at_until_it_is_found(tmp_path: Path) -> None:
+    desk = noisy_desk(tmp_path, count=9)
+
+    def looked_at(name: str, box: Region | None = None) -> int:
+        query = Query(path=desk.photos / name, box=box, search="region", candidates=3, k=None)
+        for file in desk.store.derived.path.rglob("*-keypoints-*.bin"):
+            file.unlink()
+        desk.search().search(replace(query, verify=True))
+        return len(list(desk.store.derived.path.rglob("*-keypoints-*.bin")))
+
+    assert looked_at("0.png") == 6
+    assert looked_at("0.png", Region(0, 0, 60, 60)) == 3
+    with Image.open(desk.photos / "0.png") as image:
+        image.resize((160, 160), Image.Resampling.LANCZOS).save(desk.photos / "a larger copy.png")
+    desk.index()
+    assert looked_at("0.png") == 3
+    desk.store.close()
+
+
 def test_no_candidate_is_compared_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
 
