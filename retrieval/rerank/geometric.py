@@ -33,8 +33,9 @@ class GeometricVerification:
         )
         depth = question.query.candidates
         verified = _verify(collection, keypoints, candidates, 0, depth)
-        if question.query.counts_whole and question.expanded is None and not _found(verified):
-            # Two lists were joined, of whole images and of regions: both get their `depth`.
+        # A whole picture has two lists, of whole images and of regions; both get their `depth`.
+        are_joined = question.query.counts_whole and question.expanded is None
+        if are_joined and not _settled(verified[:depth]):
             verified = _verify(collection, keypoints, verified, depth, 2 * depth)
         proved = sorted((c for c in verified if c.is_proved), key=_order)
         rest = [c for c in verified if not c.is_proved]
@@ -67,9 +68,10 @@ def _verify(
     return verified
 
 
-def _found(candidates: Sequence[Candidate]) -> bool:
-    """Whether another image than the query's own is proved to show it."""
-    return any(_has_proof(candidate) and not candidate.is_own for candidate in candidates)
+def _settled(candidates: Sequence[Candidate]) -> bool:
+    """Whether other images than the query's own are proved, all of them in the first half."""
+    proved = [_has_proof(candidate) and not candidate.is_own for candidate in candidates]
+    return any(proved) and not any(proved[len(proved) // 2 :])
 
 
 def _has_proof(candidate: Candidate) -> bool:

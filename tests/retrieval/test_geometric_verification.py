@@ -160,22 +160,28 @@ def test_only_the_candidates_are_looked_at(tmp_path: Path, candidates: int) -> N
     desk.store.close()
 
 
-def test_both_lists_of_a_whole_picture_are_looked_at_until_it_is_found(tmp_path: Path) -> None:
+def test_both_lists_of_a_whole_picture_are_looked_at_while_proofs_come(tmp_path: Path) -> None:
     desk = noisy_desk(tmp_path, count=9)
 
-    def looked_at(name: str, box: Region | None = None) -> int:
-        query = Query(path=desk.photos / name, box=box, search="region", candidates=3, k=None)
+    def looked_at(box: Region | None = None) -> int:
         for file in desk.store.derived.path.rglob("*-keypoints-*.bin"):
             file.unlink()
+        query = Query(path=desk.photos / "0.png", box=box, search="region", candidates=4, k=None)
         desk.search().search(replace(query, verify=True))
         return len(list(desk.store.derived.path.rglob("*-keypoints-*.bin")))
 
-    assert looked_at("0.png") == 6
-    assert looked_at("0.png", Region(0, 0, 60, 60)) == 3
-    with Image.open(desk.photos / "0.png") as image:
-        image.resize((160, 160), Image.Resampling.LANCZOS).save(desk.photos / "a larger copy.png")
-    desk.index()
-    assert looked_at("0.png") == 3
+    def add_a_copy(side: int) -> None:
+        with Image.open(desk.photos / "0.png") as image:
+            copy = image.resize((side, side), Image.Resampling.LANCZOS)
+        copy.save(desk.photos / f"{side} pixels.png")
+        desk.index()
+
+    assert looked_at() == 8
+    assert looked_at(Region(0, 0, 60, 60)) == 4
+    add_a_copy(160)
+    assert looked_at() == 4
+    add_a_copy(240)
+    assert looked_at() == 8
     desk.store.close()
 
 
