@@ -33,6 +33,7 @@ DEGREES = 25.0
 HOMOGRAPHY_INLIERS = 10  # four correspondences fix one: fewer than this can bend it at will
 FREE_INLIERS = 3  # correspondences that fix an affine transform prove nothing
 EVIDENCE = 2.0
+INLIER_RATIO = 0.15  # text, tables and staves repeat themselves: few of their many pairs agree
 MISSED = 5.0  # keypoints that were expected beyond an edge and not found: by chance once in 150
 COPY_TOLERANCE = 0.05  # of the diagonal: how far a copy's corners lie from those of the picture
 COPY_SHARE = 0.3  # of its keypoints that are found again
@@ -43,12 +44,14 @@ class GeometricMatch:
     """What the correspondences of a query and an image say.
 
     `inliers` is how many distinct ones agree with `transform`; `spread` is the share of the query
-    that they cover, `share` that of the query's keypoints. `points` (inliers', 4) are their places
-    x, y in the query and x, y in the image. `quad` is the outline of the query in pixels of the
-    image, or of the part of a whole picture that the image shows.
+    that they cover, `share` that of the query's keypoints. `tentative` is how many keypoints of the
+    image were paired with one of the query, whether they agree or not. `points` (inliers', 4) are
+    the inliers' places x, y in the query and x, y in the image. `quad` is the outline of the query
+    in pixels of the image, or of the part of a whole picture that the image shows.
     """
 
     inliers: int
+    tentative: int
     share: float
     spread: float
     transform: Transform
@@ -62,8 +65,11 @@ class GeometricMatch:
         """Whether so many correspondences, so far apart, are no accident.
 
         Those beyond the ones that fix the transform count, the less the closer together they are:
-        keypoints in one corner see the same few pixels.
+        keypoints in one corner see the same few pixels. They must also be a fair share of all that
+        were paired: of many pairs, some agree by accident.
         """
+        if self.inliers < INLIER_RATIO * self.tentative:
+            return False
         return bool((self.inliers - FREE_INLIERS) * self.spread**0.25 >= EVIDENCE)
 
     def fills(self, width: int, height: int) -> bool:
@@ -139,7 +145,7 @@ def find_match(
     """
     if min(len(query), len(image)) < FREE_INLIERS + 1:
         return None
-    q, i = _pair(query, image)
+    q, i, tentative = _pair(query, image)
     if len(q) > FREE_INLIERS:
         agreeing = _vote(query.points[q], image.points[i], image.unit_px)
         q, i = q[agreeing], i[agreeing]
@@ -166,6 +172,7 @@ def find_match(
         part = _shown_part(query, image, transform, q[inside])
     return GeometricMatch(
         inliers=count,
+        tentative=tentative,
         share=count / len(query),
         spread=_area(source[inside]) / (query.size[0] * query.size[1]),
         transform=transform,
@@ -192,8 +199,11 @@ def shift_match(match: GeometricMatch, x: int, y: int) -> GeometricMatch:
     return replace(match, transform=shift @ match.transform, points=points, quad=quad)
 
 
-def _pair(query: LocalFeatures, image: LocalFeatures) -> tuple[IdArray, IdArray]:
-    """Return the rows of tentative correspondences: each keypoint of the query with its nearest."""
+def _pair(query: LocalFeatures, image: LocalFeatures) -> tuple[IdArray, IdArray, int]:
+    """Return the rows of tentative correspondences: each keypoint of the query with its nearest.
+
+    They are the `MAX_PAIRS` nearest; the last number is how many keypoints of the image all have.
+    """
     products = query.exact @ image.exact.T
     rows = np.arange(len(query))
     nearest = products.argmax(axis=1)
@@ -202,9 +212,10 @@ def _pair(query: LocalFeatures, image: LocalFeatures) -> tuple[IdArray, IdArray]
     second = products.max(axis=1)
     # Of vectors of one length, the squared distance is twice what the product lacks to the square.
     kept = np.flatnonzero(LENGTH**2 - first < RATIO**2 * (LENGTH**2 - second))
+    tentative = len(np.unique(nearest[kept]))
     if len(kept) > MAX_PAIRS:
         kept = np.sort(kept[np.argsort(-first[kept], kind="stable")[:MAX_PAIRS]])
-    return kept, nearest[kept]
+    return kept, nearest[kept], tentative
 
 
 def _vote(source: FloatArray, target: FloatArray, unit_px: float) -> BoolArray:

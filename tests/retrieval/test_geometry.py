@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, permutations, product
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.pages import KINDS, cut_part, proves
 from indexer.arrays import BoolArray, Pixels
 from indexer.features.local import find_local_features
 from indexer.features.regions import Region
@@ -179,7 +180,7 @@ def test_a_transform_that_hardly_any_point_agrees_with_is_no_match(
 def test_points_close_together_prove_less() -> None:
     def proof(inliers: int, spread: float) -> bool:
         empty = np.empty((0, 4))
-        return GeometricMatch(inliers, 1.0, spread, np.eye(3), empty, ()).is_proof
+        return GeometricMatch(inliers, inliers, 1.0, spread, np.eye(3), empty, ()).is_proof
 
     assert not proof(3, 1.0)
     assert not proof(4, 1.0)
@@ -190,9 +191,38 @@ def test_points_close_together_prove_less() -> None:
     assert proof(30, 0.0005)
 
 
+def test_few_of_many_pairs_prove_nothing() -> None:
+    def proof(inliers: int, tentative: int) -> bool:
+        empty = np.empty((0, 4))
+        return GeometricMatch(inliers, tentative, 1.0, 0.5, np.eye(3), empty, ()).is_proof
+
+    assert proof(9, 60)
+    assert not proof(9, 61)
+    assert proof(30, 200)
+    assert not proof(29, 200)
+
+
+@pytest.mark.parametrize("kind", ["text, 20 px", "text, 28 px", "text, 40 px", "staves"])
+def test_pages_that_look_alike_are_not_proved(kind: str) -> None:
+    drawn = [KINDS[kind](seed) for seed in range(5)]
+    pages = [find_local_features(page) for page in drawn]
+    for query, page in permutations(pages, 2):
+        assert not proves(query, page, is_picture=True)
+    for page in pages:
+        assert proves(page, page, is_picture=True)
+
+
+def test_a_part_of_a_page_is_proved_in_it_and_in_no_other() -> None:
+    drawn = [KINDS["text, 40 px"](seed) for seed in range(4)]
+    pages = [find_local_features(page) for page in drawn]
+    parts = [find_local_features(cut_part(page, seed)) for seed, page in enumerate(drawn)]
+    for (a, part), (b, page) in product(enumerate(parts), enumerate(pages)):
+        assert proves(part, page, is_picture=False) == (a == b)
+
+
 def test_a_box_lies_in_the_image_or_is_none() -> None:
     def box(*quad: tuple[float, float]) -> Region | None:
-        return GeometricMatch(9, 1.0, 1.0, np.eye(3), np.empty((0, 4)), quad).box_in(100, 80)
+        return GeometricMatch(9, 9, 1.0, 1.0, np.eye(3), np.empty((0, 4)), quad).box_in(100, 80)
 
     assert box((-5, 3), (50, 2), (52, 40), (-4, 41)) == Region(0, 2, 52, 41)
     assert box((120, 3), (150, 2), (152, 40), (124, 41)) is None
