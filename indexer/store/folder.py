@@ -96,7 +96,7 @@ class StoreFolder:
         return self.path / name if self._handle is None else name
 
     def _mode(self, name: str) -> int | None:
-        """Return what a name stands for, as `stat` tells it, None where there is nothing."""
+        """Return the `st_mode` of what has this name, None where there is nothing."""
         try:
             return self._stat(name).st_mode
         except FileNotFoundError:

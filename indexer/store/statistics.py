@@ -171,10 +171,10 @@ def summarize(store: StoreReader) -> StoreSummary:
 
 
 def _bytes_in(folder: Path) -> int:
-    """Return the size of all files in a folder, in which another process may write and delete."""
+    """Return the size of all files in a folder; one that is deleted meanwhile counts nothing."""
     size = 0
     for place, _, names in os.walk(folder):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                size += Path(place, name).stat().st_size
+            with contextlib.suppress(OSError):
+                size += Path(place, name).lstat().st_size
     return size

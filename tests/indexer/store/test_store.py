@@ -315,3 +315,11 @@ def test_a_store_is_counted_while_its_files_come_and_go(store: Store) -> None:
         ended.set()
         other.join(60)
     assert max(sizes) - min(sizes) <= 2 + 100
+
+
+def test_links_that_lead_nowhere_are_counted_as_links(store: Store) -> None:
+    before = summarize(store).bytes_on_disk
+    (store.path / "loop").symlink_to(store.path / "loop")
+    (store.path / "gone").symlink_to(store.path / "none")
+    after = summarize(store).bytes_on_disk
+    assert before < after < before + 1_000
